@@ -1,0 +1,128 @@
+//! The traits the macros implement. Users meet them in bounds and in error messages only.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::failure::{Failure, StepFailure};
+use crate::engine::definition::{Registration, StepDefinition, WorkflowDefinition};
+
+/// What a `#[step]` function is, beside its call.
+pub trait Step: Sized + 'static {
+    /// What it returns when it succeeds.
+    type Output: Serialize + DeserializeOwned + Send + 'static;
+    /// What it returns when it fails.
+    type Error: StepFailure;
+    /// What the engine knows of it.
+    const DEFINITION: &'static StepDefinition;
+}
+
+/// What a `#[workflow]` function is, beside its call.
+pub trait Workflow: Sized + 'static {
+    /// Its input; `()` if it takes none.
+    type Input: Serialize + DeserializeOwned + Send + 'static;
+    /// What it returns when it succeeds.
+    type Output: Serialize + DeserializeOwned + Send + 'static;
+    /// What the engine knows of it.
+    const DEFINITION: &'static WorkflowDefinition;
+}
+
+/// Something the runtime can register: a step or a workflow.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a `#[step]` or `#[workflow]`",
+    note = "write the type of the same name: `.register::<checkout>()`"
+)]
+pub trait Registered {
+    /// The entry.
+    const REGISTRATION: Registration;
+}
+
+/// Something a workflow may call: its digest becomes part of the caller's signature.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be called from a workflow",
+    label = "not a `#[step]` or `#[helper]`",
+    note = "calling a workflow from a workflow is not supported yet"
+)]
+pub trait Callee {
+    /// Part of the caller's signature.
+    const DIGEST: u128;
+}
+
+/// The proof that the signature of `Self` names `S`. The macros implement it for each call they find.
+#[diagnostic::on_unimplemented(
+    message = "the signature of `{Self}` does not name `{S}`",
+    label = "this call is not in the signature",
+    note = "call `{S}` in the text of a `#[workflow]` or `#[helper]`, or name it in the attribute: `steps({S})`"
+)]
+pub trait Uses<S> {}
+
+/// The context type of a function that is neither `#[workflow]` nor `#[helper]`: it may call nothing.
+pub enum NotAWorkflowOrHelper {}
+
+/// The context type of a start from outside: it may call everything.
+#[doc(hidden)]
+pub enum Root {}
+
+impl<S> Uses<S> for Root {}
+
+/// What a step or workflow function may return.
+#[diagnostic::on_unimplemented(
+    message = "a step or workflow returns a `Result`, not `{Self}`",
+    label = "expected `forge_wf::Result<..>` or `Result<.., E>`",
+    note = "write `-> forge_wf::Result<{Self}>` and wrap the value in `Ok(..)`"
+)]
+pub trait Returned {
+    /// The value of `Ok`.
+    type Value;
+    /// The value of `Err`.
+    type Error;
+
+    /// As a plain `Result`.
+    ///
+    /// # Errors
+    /// The value of `Err`.
+    fn into_result(self) -> Result<Self::Value, Self::Error>;
+}
+
+impl<T, E> Returned for Result<T, E> {
+    type Value = T;
+    type Error = E;
+
+    fn into_result(self) -> Self {
+        self
+    }
+}
+
+/// A workflow function as `Runtime::start` takes it: with or without an input.
+///
+/// `Args` and `M` are found by inference: the function's return type names the workflow.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a `#[workflow]` function",
+    label = "expected the name of a `#[workflow]` function"
+)]
+pub trait WorkflowFn<Args, M: Workflow> {}
+
+impl<F, I, M> WorkflowFn<(I,), M> for F
+where
+    M: Workflow<Input = I>,
+    F: for<'a> Fn(&'a super::context::WorkflowContext<Root>, I) -> super::call::ChildCall<'a, M>,
+{
+}
+
+impl<F, M> WorkflowFn<(), M> for F
+where
+    M: Workflow<Input = ()>,
+    F: for<'a> Fn(&'a super::context::WorkflowContext<Root>) -> super::call::ChildCall<'a, M>,
+{
+}
+
+/// What a workflow may fail with: everything that becomes a [`Failure`].
+pub trait IntoFailure {
+    /// As a failure.
+    fn into_failure(self) -> Failure;
+}
+
+impl<E: Into<Failure>> IntoFailure for E {
+    fn into_failure(self) -> Failure {
+        self.into()
+    }
+}

@@ -1,0 +1,3 @@
+//! What runs in flight rely on, as hashes the compiler computes.
+
+pub mod digest;

@@ -1,0 +1,177 @@
+//! What the macros describe of a step and of a workflow: plain data and two functions over bytes.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::calls::Calls;
+use super::retry::Retry;
+use super::states::{StateNeed, States};
+use crate::model::{CallId, Digest, Failure, Limits, Payload, RunId};
+
+/// Where something stands in a user's source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// As `file!()` says.
+    pub file: &'static str,
+    /// From 1.
+    pub line: u32,
+    /// From 1.
+    pub column: u32,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// How a step is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct StepOptions {
+    /// No policy: one attempt.
+    pub retry: Option<Retry>,
+    /// Bound on one attempt. None: no bound.
+    pub timeout: Option<Duration>,
+}
+
+/// Everything the engine knows of a step.
+pub struct StepDefinition {
+    /// Its journal key, as in `step:charge`.
+    pub key: &'static str,
+    /// Where it is written.
+    pub place: Place,
+    /// Hash of its key, parameters and output.
+    pub digest: Digest,
+    /// How it is tried, unless the call says otherwise.
+    pub options: StepOptions,
+    /// The state it asks for.
+    pub states: &'static [StateNeed],
+    /// Runs one attempt.
+    pub run: fn(StepEnv, Payload) -> StepFuture,
+}
+
+/// Everything the engine knows of a workflow definition.
+pub struct WorkflowDefinition {
+    /// Its name.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// Where it is written.
+    pub place: Place,
+    /// Hash of all that its runs in flight rely on.
+    pub signature: Digest,
+    /// Makes the body's future.
+    pub run: fn(Body) -> BodyFuture,
+}
+
+/// One registry entry, submitted through `inventory` or given to `register`.
+#[derive(Clone, Copy)]
+pub enum Registration {
+    /// A step.
+    Step(&'static StepDefinition),
+    /// A workflow.
+    Workflow(&'static WorkflowDefinition),
+}
+
+inventory::collect!(Registration);
+
+/// What an attempt of a step is given.
+#[derive(Clone)]
+pub struct StepEnv {
+    /// The run.
+    pub run: RunId,
+    /// Its generation.
+    pub generation: i32,
+    /// The call.
+    pub call: CallId,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// Raised when the attempt should end soon.
+    pub stop: Arc<StopFlag>,
+    /// Values given to the builder.
+    pub states: Arc<States>,
+    /// Bounds on what it returns.
+    pub limits: Limits,
+    /// The transaction of a transactional step, which commits with the journal entry.
+    pub tx: Option<TxSlot>,
+}
+
+/// Holds the transaction of a transactional step; nothing fills it yet.
+#[derive(Clone)]
+pub struct TxSlot(Arc<dyn std::any::Any + Send + Sync>);
+
+impl TxSlot {
+    /// A slot that holds this transaction.
+    pub fn new(transaction: Arc<dyn std::any::Any + Send + Sync>) -> Self {
+        Self(transaction)
+    }
+
+    /// What it holds.
+    pub fn get(&self) -> &Arc<dyn std::any::Any + Send + Sync> {
+        &self.0
+    }
+}
+
+/// Raised once, when an attempt should end soon: a shutdown, or its run goes elsewhere.
+#[derive(Default)]
+pub struct StopFlag {
+    raised: AtomicBool,
+    notify: tokio::sync::Notify,
+}
+
+impl StopFlag {
+    /// Raises the flag.
+    pub fn raise(&self) {
+        self.raised.store(true, Ordering::Release);
+        self.notify.notify_waiters();
+    }
+
+    /// Whether it was raised.
+    pub fn is_raised(&self) -> bool {
+        self.raised.load(Ordering::Acquire)
+    }
+
+    /// Returns once it is raised.
+    pub async fn raised(&self) {
+        let notified = self.notify.notified();
+        if !self.is_raised() {
+            notified.await;
+        }
+    }
+}
+
+/// What came of one attempt.
+#[derive(Debug, Clone)]
+pub enum StepOutcome {
+    /// The step's output, already checked to be readable.
+    Completed(Payload),
+    /// It failed.
+    Failed {
+        /// Why.
+        failure: Box<Failure>,
+        /// Whether a further attempt may help, by the failure itself and the step's `if`.
+        retryable: bool,
+    },
+}
+
+/// An attempt of a step.
+pub type StepFuture = Pin<Box<dyn Future<Output = StepOutcome> + Send>>;
+
+/// What a workflow body is made of.
+pub struct Body {
+    /// The run.
+    pub run: RunId,
+    /// Its durable calls.
+    pub calls: Arc<Calls>,
+    /// Its input.
+    pub input: Payload,
+    /// Bounds on what it returns.
+    pub limits: Limits,
+}
+
+/// A workflow body.
+pub type BodyFuture = Pin<Box<dyn Future<Output = Result<Payload, Failure>> + Send>>;

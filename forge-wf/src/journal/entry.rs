@@ -1,0 +1,153 @@
+//! Every kind of journal entry, with its frozen form in the database.
+
+use crate::model::{CallId, Digest, Payload, Timestamp};
+
+/// What an entry records. The number is its frozen form in the database.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(i16)]
+pub enum EntryKind {
+    /// The run's input; its seq is 0.
+    Start = 0,
+    /// A step.
+    Step = 1,
+    /// A durable timer.
+    Sleep = 2,
+    /// An event that was waited for.
+    Event = 3,
+    /// A child run.
+    Child = 4,
+    /// The run's outcome; nothing follows it.
+    End = 9,
+}
+
+/// How far the operation came. The number is its frozen form in the database.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(i16)]
+pub enum EntryState {
+    /// Begun, no outcome yet; has no seq.
+    Started = 0,
+    /// Done, with an output.
+    Completed = 1,
+    /// Done, with a failure.
+    Failed = 2,
+    /// The body dropped the call; it completed all the same and has no seq.
+    Abandoned = 3,
+}
+
+/// How far the undoing of an entry came. The number is its frozen form in the database.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(i16)]
+pub enum UndoState {
+    /// Not begun.
+    Open = 0,
+    /// Attempted, no outcome yet.
+    Started = 1,
+    /// Undone.
+    Done = 2,
+    /// Gave up.
+    Failed = 3,
+    /// An operator skipped it.
+    Skipped = 4,
+}
+
+/// How to undo an entry: a step with its arguments, kept as data so that no body is needed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Undo {
+    /// Key of the compensating step, without its kind, as in `release_stock`.
+    pub step: String,
+    /// Digest of that step, which a worker must offer to run it.
+    pub digest: Digest,
+    /// Its arguments.
+    pub args: Payload,
+}
+
+/// One operation of a run.
+///
+/// It gets its outcome and its `seq` once; after that only `undo_state` changes. Delivered entries have seq
+/// 1, 2, 3 … in the order their results were handed to the body; `start` has 0; entries of state `Started` and
+/// `Abandoned` have none.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// Which call of the body this is.
+    pub call: CallId,
+    /// What it records.
+    pub kind: EntryKind,
+    /// How far it came.
+    pub state: EntryState,
+    /// Place in the order of deliveries.
+    pub seq: Option<i32>,
+    /// The saga it belongs to; 0 is the body itself.
+    pub scope: i32,
+    /// Fingerprint of its arguments.
+    pub args_hash: u64,
+    /// Its arguments, where they are kept.
+    pub args: Option<Payload>,
+    /// What came out, if it completed.
+    pub output: Option<Payload>,
+    /// The failure (of the last attempt), if it failed or will be tried again.
+    pub failure: Option<Payload>,
+    /// Attempts that were made, counted absolutely.
+    pub attempts: i32,
+    /// When a timer fires or the next attempt is due.
+    pub due_at: Option<Timestamp>,
+    /// How to undo it.
+    pub undo: Option<Undo>,
+    /// How far undoing came.
+    pub undo_state: Option<UndoState>,
+    /// When it was recorded: the worker's estimate of the database's time, never going back within a run.
+    pub at: Timestamp,
+}
+
+impl Entry {
+    /// An entry for `call` without arguments, outcome, attempts or undo.
+    pub fn new(call: CallId, kind: EntryKind, state: EntryState, at: Timestamp) -> Self {
+        Self {
+            call,
+            kind,
+            state,
+            seq: None,
+            scope: 0,
+            args_hash: 0,
+            args: None,
+            output: None,
+            failure: None,
+            attempts: 0,
+            due_at: None,
+            undo: None,
+            undo_state: None,
+            at,
+        }
+    }
+
+    /// The `start` entry, which holds the input.
+    pub fn start(input: Payload, at: Timestamp) -> Self {
+        let mut entry = Self::new(CallId::new("start", 0), EntryKind::Start, EntryState::Completed, at);
+        entry.seq = Some(0);
+        entry.output = Some(input);
+        entry
+    }
+
+    /// Payload bytes it carries, for batching.
+    pub fn bytes(&self) -> usize {
+        [&self.args, &self.output, &self.failure]
+            .into_iter()
+            .chain([&self.undo.as_ref().map(|undo| undo.args.clone())])
+            .flatten()
+            .map(|payload| payload.as_str().len())
+            .sum()
+    }
+}
+
+macro_rules! wire {
+    ($type:ident: $($variant:ident),*) => {
+        impl $type {
+            /// The value kept as this number.
+            pub fn from_wire(number: i16) -> Option<Self> {
+                [$(Self::$variant),*].into_iter().find(|value| *value as i16 == number)
+            }
+        }
+    };
+}
+wire!(EntryKind: Start, Step, Sleep, Event, Child, End);
+wire!(EntryState: Started, Completed, Failed, Abandoned);
+wire!(UndoState: Open, Started, Done, Failed, Skipped);

@@ -1,0 +1,5 @@
+//! What happened in a run; not who asked, not where it is kept.
+
+pub mod entry;
+
+pub use entry::{Entry, EntryKind, EntryState, Undo, UndoState};

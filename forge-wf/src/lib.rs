@@ -1,0 +1,20 @@
+//! Durable workflows: annotated async functions that survive `kill -9`.
+
+#[doc(hidden)]
+#[path = "macro_support.rs"]
+pub mod __private;
+pub mod api;
+pub mod contract;
+pub mod engine;
+pub mod journal;
+pub mod model;
+pub mod store;
+
+use __private as macro_support;
+
+pub use api::call::{ChildCall, StepCall};
+pub use api::context::WorkflowContext;
+pub use api::failure::{Failure, Result, StepError};
+pub use api::step_context::StepContext;
+pub use engine::retry::Retry;
+pub use model::RunId;

@@ -1,0 +1,190 @@
+//! The one door for expanded code. Not for users: anything here may change with any release.
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+pub use inventory;
+
+pub use crate::api::call::{ChildCall, StepCall};
+pub use crate::api::context::WorkflowContext;
+pub use crate::api::definition::{Callee, IntoFailure, Registered, Returned, Root, Step, Uses, Workflow};
+pub use crate::api::failure::{Failure, StepFailure};
+pub use crate::api::step_context::StepContext;
+pub use crate::contract::digest;
+pub use crate::engine::definition::{
+    Body, BodyFuture, Place, Registration, StepDefinition, StepEnv, StepFuture, StepOptions, StepOutcome,
+    WorkflowDefinition,
+};
+pub use crate::engine::retry::Retry;
+pub use crate::engine::states::StateNeed;
+pub use crate::model::{Digest, Payload};
+
+use crate::model::failure::{ARGUMENTS_UNUSABLE, INPUT_UNUSABLE, RESULT_UNUSABLE};
+use crate::model::fingerprint::fingerprint;
+use crate::model::{Limits, PayloadError};
+
+/// The arguments of a call, by name, as they are written.
+pub struct Arguments {
+    text: String,
+    hash: u64,
+    wrong: Option<(&'static str, PayloadError)>,
+}
+
+impl Arguments {
+    /// No arguments yet.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        Self { text: String::from("{"), hash: 0, wrong: None }
+    }
+
+    /// Adds one; the names are Rust identifiers, so they need no escaping.
+    pub fn put<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) {
+        let hash = fingerprint(value).map_err(|error| PayloadError::Encode(error.to_string()));
+        let text = serde_json::to_string(value).map_err(|error| PayloadError::Encode(error.to_string()));
+        match hash.and_then(|hash| Ok((hash, text?))) {
+            Ok((hash, text)) => {
+                if self.text.len() > 1 {
+                    self.text.push(',');
+                }
+                self.text.extend(["\"", name, "\":", &text]);
+                self.hash = self.hash.rotate_left(5) ^ hash;
+            }
+            Err(error) => {
+                self.wrong.get_or_insert((name, error));
+            }
+        }
+    }
+
+    pub(crate) fn finish(mut self, limits: &Limits) -> (Result<Payload, Box<Failure>>, u64) {
+        let unusable = |message| Err(Box::new(Failure::unusable(ARGUMENTS_UNUSABLE, message)));
+        if let Some((name, error)) = self.wrong {
+            return (unusable(format!("argument `{name}` cannot be journaled: {error}")), 0);
+        }
+        self.text.push('}');
+        match Payload::within(self.text, limits) {
+            Ok(payload) => (Ok(payload), self.hash),
+            Err(error) => (unusable(format!("the arguments cannot be journaled: {error}")), self.hash),
+        }
+    }
+}
+
+/// The arguments of an attempt, as they are read back.
+pub struct ReadArguments<'p>(HashMap<&'p str, &'p RawValue>);
+
+impl<'p> ReadArguments<'p> {
+    /// Takes the text apart.
+    ///
+    /// # Errors
+    /// An outcome for the step, if it is not what [`Arguments`] writes.
+    pub fn of(args: &'p Payload) -> Result<Self, StepOutcome> {
+        serde_json::from_str(args.as_str()).map(Self).map_err(|error| unreadable(&error))
+    }
+
+    /// The argument of this name, owned.
+    ///
+    /// # Errors
+    /// An outcome for the step, if it does not fit.
+    pub fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, StepOutcome> {
+        let text = self.0.get(name).map_or("null", |raw| raw.get());
+        serde_json::from_str(text).map_err(|error| unreadable(&format!("argument `{name}`: {error}")))
+    }
+}
+
+fn unreadable(error: &dyn std::fmt::Display) -> StepOutcome {
+    let failure = Failure::unusable(ARGUMENTS_UNUSABLE, format!("the recorded arguments do not fit the step: {error}"));
+    StepOutcome::Failed { failure: Box::new(failure), retryable: false }
+}
+
+/// The state of this type; `build()` has checked that it is there.
+///
+/// # Errors
+/// An outcome for the step, if it is not.
+pub fn state<T: Send + Sync + 'static>(env: &StepEnv) -> Result<Arc<T>, StepOutcome> {
+    env.states.get::<T>().ok_or_else(|| StepOutcome::Failed {
+        failure: Box::new(Failure::permanent(format!("no state of type {} was given", std::any::type_name::<T>()))),
+        retryable: false,
+    })
+}
+
+/// The `TypeId` of a type of state.
+pub fn type_id<T: 'static>() -> TypeId {
+    TypeId::of::<T>()
+}
+
+/// The context of an attempt.
+pub fn step_context(env: &StepEnv) -> StepContext {
+    StepContext::new(env.clone())
+}
+
+/// What the journal keeps of what a step returned. `retry_if` is the step's own word on its error.
+pub fn step_outcome<R>(env: &StepEnv, returned: R, retry_if: fn(&R::Error) -> bool) -> StepOutcome
+where
+    R: Returned,
+    R::Value: Serialize + DeserializeOwned,
+    R::Error: StepFailure,
+{
+    match returned.into_result() {
+        Ok(value) => match encode_readable(&value, &env.limits) {
+            Ok(payload) => StepOutcome::Completed(payload),
+            Err(error) => StepOutcome::Failed {
+                failure: Box::new(Failure::unusable(
+                    RESULT_UNUSABLE,
+                    format!(
+                        "step {} of run {} did its work, but its output cannot be journaled: {error}",
+                        env.call, env.run
+                    ),
+                )),
+                retryable: false,
+            },
+        },
+        Err(error) => {
+            let wanted = retry_if(&error);
+            let failure = error.record();
+            StepOutcome::Failed { retryable: wanted && !failure.is_permanent(), failure: Box::new(failure) }
+        }
+    }
+}
+
+/// Encodes a value and checks that it can be read again: what the journal holds must come back.
+fn encode_readable<T: Serialize + DeserializeOwned>(value: &T, limits: &Limits) -> Result<Payload, PayloadError> {
+    let payload = Payload::encode(value, limits)?;
+    payload.decode::<T>()?;
+    Ok(payload)
+}
+
+/// The context of a workflow body.
+pub fn workflow_context<W>(body: &Body) -> WorkflowContext<W> {
+    WorkflowContext::new(body.calls.clone(), body.run, body.limits)
+}
+
+/// The input of a workflow body.
+///
+/// # Errors
+/// The run's failure, if it does not fit the workflow's input type.
+pub fn workflow_input<T: DeserializeOwned>(body: &Body) -> Result<T, Failure> {
+    body.input.decode().map_err(|error| {
+        Failure::permanent(format!("the input of run {} does not fit its workflow: {error}", body.run))
+            .with_code(INPUT_UNUSABLE)
+    })
+}
+
+/// What the journal keeps of what a workflow returned.
+///
+/// # Errors
+/// The run's failure.
+pub fn workflow_outcome<R>(body_run: crate::RunId, limits: &Limits, returned: R) -> Result<Payload, Failure>
+where
+    R: Returned,
+    R::Value: Serialize + DeserializeOwned,
+    R::Error: IntoFailure,
+{
+    let value = returned.into_result().map_err(IntoFailure::into_failure)?;
+    encode_readable(&value, limits).map_err(|error| {
+        Failure::unusable(RESULT_UNUSABLE, format!("the output of run {body_run} cannot be journaled: {error}"))
+    })
+}

@@ -1,0 +1,62 @@
+//! What can go wrong in a store, sorted by what the caller can do next.
+
+use crate::model::WorkerId;
+
+/// Any error underneath.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What can go wrong in a store, sorted by what the caller can do next.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// No answer. The write may or may not have happened; every write here is safe to repeat.
+    #[error("database unavailable during {call}: {source}")]
+    Unavailable {
+        /// The store method.
+        call: &'static str,
+        /// What the driver said.
+        source: BoxError,
+    },
+    /// This worker was declared dead. Drop every turn; nothing written after losing the lease was kept.
+    #[error("worker {worker} lost its lease")]
+    LeaseLost {
+        /// The worker.
+        worker: WorkerId,
+    },
+    /// The database refuses the data itself; sending it again cannot help. Nothing was written.
+    #[error("the database refused the data of {call}: {source}")]
+    Refused {
+        /// The store method.
+        call: &'static str,
+        /// What the driver said.
+        source: BoxError,
+    },
+    /// Another transaction holds what this call needs; call again.
+    #[error("another transaction holds what {call} needs; try again")]
+    Busy {
+        /// The store method.
+        call: &'static str,
+    },
+    /// The database was migrated by newer code. Nothing was changed.
+    #[error(
+        "the database schema is at version {found}, this build knows {known}; run a newer build of the program, or use another database"
+    )]
+    SchemaTooNew {
+        /// The newest migration applied.
+        found: i64,
+        /// The newest migration this build has.
+        known: i64,
+    },
+    /// A row holds what no version of this code wrote.
+    #[error("a stored row cannot be read: {what}")]
+    Corrupt {
+        /// Table, id and what is wrong with it.
+        what: String,
+    },
+    /// The address or the access rights are wrong; a person must change something.
+    #[error("{what}")]
+    Misconfigured {
+        /// What is wrong, and what to do.
+        what: String,
+    },
+}

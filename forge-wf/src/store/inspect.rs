@@ -1,0 +1,109 @@
+//! Reads for people and for callers that wait; none of them takes part in driving a run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Journal, StoreError};
+use crate::model::{BlockReason, Digest, Payload, Phase, RunId, Served, State, Status, Timestamp, WorkerId};
+
+/// Reads for people.
+#[async_trait]
+pub trait Inspect: Send + Sync {
+    /// The run, or `None` if there is none of this id. `grace` is how long a run may be due before it counts as unserved.
+    async fn run(&self, run: RunId, grace: Duration) -> Result<Option<RunView>, StoreError>;
+
+    /// The run that holds `key` among the runs of `workflow`.
+    async fn run_by_key(&self, workflow: &str, key: &str, grace: Duration) -> Result<Option<RunView>, StoreError>;
+
+    /// The journal of the run's present generation, sorted as by `Store::load_journals`; `None` if there is no such run.
+    async fn journal(&self, run: RunId) -> Result<Option<Journal>, StoreError>;
+
+    /// Runs due for longer than `grace` that no live worker offers to run, grouped by what they need, most first.
+    async fn unserved(&self, grace: Duration) -> Result<Vec<Unserved>, StoreError>;
+}
+
+/// A run as a reader sees it, at one moment.
+#[derive(Clone, Debug)]
+pub struct RunView {
+    /// Its id.
+    pub id: RunId,
+    /// Name of the workflow.
+    pub workflow: Arc<str>,
+    /// Version it is bound to or was asked for.
+    pub version: Option<Arc<str>>,
+    /// The definition it is bound to.
+    pub definition: Option<Digest>,
+    /// The key it was started with.
+    pub key: Option<Arc<str>>,
+    /// Its generation.
+    pub generation: i32,
+    /// Which way it goes.
+    pub phase: Phase,
+    /// Where it stands.
+    pub state: State,
+    /// Whether it waits for a point in time.
+    pub due_later: bool,
+    /// What live workers offer for it.
+    pub served: Served,
+    /// Why it is blocked.
+    pub block_reason: Option<BlockReason>,
+    /// The failure it ended with, or what blocks it, as JSON.
+    pub failure: Option<Payload>,
+    /// What the body returned, if it completed.
+    pub output: Option<Payload>,
+    /// Who owns it now.
+    pub worker: Option<WorkerId>,
+    /// When it was inserted.
+    pub created_at: Timestamp,
+    /// When it is due.
+    pub ready_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+impl RunView {
+    /// Its status in the words shown to people.
+    pub fn status(&self) -> Status {
+        Status::derive(self.phase, self.state, self.block_reason, self.due_later, self.served)
+    }
+}
+
+/// Runs that wait for a worker nobody has started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unserved {
+    /// Name of the workflow.
+    pub workflow: Arc<str>,
+    /// Version they are bound to or asked for.
+    pub version: Option<Arc<str>>,
+    /// The signature they are bound to.
+    pub definition: Option<Digest>,
+    /// How many there are.
+    pub runs: u64,
+    /// What live workers offer under this name: version and signature of each.
+    pub offered: Vec<(Arc<str>, Digest)>,
+}
+
+impl std::fmt::Display for Unserved {
+    /// As in "3 runs of checkout 1 wait for signature a1b2c3d4; live workers have b2c3d4e5".
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} of {}", self.runs, if self.runs == 1 { "run" } else { "runs" }, self.workflow)?;
+        if let Some(version) = &self.version {
+            write!(f, " {version}")?;
+        }
+        f.write_str(if self.runs == 1 { " waits for " } else { " wait for " })?;
+        let same: Vec<_> = self.offered.iter().filter(|(version, _)| Some(version) == self.version.as_ref()).collect();
+        match (self.offered.is_empty(), self.definition, same.is_empty()) {
+            (true, _, _) => f.write_str("a worker that has this workflow; no live worker does"),
+            (false, Some(definition), false) => {
+                let found: Vec<_> = same.iter().map(|(_, digest)| digest.short()).collect();
+                write!(f, "signature {}; live workers have {}", definition.short(), found.join(", "))
+            }
+            _ => {
+                let found: Vec<_> = self.offered.iter().map(|(version, _)| version.as_ref()).collect();
+                write!(f, "a worker that has this version; live workers have {}", found.join(", "))
+            }
+        }
+    }
+}

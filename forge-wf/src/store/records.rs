@@ -1,0 +1,333 @@
+//! Plain data that goes into a store and comes out of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::journal::Entry;
+use crate::model::{BlockReason, Digest, Payload, Phase, RunId, State, Timestamp, WorkerId};
+
+/// A run about to be inserted, with its `start` entry.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// Its id, made by the caller so that the insert can be repeated.
+    pub id: RunId,
+    /// Seed of the run's `uuid()` and `rng()`.
+    pub seed: i64,
+    /// Name of the workflow.
+    pub workflow: Arc<str>,
+    /// Version, if it was asked for or is bound.
+    pub version: Option<Arc<str>>,
+    /// The definition it is bound to.
+    pub definition: Option<Digest>,
+    /// What a worker must offer to claim it: the definition if bound, else `start_needs`.
+    pub needs: Digest,
+    /// What it needs while unbound: the digest of its name, and of its version if asked for.
+    pub start_needs: Digest,
+    /// The key it holds, unique per workflow.
+    pub key: Option<Arc<str>>,
+    /// The queue it waits in.
+    pub queue: Arc<str>,
+    /// Higher goes first.
+    pub priority: i16,
+    /// How long after the insert it becomes ready.
+    pub delay: Duration,
+    /// When it was started, by the caller's estimate of the database's time; kept on the `start` entry.
+    pub at: Timestamp,
+    /// Free-form tags, as a JSON object.
+    pub tags: Option<Payload>,
+    /// Who started it, for people.
+    pub owner: Option<Arc<str>>,
+    /// W3C trace context of the caller.
+    pub trace_parent: Option<Arc<str>>,
+    /// When it must have ended.
+    pub deadline_at: Option<Timestamp>,
+    /// The parent's id and the call it answers, as in `child:ship#0`.
+    pub parent: Option<(RunId, String)>,
+    /// The input, kept as the output of the `start` entry.
+    pub input: Payload,
+}
+
+impl NewRun {
+    /// The `start` entry that is inserted with the run.
+    pub fn start_entry(&self) -> Entry {
+        Entry::start(self.input.clone(), self.at)
+    }
+}
+
+/// When a run is due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Due {
+    /// At once, by the database's clock.
+    Now,
+    /// From then on.
+    At(Timestamp),
+    /// Only mail makes it due.
+    Never,
+}
+
+/// The columns of a run that only its owner writes, as they shall be after a commit. Absolute, so a commit can be repeated.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RunImage {
+    /// Which way it goes.
+    pub phase: Phase,
+    /// Where it stands.
+    pub state: State,
+    /// Whether the worker keeps it. A run that is released, blocked or ended is kept by nobody.
+    pub keep: bool,
+    /// When it is due.
+    pub due: Due,
+    /// Its generation.
+    pub generation: i32,
+    /// What a worker must offer to claim it next; `None` for an ended run.
+    pub needs: Option<Digest>,
+    /// Whether to forget the definition it was bound to, because its journal holds only `start`.
+    pub unbind: bool,
+    /// Why it is blocked.
+    pub block_reason: Option<BlockReason>,
+    /// The build it was blocked under.
+    pub blocked_build: Option<Arc<str>>,
+    /// The failure it ended with, or what blocks it, as JSON.
+    pub failure: Option<Payload>,
+}
+
+/// A change to one run this worker owns under this claim.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RunUpdate {
+    /// The run.
+    pub run: RunId,
+    /// The claim it is owned under; 0 for a run that was born claimed.
+    pub claim_no: i64,
+    /// What its row shall hold.
+    pub image: RunImage,
+}
+
+/// A run inserted by its future owner, in the batch of a lane.
+#[derive(Clone, Debug)]
+pub struct Birth {
+    /// The run; its `start` entry is inserted with it.
+    pub run: NewRun,
+    /// What its row holds after the batch. `keep` makes it born claimed, with claim number 0; a run that ended in the
+    /// same batch is inserted ended.
+    pub image: RunImage,
+}
+
+/// One journal entry to write.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// The run.
+    pub run: RunId,
+    /// Its generation.
+    pub generation: i32,
+    /// The whole entry as it shall be.
+    pub entry: Entry,
+}
+
+/// A value published by `save_state`.
+#[derive(Clone, Debug)]
+pub struct SavedState {
+    /// The run.
+    pub run: RunId,
+    /// Name of the value.
+    pub key: Arc<str>,
+    /// The value.
+    pub value: Payload,
+}
+
+/// Everything one commit writes. At most one write per row: the writer has folded it.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// Runs to insert, each with its `start` entry.
+    pub births: Vec<Birth>,
+    /// Runs to update, if still owned under their claim.
+    pub updates: Vec<RunUpdate>,
+    /// Entries that have no row yet.
+    pub inserts: Vec<Write>,
+    /// Entries that have a row: replaced as a whole. One whose row has a seq keeps its outcome, and only its undo columns change.
+    pub outcomes: Vec<Write>,
+    /// Mail taken into its run, to be marked as noticed.
+    pub taken: Vec<Uuid>,
+    /// Mail for other runs.
+    pub sent: Vec<NewMail>,
+    /// Values published by `save_state`.
+    pub states: Vec<SavedState>,
+}
+
+impl Batch {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.births.is_empty()
+            && self.updates.is_empty()
+            && self.inserts.is_empty()
+            && self.outcomes.is_empty()
+            && self.taken.is_empty()
+            && self.sent.is_empty()
+            && self.states.is_empty()
+    }
+}
+
+/// What a commit did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommitAnswer {
+    /// Runs whose update was refused because this worker does not own them under that claim.
+    pub not_yours: Vec<RunId>,
+}
+
+/// What became of a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StartAnswer {
+    /// The run that holds the key (or has the id) now.
+    pub id: RunId,
+    /// Whether this call created it.
+    pub created: bool,
+}
+
+/// A worker about to register.
+#[derive(Clone, Debug)]
+pub struct NewWorker {
+    /// Its id.
+    pub id: WorkerId,
+    /// Host and process, for people.
+    pub name: String,
+    /// Which build it runs.
+    pub build: Arc<str>,
+    /// Length of its lease.
+    pub lease: Duration,
+    /// Every definition it serves.
+    pub definitions: Vec<DefinitionRow>,
+    /// Everything it can claim.
+    pub offers: Vec<Offer>,
+}
+
+/// One workflow definition a worker serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefinitionRow {
+    /// Name of the workflow.
+    pub workflow: Arc<str>,
+    /// Its version.
+    pub version: Arc<str>,
+    /// Its signature, which is what a bound run needs.
+    pub signature: Digest,
+    /// Which algorithm made the signature.
+    pub algorithm: i16,
+}
+
+/// One need a worker can serve, and the definition it would run it with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// What a run needs: a definition's signature, or the digest of a name (and version) for an unbound run.
+    pub needs: Digest,
+    /// The definition the run is bound to when claimed by this offer.
+    pub definition: Digest,
+    /// Its version.
+    pub version: Arc<str>,
+}
+
+/// A request for due runs.
+#[derive(Clone, Debug)]
+pub struct ClaimRequest {
+    /// The worker that claims.
+    pub worker: WorkerId,
+    /// This worker's next claim number, from 1; the same again when an answer was lost.
+    pub claim_no: i64,
+    /// At most this many.
+    pub slots: u32,
+    /// What the worker can run.
+    pub offers: Arc<[Offer]>,
+    /// Runs it owns without holding them in memory.
+    pub adopt: Vec<RunId>,
+}
+
+/// A run as its new owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimedRun {
+    /// Its id.
+    pub id: RunId,
+    /// The claim it is owned under.
+    pub claim_no: i64,
+    /// Its generation.
+    pub generation: i32,
+    /// Seed of its `uuid()` and `rng()`.
+    pub seed: i64,
+    /// Name of the workflow.
+    pub workflow: Arc<str>,
+    /// The definition it is bound to.
+    pub definition: Digest,
+    /// Which way it goes.
+    pub phase: Phase,
+    /// Consecutive takeovers while executing, without a new entry.
+    pub takeovers: i32,
+}
+
+/// The journal of one generation.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    /// The run.
+    pub run: RunId,
+    /// Its generation.
+    pub generation: i32,
+    /// Its entries, sorted by seq, those without seq last.
+    pub entries: Vec<Entry>,
+}
+
+/// What a takeover did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TakenOver {
+    /// Workers whose lease had expired.
+    pub workers: u64,
+    /// Runs made ready.
+    pub runs: u64,
+}
+
+/// What mail asks of a run's owner. The number is its frozen form in the database.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(i16)]
+pub enum MailKind {
+    /// A named payload from outside.
+    Event = 0,
+    /// A child run has ended.
+    ChildResult = 1,
+    /// Cancel the run.
+    Cancel = 2,
+    /// Start no new step.
+    Pause = 3,
+    /// Go on after a pause.
+    Resume = 4,
+    /// End it without undoing.
+    Kill = 5,
+    /// Try it again.
+    Retry = 6,
+}
+
+impl MailKind {
+    /// The kind kept as this number.
+    pub fn from_wire(number: i16) -> Option<Self> {
+        use MailKind::*;
+        [Event, ChildResult, Cancel, Pause, Resume, Kill, Retry].into_iter().find(|kind| *kind as i16 == number)
+    }
+}
+
+/// Mail about to be put into an inbox.
+#[derive(Clone, Debug)]
+pub struct NewMail {
+    /// Its id, made by the sender so that sending can be repeated.
+    pub id: Uuid,
+    /// The run it is for.
+    pub run: RunId,
+    /// What it asks.
+    pub kind: MailKind,
+    /// Name of the event or the child call it answers.
+    pub name: Arc<str>,
+    /// The payload.
+    pub body: Option<Payload>,
+}
+
+/// Mail of a run.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    /// What was sent.
+    pub mail: NewMail,
+    /// When the database received it.
+    pub sent_at: Timestamp,
+}
