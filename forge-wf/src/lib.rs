@@ -5,6 +5,7 @@
 pub mod __private;
 pub mod api;
 pub mod contract;
+pub mod db;
 pub mod engine;
 pub mod journal;
 pub mod model;
