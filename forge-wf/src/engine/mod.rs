@@ -2,5 +2,10 @@
 
 pub mod calls;
 pub mod definition;
+pub mod drive;
+pub mod replay;
+#[cfg(test)]
+mod replay_properties;
 pub mod retry;
 pub mod states;
+pub mod waker;
