@@ -10,12 +10,20 @@ pub mod engine;
 pub mod journal;
 pub mod model;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 use __private as macro_support;
 
+pub use api::builder::RuntimeBuilder;
 pub use api::call::{ChildCall, StepCall};
+pub use api::client::Client;
 pub use api::context::WorkflowContext;
+pub use api::error::Error;
 pub use api::failure::{Failure, Result, StepError};
+pub use api::handle::{Counts, RunHandle};
+pub use api::runtime::Runtime;
+pub use api::start::Start;
 pub use api::step_context::StepContext;
 pub use engine::retry::Retry;
-pub use model::RunId;
+pub use model::{RunId, Status};

@@ -1,0 +1,3 @@
+//! What tests need of the library: crash points, stores that fail on cue, the promises every store keeps.
+
+pub mod crash;
