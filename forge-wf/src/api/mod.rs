@@ -3,7 +3,7 @@
 pub mod builder;
 pub mod call;
 pub mod client;
-mod connect;
+pub(crate) mod connect;
 pub mod context;
 pub mod definition;
 pub mod error;

@@ -95,3 +95,8 @@ pub(super) async fn unserved(pool: &SqlitePool, grace: Duration) -> Result<Vec<U
     }
     Ok(found)
 }
+
+pub(super) async fn known_workflows(pool: &SqlitePool) -> Result<Vec<String>, StoreError> {
+    let names = query_scalar::<_, String>(include_str!("sql/known_workflows.sql")).bind(now());
+    names.fetch_all(pool).await.map_err(sorted("known_workflows"))
+}
