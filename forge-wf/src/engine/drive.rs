@@ -6,11 +6,10 @@
 //!   not an outcome of the run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::calls::{Calls, Command, Delivery, SlotId};
+use super::calls::{Calls, Command, Delivery, SlotId, Undecodable};
 use super::definition::BodyFuture;
 use super::replay::{Divergence, Next, Replay, Start};
 use super::waker::BodyWaker;
@@ -44,7 +43,7 @@ pub struct Stuck {
 
 /// One body, its journal and its calls.
 pub struct Drive {
-    body: Option<Pin<Box<dyn Future<Output = Result<Payload, Failure>> + Send>>>,
+    body: Option<BodyFuture>,
     calls: Arc<Calls>,
     replay: Replay,
     waker: Arc<BodyWaker>,
@@ -54,7 +53,7 @@ pub struct Drive {
 impl Drive {
     /// A body that has not been polled yet.
     pub fn new(body: BodyFuture, calls: Arc<Calls>, history: History, waker: Arc<BodyWaker>) -> Self {
-        let body = Some(Box::pin(tokio::task::unconstrained(body)) as Pin<Box<_>>);
+        let body: Option<BodyFuture> = Some(Box::pin(tokio::task::unconstrained(body)));
         Self { body, calls, replay: Replay::new(history), waker, replayed_steps: 0 }
     }
 
@@ -132,6 +131,10 @@ impl Drive {
             let polled = self
                 .waker
                 .during(|| catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(&mut Context::from_waker(&waker)))));
+            // Whatever the body does after a result it could not read, a panic included, that result is the reason.
+            if let Some(undecodable) = self.calls.undecodable() {
+                return Err(self.unreadable(&undecodable));
+            }
             match polled {
                 Err(panic) => return Err(self.panicked(panic.as_ref())),
                 Ok(Poll::Ready(result)) => break Some(result),
@@ -146,14 +149,6 @@ impl Drive {
             if let Err(panic) = dropped {
                 return Err(self.panicked(panic.as_ref()));
             }
-        }
-        if let Some(undecodable) = self.calls.undecodable() {
-            let seq = self.replay.history().find(&undecodable.call).and_then(|entry| entry.seq);
-            return Err(diverged(Divergence {
-                seq,
-                expected: format!("the outcome of {}", undecodable.call),
-                found: format!("this code cannot read it any more: {}", undecodable.message),
-            }));
         }
         for command in self.calls.take_commands() {
             match command {
@@ -198,6 +193,14 @@ impl Drive {
                 self.last_entry()
             ),
         }
+    }
+
+    fn unreadable(&self, undecodable: &Undecodable) -> Stuck {
+        diverged(Divergence {
+            seq: self.replay.history().find(&undecodable.call).and_then(|entry| entry.seq),
+            expected: format!("the outcome of {}", undecodable.call),
+            found: format!("this code cannot read it any more: {}", undecodable.message),
+        })
     }
 
     fn panicked(&self, panic: &(dyn std::any::Any + Send)) -> Stuck {
