@@ -1,6 +1,8 @@
 //! Polls one workflow body by the rules that make every combinator replay alike. No I/O: effects are handed out.
 //!
-//! - The body is polled once for each delivery, and again only while it woke itself during that poll.
+//! - The body is polled once for each delivery, and again only while it woke itself during that poll. Whoever calls
+//!   [`Drive::advance`] more often than that changes nothing: `tokio::join!` begins each poll with another branch, so one
+//!   poll more in one life of a run than in the next would be another path.
 //! - It is polled unconstrained: tokio's cooperative budget would make long replays pend where live runs did not.
 //! - A body that panics, waits for something foreign, or does not fit its journal is [`Stuck`]: a bug in code and
 //!   not an outcome of the run.
@@ -47,6 +49,8 @@ pub struct Drive {
     calls: Arc<Calls>,
     replay: Replay,
     waker: Arc<BodyWaker>,
+    /// A poll is owed: the first one, or the one after a delivery.
+    owed: bool,
     replayed_steps: u64,
 }
 
@@ -54,7 +58,7 @@ impl Drive {
     /// A body that has not been polled yet.
     pub fn new(body: BodyFuture, calls: Arc<Calls>, history: History, waker: Arc<BodyWaker>) -> Self {
         let body: Option<BodyFuture> = Some(Box::pin(tokio::task::unconstrained(body)));
-        Self { body, calls, replay: Replay::new(history), waker, replayed_steps: 0 }
+        Self { body, calls, replay: Replay::new(history), waker, owed: true, replayed_steps: 0 }
     }
 
     /// The replay.
@@ -72,12 +76,17 @@ impl Drive {
         if self.waker.is_foreign() { Err(self.foreign("was woken from outside")) } else { Ok(()) }
     }
 
-    /// Polls the body and hands it recorded results until it waits for something that is not recorded.
+    /// Polls the body and hands it recorded results until it waits for something that is not recorded. Without a
+    /// delivery since the last call it polls nothing and returns an empty progress.
     ///
     /// # Errors
     /// The body is stuck.
     pub fn advance(&mut self) -> Result<Progress, Stuck> {
         let mut progress = Progress::default();
+        if !self.owed {
+            self.check_foreign()?;
+            return Ok(progress);
+        }
         for _ in 0..DELIVERIES_PER_SLICE {
             if self.poll(&mut progress)? {
                 return Ok(progress);
@@ -102,13 +111,18 @@ impl Drive {
 
     /// Gives a live outcome its place in the journal and hands it to the body, which [`Drive::advance`] then polls.
     /// `false` if the body no longer waits for it: then it has no place, and nothing is recorded.
+    ///
+    /// # Panics
+    /// If the body has not been polled since the last delivery.
     pub fn deliver(&mut self, entry: &mut Entry) -> bool {
+        assert!(!self.owed, "{} was delivered before the body had seen the result before it", entry.call);
         let Some(slot) = self.replay.record(entry) else { return false };
         self.hand_over(slot, entry);
         true
     }
 
-    fn hand_over(&self, slot: SlotId, entry: &Entry) {
+    fn hand_over(&mut self, slot: SlotId, entry: &Entry) {
+        self.owed = true;
         let delivery = match entry.state {
             EntryState::Failed => entry.failure.clone().map(Delivery::Failed),
             _ => entry.output.clone().map(Delivery::Completed),
@@ -125,6 +139,7 @@ impl Drive {
 
     /// Polls until the body neither returns nor wakes itself; `true` if it returned.
     fn poll(&mut self, progress: &mut Progress) -> Result<bool, Stuck> {
+        self.owed = false;
         let waker = self.waker.waker();
         let finished = loop {
             let body = self.body.as_mut().expect("a finished body is not polled again");
