@@ -213,7 +213,9 @@ fn context_first(kind: Kind, function: &Function, errors: &mut Errors) {
 
 fn workflow_input(function: &Function, errors: &mut Errors) {
     for (at, param) in function.params.iter().enumerate().skip(1) {
-        if at > 1 {
+        if param.role != Role::Argument {
+            // Refused already: a second context, or state.
+        } else if at > 1 {
             errors.fatal(&param.pat, "a workflow takes one input: put these into a struct");
         } else if let Type::ImplTrait(_) = shape::peel(&param.ty) {
             errors.fatal(&param.ty, "a workflow cannot be generic: name the type instead of `impl Trait`");

@@ -138,7 +138,8 @@ impl Target {
         let (Self { private, marker, .. }, Function { cfgs, .. }) = (self, function);
         let proofs = calls.iter().map(|Call { path, cfgs: when }| {
             let when = cfg_attribute(when);
-            quote_spanned!(mixed()=> #(#cfgs)* #when impl #private::Uses<#path> for #marker {})
+            // In parentheses it can only be a type, so a function that is no helper is reported once and as that.
+            quote_spanned!(mixed()=> #(#cfgs)* #when impl #private::Uses<(#path)> for #marker {})
         });
         proofs.collect()
     }
@@ -235,6 +236,11 @@ fn local(name: &str) -> Ident {
 
 pub(crate) fn mixed() -> Span {
     Span::mixed_site()
+}
+
+/// As [`mixed`], but blamed on the function's name: for what must be `Send`.
+fn at_name(target: &Target) -> Span {
+    target.ident.span().resolved_at(mixed())
 }
 
 /// Lints are for what users write, and the function they call is not it.

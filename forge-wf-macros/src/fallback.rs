@@ -3,7 +3,7 @@
 //! Takes what could be understood; hands on a function that accepts any arguments, the type, and trait impls without
 //! content. The body is left out: it belongs to a signature that is wrong. Never runs, since nothing compiles.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::Type;
 
@@ -102,10 +102,28 @@ fn helper(target: &Target, function: &Function) -> TokenStream {
 fn ends(private: &TokenStream, function: &Function) -> (TokenStream, TokenStream) {
     let failure = quote!(#private::Failure);
     match &function.returns {
-        Some(ty) if is_open(ty) || !function.sig.generics.params.is_empty() => (quote!(()), failure),
+        Some(ty) if is_open(ty) || is_generic(ty, function) => (quote!(()), failure),
         Some(ty) if !shape::names_a_result(ty) => (ty.to_token_stream(), failure),
         Some(_) => expand::ends(private, function),
         None => (quote!(()), failure),
+    }
+}
+
+/// Whether a type names a generic parameter of the function.
+fn is_generic(ty: &Type, function: &Function) -> bool {
+    let params: Vec<_> = function.sig.generics.type_params().map(|param| param.ident.to_string()).collect();
+    let mut words = Vec::new();
+    words_of(ty.to_token_stream(), &mut words);
+    words.iter().any(|word| params.contains(word))
+}
+
+fn words_of(tokens: TokenStream, words: &mut Vec<String>) {
+    for token in tokens {
+        match token {
+            TokenTree::Ident(word) => words.push(word.to_string()),
+            TokenTree::Group(group) => words_of(group.stream(), words),
+            _ => {}
+        }
     }
 }
 

@@ -12,9 +12,7 @@ pub use inventory;
 
 pub use crate::api::call::{ChildCall, StepCall};
 pub use crate::api::context::WorkflowContext;
-pub use crate::api::definition::{
-    Argument, Callee, IntoFailure, Journaled, Registered, Returned, Root, Step, Uses, Workflow,
-};
+pub use crate::api::definition::{Argument, Callee, IntoFailure, Registered, Returned, Root, Step, Uses, Workflow};
 pub use crate::api::failure::{Failure, StepFailure};
 pub use crate::api::step_context::StepContext;
 pub use crate::contract::digest;

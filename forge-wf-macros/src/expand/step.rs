@@ -109,8 +109,14 @@ fn definition(target: &Target, args: &Args, function: &Function, key: &str) -> T
     let (place, options) = (target.place(), options(private, args));
     let states = function.of_role(Role::State).map(|param| state_need(private, param));
     let (runner, attempt) = (attempt(target, args, function), local("__forge_wf_attempt"));
-    // The future must be `Send`: blamed on the function's name.
-    let boxed = quote_spanned!(target.ident.span().resolved_at(mixed())=> ::std::boxed::Box::pin);
+    let (env, payload) = (local("env"), local("args"));
+    let boxed = quote_spanned! {super::at_name(target)=>
+        ::std::boxed::Box::pin(async move {
+            match #attempt(#env, #payload).await {
+                ::core::result::Result::Ok(outcome) | ::core::result::Result::Err(outcome) => outcome,
+            }
+        })
+    };
     quote_spanned! {mixed()=>
         #(#cfgs)*
         impl #private::Step for #marker {
@@ -118,12 +124,8 @@ fn definition(target: &Target, args: &Args, function: &Function, key: &str) -> T
             type Error = #error;
             const DEFINITION: &'static #private::StepDefinition = {
                 #runner
-                fn __forge_wf_run(env: #private::StepEnv, args: #private::Payload) -> #private::StepFuture {
-                    #boxed(async move {
-                        match #attempt(env, args).await {
-                            ::core::result::Result::Ok(outcome) | ::core::result::Result::Err(outcome) => outcome,
-                        }
-                    })
+                fn __forge_wf_run(#env: #private::StepEnv, #payload: #private::Payload) -> #private::StepFuture {
+                    #boxed
                 }
                 &#private::StepDefinition {
                     key: #key,
@@ -151,7 +153,7 @@ fn attempt(target: &Target, args: &Args, function: &Function) -> TokenStream {
             }
             Role::State => fetch_state(private, &env, &held, param),
             Role::Argument => {
-                let (take, pass) = read_argument(&read, &held, param);
+                let (take, pass) = read_argument(&held, param);
                 let text = param.name().map(|name| syn::ext::IdentExt::unraw(name).to_string());
                 reads.push((held.clone(), quote_spanned!(mixed()=> #read.#take::<#marker, #n>(#text)?)));
                 n += 1;
@@ -190,7 +192,7 @@ fn attempt(target: &Target, args: &Args, function: &Function) -> TokenStream {
     }
 }
 
-fn read_argument(_: &syn::Ident, held: &syn::Ident, param: &Parameter) -> (syn::Ident, TokenStream) {
+fn read_argument(held: &syn::Ident, param: &Parameter) -> (syn::Ident, TokenStream) {
     match Shape::of(&param.ty).passing {
         Passing::Value => (local("value"), quote!(#held)),
         Passing::Reference | Passing::Text => (local("value"), quote!(&#held)),

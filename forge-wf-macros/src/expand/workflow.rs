@@ -65,18 +65,24 @@ fn definition(target: &Target, args: &Args, function: &Function, calls: &[Call])
     let (input_text, output_text) = (shape::canonical(&input_type), super::output_text(function));
     let (output, error) = super::ends(private, function);
     let (place, digest) = (target.place(), target.digest_of_calls(calls));
-    let (body, ctx) = (local("body"), local("ctx"));
+    let (body, ctx, input_value) = (local("body"), local("ctx"), local("input"));
     let (take, pass) = match input(function) {
         Some(_) => (
-            quote_spanned!(mixed()=> let input = #private::workflow_input::<#marker>(&#body)?;),
-            quote_spanned!(mixed()=> &#ctx, input),
+            quote_spanned!(mixed()=> let #input_value = #private::workflow_input::<#marker>(&#body)?;),
+            quote_spanned!(mixed()=> &#ctx, #input_value),
         ),
         None => {
             (quote_spanned!(mixed()=> #private::workflow_input::<#marker>(&#body)?;), quote_spanned!(mixed()=> &#ctx))
         }
     };
-    // The future must be `Send`: blamed on the function's name.
-    let boxed = quote_spanned!(target.ident.span().resolved_at(mixed())=> ::std::boxed::Box::pin);
+    let boxed = quote_spanned! {super::at_name(target)=>
+        ::std::boxed::Box::pin(async move {
+            let #ctx = #private::workflow_context::<#marker>(&#body);
+            #take
+            let returned = <#marker>::body(#pass).await;
+            #private::workflow_outcome::<#marker>(#body.run, &#body.limits, returned)
+        })
+    };
     quote_spanned! {mixed()=>
         #(#cfgs)*
         impl #marker {
@@ -102,12 +108,7 @@ fn definition(target: &Target, args: &Args, function: &Function, calls: &[Call])
             type Output = #output;
             const DEFINITION: &'static #private::WorkflowDefinition = {
                 fn __forge_wf_run(#body: #private::Body) -> #private::BodyFuture {
-                    #boxed(async move {
-                        let #ctx = #private::workflow_context::<#marker>(&#body);
-                        #take
-                        let returned = <#marker>::body(#pass).await;
-                        #private::workflow_outcome::<#marker>(#body.run, &#body.limits, returned)
-                    })
+                    #boxed
                 }
                 &#private::WorkflowDefinition {
                     name: #name,

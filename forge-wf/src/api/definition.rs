@@ -6,29 +6,19 @@ use serde::de::DeserializeOwned;
 use super::failure::{Failure, StepFailure};
 use crate::engine::definition::{Registration, StepDefinition, WorkflowDefinition};
 
-/// What the journal can hold: arguments, inputs and outputs.
-///
-/// The macros prove it once for each type, on the user's token; what they call afterwards asks for [`Step`],
-/// [`Argument`] or [`Workflow`] only, so that one wrong type is one message.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be kept in the journal",
-    label = "must be owned, `Serialize` and `Deserialize`",
-    note = "write `#[derive(serde::Serialize, serde::Deserialize)]` on it; a step's state is marked `#[state]`"
-)]
-pub trait Journaled: Serialize + DeserializeOwned + Send + 'static {}
-
-impl<T: Serialize + DeserializeOwned + Send + 'static> Journaled for T {}
-
 /// The argument number `N` of a step, as an attempt reads it back.
+///
+/// The one place where an argument's type is refused, on the user's token: what the macros write besides asks for this
+/// trait only, so that one wrong type is not reported wherever it is used.
 pub trait Argument<const N: usize> {
     /// The type of the argument, or of its elements if it is a slice or an `Option` of a reference.
-    type Owned: Journaled;
+    type Owned: Serialize + DeserializeOwned + Send + 'static;
 }
 
 /// What a `#[step]` function is, beside its call.
 pub trait Step: Sized + 'static {
     /// What it returns when it succeeds.
-    type Output: Journaled;
+    type Output: Serialize + DeserializeOwned + Send + 'static;
     /// What it returns when it fails.
     type Error: StepFailure;
     /// What the engine knows of it.
@@ -38,9 +28,9 @@ pub trait Step: Sized + 'static {
 /// What a `#[workflow]` function is, beside its call.
 pub trait Workflow: Sized + 'static {
     /// Its input; `()` if it takes none.
-    type Input: Journaled;
+    type Input: Serialize + DeserializeOwned + Send + 'static;
     /// What it returns when it succeeds.
-    type Output: Journaled;
+    type Output: Serialize + DeserializeOwned + Send + 'static;
     /// What the engine knows of it.
     const DEFINITION: &'static WorkflowDefinition;
 }
