@@ -12,20 +12,30 @@ pub mod engine;
 pub mod journal;
 pub mod model;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 use __private as macro_support;
 
+pub use api::builder::RuntimeBuilder;
 pub use api::call::{ChildCall, StepCall};
+pub use api::client::Client;
 pub use api::context::WorkflowContext;
+pub use api::error::Error;
 pub use api::failure::{Failure, Result, StepError};
+pub use api::handle::{Counts, RunHandle};
+pub use api::runtime::Runtime;
+pub use api::start::Start;
 pub use api::step_context::StepContext;
 pub use engine::retry::Retry;
 pub use forge_wf_macros::{helper, step, workflow};
-pub use model::RunId;
+pub use model::{RunId, Status};
 
 /// Everything a file of workflows needs: `use forge_wf::prelude::*;`
 pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
-    pub use crate::{Failure, Result, Retry, StepContext, StepError, WorkflowContext, helper, step, workflow};
+    pub use crate::{
+        Client, Failure, Result, Retry, Runtime, StepContext, StepError, WorkflowContext, helper, step, workflow,
+    };
 }

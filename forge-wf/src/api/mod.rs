@@ -1,7 +1,14 @@
 //! What users write against.
 
+pub mod builder;
 pub mod call;
+pub mod client;
+pub(crate) mod connect;
 pub mod context;
 pub mod definition;
+pub mod error;
 pub mod failure;
+pub mod handle;
+pub mod runtime;
+pub mod start;
 pub mod step_context;

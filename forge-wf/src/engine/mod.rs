@@ -1,6 +1,225 @@
 //! Drives runs; sees bytes, never SQL, a backend or a user's type.
+//!
+//! ```text
+//! start ─▶ queue ─▶ claim ─▶ replay ─▶ step ─▶ append ─┬─▶ the next step
+//!            ▲                                         ├─▶ complete
+//!            └──────────────── wake ◀──── suspend ◀────┘
+//! ```
+//!
+//! [`Engine::run`] lives one [`session`] after the other: it registers as a worker, claims runs, gives each a
+//! [`turn`], and renews its lease from a thread of its own. All writes go through the [`writer`].
 
 pub mod calls;
+mod claim;
+mod clock;
+pub mod config;
+pub mod counters;
 pub mod definition;
+pub mod drive;
+mod lease;
+mod leaving;
+mod life;
+pub mod registry;
+pub mod replay;
+#[cfg(test)]
+mod replay_properties;
 pub mod retry;
+mod session;
+mod start;
 pub mod states;
+mod step;
+mod steps;
+mod sweep;
+mod tick;
+mod turn;
+pub mod waiters;
+pub mod waker;
+mod writer;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use tokio::sync::{Notify, Semaphore, mpsc};
+
+use clock::DbClock;
+use config::Config;
+use counters::CounterBook;
+use definition::{StepEnv, StopFlag};
+use registry::Registry;
+use session::Session;
+use states::States;
+use tick::Tick;
+use turn::{Message, Turn};
+use waiters::{Outcome, Waiters};
+
+use crate::model::{CallId, RunId, Timestamp};
+use crate::store::{ClaimedRun, Offer, Store};
+
+/// One worker process: its definitions, its turns, and the database they live on.
+pub struct Engine {
+    store: Arc<dyn Store>,
+    config: Config,
+    registry: Registry,
+    offers: Arc<[Offer]>,
+    states: Arc<States>,
+    clock: DbClock,
+    tick: Tick,
+    slots: Arc<Semaphore>,
+    turns: Mutex<HashMap<RunId, Resident>>,
+    /// Runs whose steps would not end: left to the end of the lease, so not to be adopted.
+    left_behind: Mutex<HashSet<RunId>>,
+    /// Runs this worker owns without a turn, for the next claim.
+    adopt: Mutex<Vec<RunId>>,
+    session: RwLock<Option<Arc<Session>>>,
+    nudge: Notify,
+    turn_left: Notify,
+    backlog: AtomicBool,
+    draining: AtomicBool,
+    /// The counters of runs somebody holds a handle of.
+    pub counters: CounterBook,
+    /// Who waits for which run.
+    pub waiters: Waiters,
+}
+
+struct Resident {
+    claim_no: i64,
+    turn: mpsc::UnboundedSender<Message>,
+}
+
+impl Engine {
+    /// An engine that has not begun.
+    pub fn new(store: Arc<dyn Store>, registry: Registry, states: States, config: Config) -> Arc<Self> {
+        Arc::new(Self {
+            offers: registry.offers(),
+            slots: Arc::new(Semaphore::new(config.concurrency.clamp(1, Semaphore::MAX_PERMITS))),
+            store,
+            registry,
+            config,
+            states: Arc::new(states),
+            clock: DbClock::new(chrono::Utc::now()),
+            tick: Tick::default(),
+            turns: Mutex::default(),
+            left_behind: Mutex::default(),
+            adopt: Mutex::default(),
+            session: RwLock::new(None),
+            nudge: Notify::new(),
+            turn_left: Notify::new(),
+            backlog: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            counters: CounterBook::default(),
+            waiters: Waiters::default(),
+        })
+    }
+
+    /// The database.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// About what the database's clock says.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Whether the run is in this process's memory now.
+    pub fn is_resident(&self, run: RunId) -> bool {
+        self.turns().contains_key(&run)
+    }
+
+    /// Stops claiming, lets running steps finish within the grace time, releases the rest; [`Engine::run`] then returns.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.nudge.notify_one();
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// There may be something to claim.
+    pub fn nudge(&self) {
+        self.backlog.store(true, Ordering::Release);
+        self.nudge.notify_one();
+    }
+
+    fn turns(&self) -> MutexGuard<'_, HashMap<RunId, Resident>> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn session(&self) -> Option<Arc<Session>> {
+        self.session.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_session(&self, session: Option<Arc<Session>>) {
+        *self.session.write().unwrap_or_else(PoisonError::into_inner) = session;
+    }
+
+    fn step_env(&self, run: &ClaimedRun, call: CallId, attempt: u32) -> StepEnv {
+        StepEnv {
+            run: run.id,
+            generation: run.generation,
+            call,
+            attempt,
+            stop: Arc::new(StopFlag::default()),
+            states: self.states.clone(),
+            limits: self.config.limits,
+            tx: None,
+        }
+    }
+
+    /// Gives a turn its task.
+    fn spawn(self: &Arc<Self>, turn: Turn) {
+        let (run, claim_no) = (turn.run.id, turn.run.claim_no);
+        self.turns().insert(run, Resident { claim_no, turn: turn.sender() });
+        let guard = LeaveGuard { engine: self.clone(), run, claim_no };
+        tokio::spawn(async move {
+            turn.run().await;
+            drop(guard);
+        });
+    }
+
+    /// A turn is over. Told again by the guard of its task, in case it panicked; then there is nothing left to do.
+    fn turn_ended(&self, run: RunId, claim_no: i64, outcome: Option<Outcome>) {
+        {
+            let mut turns = self.turns();
+            if turns.get(&run).is_none_or(|resident| resident.claim_no != claim_no) {
+                return;
+            }
+            turns.remove(&run);
+        }
+        self.waiters.tell(run, outcome);
+        self.turn_left.notify_waiters();
+        if self.backlog.load(Ordering::Acquire) {
+            self.nudge.notify_one();
+        }
+    }
+
+    fn left_behind(&self, run: RunId) {
+        self.left_behind.lock().unwrap_or_else(PoisonError::into_inner).insert(run);
+    }
+
+    fn tell_all(&self, message: impl Fn() -> Message) {
+        for resident in self.turns().values() {
+            let _ = resident.turn.send(message());
+        }
+    }
+}
+
+/// Takes a turn off the list when its task ends, whatever ended it.
+struct LeaveGuard {
+    engine: Arc<Engine>,
+    run: RunId,
+    claim_no: i64,
+}
+
+impl Drop for LeaveGuard {
+    fn drop(&mut self) {
+        self.engine.turn_ended(self.run, self.claim_no, None);
+    }
+}

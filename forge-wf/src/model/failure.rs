@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Limits, Payload};
+
 /// Longest chain of sources kept; a longer one is cut, since an error may be its own source.
 const SOURCES_MAX: usize = 32;
 
@@ -125,6 +127,16 @@ impl Failure {
     /// The failure of a step whose result cannot be recorded.
     pub(crate) fn unusable(code: &str, message: impl fmt::Display) -> Self {
         Self::permanent(message).with_code(code).of_kind(FailureKind::Unusable)
+    }
+
+    /// As the journal keeps it. One that cannot be written (its details too large or not JSON) is cut to its message.
+    pub(crate) fn to_payload(&self, limits: &Limits) -> Payload {
+        Payload::encode(self, limits).unwrap_or_else(|error| {
+            let short: String = self.message.chars().take(1_000).collect();
+            let cut =
+                Self::unusable(RESULT_UNUSABLE, format!("{short} (the failure itself cannot be journaled: {error})"));
+            Payload::encode(&cut, &Limits::default()).unwrap_or_else(|_| Payload::null())
+        })
     }
 
     /// What happened, in one sentence.

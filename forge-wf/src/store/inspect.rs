@@ -22,6 +22,9 @@ pub trait Inspect: Send + Sync {
 
     /// Runs due for longer than `grace` that no live worker offers to run, grouped by what they need, most first.
     async fn unserved(&self, grace: Duration) -> Result<Vec<Unserved>, StoreError>;
+
+    /// Names of the workflows that live workers serve, sorted, each once.
+    async fn known_workflows(&self) -> Result<Vec<String>, StoreError>;
 }
 
 /// A run as a reader sees it, at one moment.

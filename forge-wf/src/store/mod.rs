@@ -8,6 +8,8 @@ use async_trait::async_trait;
 
 use crate::model::{Lane, RunId, Timestamp, WorkerId};
 
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
 pub mod error;
 pub mod inspect;
 pub mod records;

@@ -1,1 +1,171 @@
-//! The store on SQLite.
+//! A store in one SQLite file.
+//!
+//! One connection writes, a few read: SQLite has one writer at a time anyway, and waiting for it here is fair and costs
+//! nothing. Several processes on one machine may share the file. A process that is frozen *inside* a write transaction
+//! holds the file for all of them; nothing can be done about that on SQLite.
+//!
+//! Never keeps runs in memory only, and never holds a transaction open across anything a caller could drop.
+
+mod claim;
+mod commit;
+mod error;
+mod open;
+mod read;
+mod rows;
+mod shapes;
+mod workers;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::sqlite::SqlitePool;
+
+use self::writer::Writer;
+use super::detached;
+use crate::model::{Lane, RunId, Timestamp, WorkerId};
+use crate::store::{
+    Batch, ClaimRequest, ClaimedRun, CommitAnswer, Inspect, Journal, Mail, NewMail, NewRun, NewWorker, RunView,
+    StartAnswer, Store, StoreError, TakenOver, Unserved,
+};
+
+/// A store in one SQLite file. Clones share its connections.
+#[derive(Clone)]
+pub struct SqliteStore(Arc<Inner>);
+
+struct Inner {
+    writer: Writer,
+    readers: SqlitePool,
+}
+
+impl SqliteStore {
+    /// Opens the file, creates it if there is none, and brings its tables up to date.
+    ///
+    /// `url` is `sqlite:path`, `sqlite://path` or a plain path; `?mode=rw` refuses to create the file.
+    ///
+    /// # Errors
+    /// `Misconfigured` with a sentence that says what to change (a missing directory, missing rights, a file that is not a
+    /// database, a database in memory); `SchemaTooNew` if newer code has migrated the file, which is left as it was.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        let url = url.to_owned();
+        let (writer, readers) = detached("open", async move { open::open(&url).await }).await?;
+        Ok(Self(Arc::new(Inner { writer, readers })))
+    }
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SqliteStore")
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn commit_lanes(&self) -> i16 {
+        workers::COMMIT_LANES
+    }
+
+    async fn register_worker(&self, worker: &NewWorker) -> Result<Timestamp, StoreError> {
+        let (it, worker) = (self.0.clone(), worker.clone());
+        detached("register_worker", async move { workers::register(&it.writer, &worker).await }).await
+    }
+
+    async fn renew_lease(&self, worker: WorkerId) -> Result<Timestamp, StoreError> {
+        // Through the writer: a connection of its own would only wait for the same file, with less fairness.
+        let it = self.0.clone();
+        detached("renew_lease", async move { workers::renew(&it.writer, worker).await }).await
+    }
+
+    async fn take_over(&self, worker: WorkerId) -> Result<TakenOver, StoreError> {
+        let it = self.0.clone();
+        detached("take_over", async move { workers::take_over(&it.writer, worker).await }).await
+    }
+
+    async fn remove_worker(&self, worker: WorkerId) -> Result<(), StoreError> {
+        let it = self.0.clone();
+        detached("remove_worker", async move { workers::remove(&it.writer, worker).await }).await
+    }
+
+    async fn commit(
+        &self,
+        worker: WorkerId,
+        lane: Lane,
+        batch_no: i64,
+        batch: &Batch,
+    ) -> Result<CommitAnswer, StoreError> {
+        let (it, batch) = (self.0.clone(), batch.clone());
+        detached("commit", async move { commit::commit(&it.writer, worker, lane, batch_no, &batch).await }).await
+    }
+
+    async fn start_run(&self, run: &NewRun) -> Result<StartAnswer, StoreError> {
+        let (it, run) = (self.0.clone(), run.clone());
+        detached("start_run", async move { claim::start_run(&it.writer, &run).await }).await
+    }
+
+    async fn claim_runs(&self, request: &ClaimRequest) -> Result<Vec<ClaimedRun>, StoreError> {
+        let (it, request) = (self.0.clone(), request.clone());
+        detached("claim_runs", async move { claim::claim_runs(&it.writer, &request).await }).await
+    }
+
+    async fn owned_runs(&self, worker: WorkerId) -> Result<Vec<RunId>, StoreError> {
+        let it = self.0.clone();
+        detached("owned_runs", async move { read::owned_runs(&it.readers, worker).await }).await
+    }
+
+    async fn load_journals(&self, runs: &[(RunId, i32)]) -> Result<Vec<Journal>, StoreError> {
+        let (it, runs) = (self.0.clone(), runs.to_vec());
+        detached("load_journals", async move { read::load_journals(&it.readers, &runs).await }).await
+    }
+
+    async fn send_mail(&self, mail: &[NewMail]) -> Result<(), StoreError> {
+        if mail.is_empty() {
+            return Ok(());
+        }
+        let (it, mail) = (self.0.clone(), mail.to_vec());
+        detached("send_mail", async move {
+            let mut writing = it.writer.begin("send_mail").await?;
+            let answer = commit::insert_mail(writing.connection(), &mail, error::now()).await;
+            writing.finish(answer).await
+        })
+        .await
+    }
+
+    async fn unnoticed_mail(&self, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
+        let it = self.0.clone();
+        detached("unnoticed_mail", async move { read::unnoticed_mail(&it.readers, worker).await }).await
+    }
+
+    async fn close(&self) {
+        self.0.readers.close().await;
+        self.0.writer.close().await;
+    }
+}
+
+#[async_trait]
+impl Inspect for SqliteStore {
+    async fn run(&self, run: RunId, grace: Duration) -> Result<Option<RunView>, StoreError> {
+        let it = self.0.clone();
+        detached("run", async move { read::run(&it.readers, run, grace).await }).await
+    }
+
+    async fn run_by_key(&self, workflow: &str, key: &str, grace: Duration) -> Result<Option<RunView>, StoreError> {
+        let (it, workflow, key) = (self.0.clone(), workflow.to_owned(), key.to_owned());
+        detached("run_by_key", async move { read::run_by_key(&it.readers, &workflow, &key, grace).await }).await
+    }
+
+    async fn journal(&self, run: RunId) -> Result<Option<Journal>, StoreError> {
+        let it = self.0.clone();
+        detached("journal", async move { read::journal(&it.readers, run).await }).await
+    }
+
+    async fn unserved(&self, grace: Duration) -> Result<Vec<Unserved>, StoreError> {
+        let it = self.0.clone();
+        detached("unserved", async move { read::unserved(&it.readers, grace).await }).await
+    }
+
+    async fn known_workflows(&self) -> Result<Vec<String>, StoreError> {
+        let it = self.0.clone();
+        detached("known_workflows", async move { read::known_workflows(&it.readers).await }).await
+    }
+}

@@ -1,0 +1,196 @@
+//! [`RuntimeBuilder`]: the settings of a runtime, and what it checks before any work starts.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use super::connect::connect;
+use super::definition::Registered;
+use super::error::Error;
+use super::runtime::Runtime;
+use crate::engine::Engine;
+use crate::engine::config::Config;
+use crate::engine::definition::Registration;
+use crate::engine::registry::{Registry, RegistryError};
+use crate::engine::states::States;
+use crate::store::Store;
+
+/// The settings of a [`Runtime`]. Every one but the database has a default that suits most programs.
+#[must_use = "a builder does nothing until `.build().await`"]
+pub struct RuntimeBuilder {
+    url: String,
+    store: Option<Arc<dyn Store>>,
+    states: States,
+    twice: Vec<&'static str>,
+    extra: Vec<Registration>,
+    config: Config,
+    build_id: Option<String>,
+}
+
+impl Default for RuntimeBuilder {
+    fn default() -> Self {
+        Self {
+            url: "sqlite:forge-wf.db".into(),
+            store: None,
+            states: States::default(),
+            twice: Vec::new(),
+            extra: Vec::new(),
+            config: Config::default(),
+            build_id: None,
+        }
+    }
+}
+
+impl RuntimeBuilder {
+    /// The database: `sqlite:path/to/file.db` (created if it is not there) or `postgres://user@host/database`.
+    /// Default: `sqlite:forge-wf.db` in the working directory.
+    pub fn database(mut self, url: impl Into<String>) -> Self {
+        self.url = url.into();
+        self
+    }
+
+    /// Uses this store instead of opening a database; for tests of stores.
+    #[doc(hidden)]
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// A value that steps take by `#[state]`, one for each type. For `&dyn Trait` give an `Arc<dyn Trait>`.
+    pub fn state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        if !self.states.add(value) {
+            self.twice.push(std::any::type_name::<T>());
+        }
+        self
+    }
+
+    /// Registers a step or workflow by its type, as in `.register::<checkout>()`. Only needed on platforms where the
+    /// linker drops what nothing calls; otherwise everything linked is registered already.
+    pub fn register<D: Registered>(mut self) -> Self {
+        self.extra.push(D::REGISTRATION);
+        self
+    }
+
+    /// How many runs execute at once. A run that only waits does not count. Default 256.
+    pub fn concurrency(mut self, turns: usize) -> Self {
+        self.config.concurrency = turns;
+        self
+    }
+
+    /// How many runs are in memory at once, those that only wait included. Default 10,000.
+    pub fn max_resident(mut self, turns: usize) -> Self {
+        self.config.max_resident = turns;
+        self
+    }
+
+    /// How long this worker may go without renewing before others take its runs over. Default 15 s, at least three
+    /// heartbeats.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.config.lease = lease;
+        self
+    }
+
+    /// How often the lease is renewed. Default 5 s.
+    pub fn heartbeat(mut self, every: Duration) -> Self {
+        self.config.heartbeat = every;
+        self
+    }
+
+    /// How often an idle worker looks for runs that other processes started. Default 250 ms.
+    pub fn poll_interval(mut self, every: Duration) -> Self {
+        self.config.poll = every;
+        self
+    }
+
+    /// A run with nothing to do for longer than this leaves memory, and is rebuilt by replay when it is due. Default 10 s.
+    pub fn park_for(mut self, wait: Duration) -> Self {
+        self.config.park_for = wait;
+        self
+    }
+
+    /// How long a shutdown lets running steps finish. Default 10 s.
+    pub fn shutdown_grace(mut self, grace: Duration) -> Self {
+        self.config.grace = grace;
+        self
+    }
+
+    /// How long a run may be due before its status says that no live worker can run it. Default 10 s.
+    pub fn unserved_grace(mut self, grace: Duration) -> Self {
+        self.config.unserved_grace = grace;
+        self
+    }
+
+    /// Largest input, argument list, output or failure, in bytes of JSON. Default 4 MiB.
+    pub fn payload_limit(mut self, bytes: usize) -> Self {
+        self.config.limits.payload_bytes = bytes;
+        self
+    }
+
+    /// Names this build. A run that was blocked by its code is tried again by every new build. Default: a hash of the
+    /// running executable.
+    pub fn build_id(mut self, build: impl Into<String>) -> Self {
+        self.build_id = Some(build.into());
+        self
+    }
+
+    /// Checks the definitions, opens the database (applying the migrations it lacks), registers as a worker and begins to
+    /// serve.
+    ///
+    /// # Errors
+    /// `Definitions` with all that is wrong at once (nothing registered, duplicates, state nobody gave);
+    /// `Misconfigured` for settings and databases that cannot be used; `Store` if the schema is newer than this build.
+    pub async fn build(mut self) -> Result<Runtime, Error> {
+        self.check_settings()?;
+        let registry =
+            Registry::collect(&self.extra, &self.states).map_err(|RegistryError(wrong)| Error::Definitions(wrong))?;
+        self.config.build = match self.build_id.take() {
+            Some(build) => build.into(),
+            None => tokio::task::spawn_blocking(executable_hash).await.unwrap_or_else(|_| Arc::from("unknown")),
+        };
+        let store = match self.store.take() {
+            Some(store) => store,
+            None => connect(&self.url).await?,
+        };
+        let engine = Engine::new(store, registry, self.states, self.config);
+        let life = engine.register().await?;
+        let serving = tokio::spawn(engine.clone().serve(life));
+        Ok(Runtime::new(engine, serving))
+    }
+
+    fn check_settings(&self) -> Result<(), Error> {
+        let config = &self.config;
+        let wrong = if let Some(name) = self.twice.first() {
+            format!("state of type {name} was given twice; give each type once, or wrap one in a type of its own")
+        } else if config.concurrency == 0 || config.max_resident == 0 {
+            "concurrency and max_resident must be at least 1".into()
+        } else if config.heartbeat.is_zero() || config.lease < config.heartbeat * 2 {
+            format!(
+                "a lease of {:?} with a heartbeat of {:?} would be lost by one late renewal; make the lease at least \
+                 three heartbeats",
+                config.lease, config.heartbeat
+            )
+        } else if config.poll.is_zero() {
+            "the poll interval must not be zero".into()
+        } else if config.limits.payload_bytes < 1024 {
+            "a payload limit below 1024 bytes leaves no room for failures".into()
+        } else {
+            return Ok(());
+        };
+        Err(Error::Misconfigured(wrong))
+    }
+}
+
+/// The xxh3 of the running executable: the same file is the same build, on every machine.
+fn executable_hash() -> Arc<str> {
+    static HASH: OnceLock<Arc<str>> = OnceLock::new();
+    HASH.get_or_init(|| {
+        let bytes = std::env::current_exe().and_then(std::fs::read);
+        match bytes {
+            Ok(bytes) => format!("{:016x}", xxhash_rust::xxh3::xxh3_64(&bytes)).into(),
+            Err(error) => {
+                tracing::warn!(%error, "the executable cannot be read, so this build has no id; set `build_id`");
+                "unknown".into()
+            }
+        }
+    })
+    .clone()
+}

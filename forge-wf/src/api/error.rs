@@ -1,0 +1,88 @@
+//! [`Error`]: what calls of the runtime and the client return.
+
+use crate::model::limits::check_name;
+use crate::model::{Failure, PayloadError, RunId, Status};
+use crate::store::StoreError;
+
+/// What calls of [`Runtime`](crate::Runtime) and [`Client`](crate::Client) return.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The run ended without a result: its workflow returned an error.
+    #[error("run {run} {status}: {failure}")]
+    RunFailed {
+        /// The run.
+        run: RunId,
+        /// How it ended.
+        status: Status,
+        /// Why.
+        failure: Box<Failure>,
+    },
+    /// The run cannot go on with the code that is deployed. It has not ended: other code may finish it, and asking again then gives
+    /// its result.
+    #[error("run {run} is {status}: {message}")]
+    RunBlocked {
+        /// The run.
+        run: RunId,
+        /// In which way.
+        status: Status,
+        /// What happened, and what to do.
+        message: String,
+    },
+    /// There is no such run.
+    #[error("there is no run {run} in this database")]
+    NoSuchRun {
+        /// The id that was asked for.
+        run: RunId,
+    },
+    /// No live worker knows a workflow of this name.
+    #[error("no live worker knows a workflow named {name:?}; they know {}", known.join(", "))]
+    UnknownWorkflow {
+        /// The name that was asked for.
+        name: String,
+        /// The names they know.
+        known: Vec<String>,
+    },
+    /// A name or key cannot be used.
+    #[error("{0}")]
+    InvalidName(String),
+    /// The input cannot be journaled; nothing was started.
+    #[error("the input of {workflow} cannot be journaled: {source}")]
+    InvalidInput {
+        /// The workflow.
+        workflow: String,
+        /// Why.
+        source: PayloadError,
+    },
+    /// The run completed, but its output does not fit the type that was asked for.
+    #[error("the output of run {run} cannot be read: {source}")]
+    OutputUnusable {
+        /// The run.
+        run: RunId,
+        /// Why.
+        source: PayloadError,
+    },
+    /// The definitions of this program contradict each other, or lack something. All that is wrong, at once.
+    #[error("the workflows of this program cannot be run:\n  {}", .0.join("\n  "))]
+    Definitions(Vec<String>),
+    /// A setting is wrong, or the database cannot be used; the message says what to change.
+    #[error("{0}")]
+    Misconfigured(String),
+    /// The database did not answer, or refused.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Misconfigured { what } => Self::Misconfigured(what),
+            other => Self::Store(other),
+        }
+    }
+}
+
+/// Checks a name or key from outside.
+pub(crate) fn valid(what: &'static str, text: &str, bytes_max: usize) -> Result<(), Error> {
+    check_name(what, text, bytes_max).map_err(Error::InvalidName)
+}

@@ -1,0 +1,211 @@
+//! [`RunHandle`]: a run as its starter holds it.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
+
+use super::error::Error;
+use crate::engine::Engine;
+use crate::engine::counters::Counters;
+use crate::engine::waiters::Outcome;
+use crate::model::{BlockReason, Failure, Payload, RunId, Served, State, Status};
+use crate::store::{RunView, Store};
+
+/// Pause between two looks at a run that another process drives: the first, growing to the second.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
+
+/// Where a handle looks.
+#[derive(Clone)]
+pub(crate) enum Source {
+    /// The engine of this process.
+    Engine(Arc<Engine>),
+    /// The database only.
+    Store(Arc<dyn Store>, Duration),
+}
+
+impl Source {
+    fn store(&self) -> &Arc<dyn Store> {
+        match self {
+            Self::Engine(engine) => engine.store(),
+            Self::Store(store, _) => store,
+        }
+    }
+
+    fn grace(&self) -> Duration {
+        match self {
+            Self::Engine(engine) => engine.config().unserved_grace,
+            Self::Store(_, grace) => *grace,
+        }
+    }
+
+    pub(crate) async fn view(&self, run: RunId) -> Result<RunView, Error> {
+        self.store().run(run, self.grace()).await?.ok_or(Error::NoSuchRun { run })
+    }
+
+    pub(crate) async fn by_key(&self, workflow: &str, key: &str) -> Result<Option<RunView>, Error> {
+        Ok(self.store().run_by_key(workflow, key, self.grace()).await?)
+    }
+}
+
+/// How many steps of a run this process took from the journal, and how many it ran.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Steps whose recorded result was handed to the workflow again.
+    pub from_journal: u64,
+    /// Steps that were run and recorded.
+    pub run_now: u64,
+}
+
+/// A run as its starter holds it. `T` is what its workflow returns.
+///
+/// Dropping the handle changes nothing: the run goes on.
+pub struct RunHandle<T> {
+    id: RunId,
+    created: bool,
+    source: Source,
+    counters: Option<Arc<Counters>>,
+    output: PhantomData<fn() -> T>,
+}
+
+impl<T: DeserializeOwned> RunHandle<T> {
+    pub(crate) fn new(id: RunId, created: bool, source: Source) -> Self {
+        let counters = match &source {
+            Source::Engine(engine) => Some(engine.counters.hold(id)),
+            Source::Store(..) => None,
+        };
+        Self { id, created, source, counters, output: PhantomData }
+    }
+
+    /// The run's id.
+    pub fn id(&self) -> RunId {
+        self.id
+    }
+
+    /// Whether the call that gave this handle created the run; `false` if a run held the key already.
+    pub fn created(&self) -> bool {
+        self.created
+    }
+
+    /// What the run is doing, read from the database now.
+    ///
+    /// # Errors
+    /// `NoSuchRun`, or the database does not answer. Repeating it is safe.
+    pub async fn status(&self) -> Result<Status, Error> {
+        Ok(self.source.view(self.id).await?.status())
+    }
+
+    /// How many steps this process took from the journal and how many it ran, since the handle was made. Zero for a
+    /// run that another process drives, and for handles of a [`Client`](crate::Client).
+    pub fn counts(&self) -> Counts {
+        let (from_journal, run_now) = self.counters.as_ref().map_or((0, 0), |counters| counters.read());
+        Counts { from_journal, run_now }
+    }
+
+    /// Waits until the run has ended, and returns what its workflow returned. It may be called again.
+    ///
+    /// # Errors
+    /// - `RunFailed` if the workflow returned an error.
+    /// - `RunBlocked` if the run cannot go on with the code that is deployed. The run is not lost: calling this again after a
+    ///   deploy waits on.
+    /// - `OutputUnusable` if the output does not fit `T`.
+    /// - `NoSuchRun`, or the database does not answer.
+    pub async fn result(&self) -> Result<T, Error> {
+        let mut pause = LOOK_AGAIN.0;
+        let mut waiting = self.wait();
+        loop {
+            if let Source::Engine(engine) = &self.source
+                && engine.is_resident(self.id)
+            {
+                match (&mut waiting).await {
+                    Ok(outcome) => return self.read(outcome),
+                    Err(_) => waiting = self.wait(),
+                }
+                if engine.is_resident(self.id) {
+                    continue;
+                }
+            }
+            let view = self.source.view(self.id).await?;
+            if view.state.is_ended() || view.status().is_blocked() {
+                return self.read_view(view);
+            }
+            // A channel that is closed says nothing more: the run's turn may be anywhere.
+            match tokio::time::timeout(pause, &mut waiting).await {
+                Ok(Ok(outcome)) => return self.read(outcome),
+                Ok(Err(_)) => {
+                    tokio::time::sleep(pause).await;
+                    waiting = self.wait();
+                }
+                Err(_) => {}
+            }
+            pause = (pause * 2).min(LOOK_AGAIN.1);
+        }
+    }
+
+    fn wait(&self) -> oneshot::Receiver<Outcome> {
+        match &self.source {
+            Source::Engine(engine) => engine.waiters.wait(self.id),
+            Source::Store(..) => oneshot::channel().1,
+        }
+    }
+
+    fn read(&self, outcome: Outcome) -> Result<T, Error> {
+        match outcome {
+            Outcome::Completed(output) => self.decode(&output),
+            Outcome::Failed(failure) => Err(self.failed(Status::Failed, &failure)),
+            Outcome::Blocked(stuck) => {
+                Err(Error::RunBlocked { run: self.id, status: blocked_status(stuck.reason), message: stuck.message })
+            }
+        }
+    }
+
+    fn read_view(&self, view: RunView) -> Result<T, Error> {
+        let status = view.status();
+        match (view.state, view.output, view.failure) {
+            (State::Completed, Some(output), _) => self.decode(&output),
+            (State::Blocked | State::Ready, _, failure) => {
+                let message = failure.and_then(|failure| failure.decode::<Failure>().ok()).map_or_else(
+                    || {
+                        "no live worker can run it: start a worker that has its workflow in the version it is bound to"
+                            .into()
+                    },
+                    |failure| failure.message().to_owned(),
+                );
+                Err(Error::RunBlocked { run: self.id, status, message })
+            }
+            (_, _, failure) => Err(self.failed(status, &failure.unwrap_or_else(Payload::null))),
+        }
+    }
+
+    fn decode(&self, output: &Payload) -> Result<T, Error> {
+        output.decode().map_err(|source| Error::OutputUnusable { run: self.id, source })
+    }
+
+    fn failed(&self, status: Status, failure: &Payload) -> Error {
+        let failure =
+            failure.decode().unwrap_or_else(|error| Failure::new(format!("its failure cannot be read: {error}")));
+        Error::RunFailed { run: self.id, status, failure: Box::new(failure) }
+    }
+}
+
+fn blocked_status(reason: BlockReason) -> Status {
+    Status::derive(crate::model::Phase::Forward, State::Blocked, Some(reason), false, Served::Yes)
+}
+
+impl<T> Drop for RunHandle<T> {
+    fn drop(&mut self) {
+        if let (Source::Engine(engine), Some(counters)) = (&self.source, self.counters.take()) {
+            engine.counters.release(self.id, counters);
+        }
+    }
+}
+
+impl<T> fmt::Debug for RunHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunHandle").field("id", &self.id).field("created", &self.created).finish()
+    }
+}

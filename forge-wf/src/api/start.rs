@@ -1,0 +1,181 @@
+//! [`Start`]: a start being written down, until it is awaited.
+
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::error::{Error, valid};
+use super::handle::{RunHandle, Source};
+use crate::contract::digest;
+use crate::engine::definition::WorkflowDefinition;
+use crate::model::limits::{KEY_BYTES_MAX, NAME_BYTES_MAX};
+use crate::model::{Limits, Payload, RunId, Timestamp};
+use crate::store::{NewRun, StartAnswer, StoreError};
+
+/// Which workflow is to be started.
+enum Target {
+    /// One this program was compiled with.
+    Known(&'static WorkflowDefinition),
+    /// Any active version of this name, or the version asked for.
+    Named(String, Option<String>),
+}
+
+/// A start that happens when it is awaited. `T` is what the workflow returns.
+#[must_use = "a start does nothing until it is awaited"]
+pub struct Start<'r, T> {
+    source: Source,
+    target: Target,
+    input: Result<Payload, Error>,
+    key: Option<String>,
+    priority: i16,
+    delay: Duration,
+    output: PhantomData<(&'r (), fn() -> T)>,
+}
+
+impl<T> Start<'_, T> {
+    pub(crate) fn known<I: Serialize>(
+        source: Source,
+        workflow: &'static WorkflowDefinition,
+        input: &I,
+        limits: &Limits,
+    ) -> Self {
+        let input = encode(workflow.name, input, limits);
+        Self::of(source, Target::Known(workflow), input)
+    }
+
+    pub(crate) fn named(source: Source, name: String, input: &serde_json::Value, limits: &Limits) -> Self {
+        let input = encode(&name, input, limits);
+        Self::of(source, Target::Named(name, None), input)
+    }
+
+    fn of(source: Source, target: Target, input: Result<Payload, Error>) -> Self {
+        Self { source, target, input, key: None, priority: 0, delay: Duration::ZERO, output: PhantomData }
+    }
+
+    /// The key the run holds: at most one run of a workflow holds a key, for ever. A start with a key that is held gives
+    /// that run, whatever its input was and whether or not it has ended; so a start with a key is safe to repeat.
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Higher goes first among runs that wait for a worker. Default 0.
+    pub fn priority(mut self, priority: i16) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// How long after the start (by the database's clock) the run may begin at the earliest.
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// The version to start, for a start by name; without it any active version. A typed start has its version already.
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        if let Target::Named(_, wanted) = &mut self.target {
+            *wanted = Some(version.into());
+        }
+        self
+    }
+
+    fn new_run(&self, input: Payload, at: Timestamp) -> Result<NewRun, Error> {
+        if let Some(key) = &self.key {
+            valid("key", key, KEY_BYTES_MAX)?;
+        }
+        let (workflow, version, definition, start_needs): (Arc<str>, Option<Arc<str>>, _, _) = match &self.target {
+            Target::Known(workflow) => (
+                workflow.name.into(),
+                Some(workflow.version.into()),
+                Some(workflow.signature),
+                digest::of_version(workflow.name, workflow.version),
+            ),
+            Target::Named(name, version) => {
+                valid("workflow name", name, NAME_BYTES_MAX)?;
+                if let Some(version) = version {
+                    valid("workflow version", version, NAME_BYTES_MAX)?;
+                }
+                let needs = match version {
+                    Some(version) => digest::of_version(name, version),
+                    None => digest::of_name(name),
+                };
+                (name.as_str().into(), version.as_deref().map(Arc::from), None, needs)
+            }
+        };
+        let id = RunId::new();
+        Ok(NewRun {
+            id,
+            // The id's own bits are random enough for a seed, and need no second source of chance.
+            seed: xxhash_rust::xxh3::xxh3_64(id.0.as_bytes()) as i64,
+            workflow,
+            version,
+            definition,
+            needs: definition.unwrap_or(start_needs),
+            start_needs,
+            key: self.key.as_deref().map(Arc::from),
+            queue: "default".into(),
+            priority: self.priority,
+            delay: self.delay,
+            at,
+            tags: None,
+            owner: None,
+            trace_parent: None,
+            deadline_at: None,
+            parent: None,
+            input,
+        })
+    }
+
+    async fn send(source: &Source, run: NewRun) -> Result<StartAnswer, StoreError> {
+        match source {
+            Source::Engine(engine) => engine.start(run).await,
+            Source::Store(store, _) => {
+                // The id makes it safe to ask again when an answer was lost.
+                match store.start_run(&run).await {
+                    Err(StoreError::Unavailable { .. } | StoreError::Busy { .. }) => store.start_run(&run).await,
+                    answer => answer,
+                }
+            }
+        }
+    }
+}
+
+fn encode<I: Serialize>(workflow: &str, input: &I, limits: &Limits) -> Result<Payload, Error> {
+    Payload::encode(input, limits).map_err(|source| Error::InvalidInput { workflow: workflow.to_owned(), source })
+}
+
+impl<'r, T: DeserializeOwned + 'r> IntoFuture for Start<'r, T> {
+    type Output = Result<RunHandle<T>, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'r>>;
+
+    fn into_future(mut self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let input = std::mem::replace(&mut self.input, Ok(Payload::null()))?;
+            let at = match &self.source {
+                Source::Engine(engine) => engine.now(),
+                Source::Store(..) => chrono::Utc::now(),
+            };
+            let mut run = self.new_run(input, at)?;
+            if let (Source::Store(store, _), Target::Named(name, _)) = (&self.source, &self.target) {
+                let known = store.known_workflows().await?;
+                if !known.is_empty() && !known.contains(name) {
+                    return Err(Error::UnknownWorkflow { name: name.clone(), known });
+                }
+            }
+            if matches!(self.source, Source::Store(..)) {
+                // A client does not know which build is deployed: the first claim binds the run.
+                run.definition = None;
+                run.needs = run.start_needs;
+            }
+            // The handle comes first, so that the run's steps are counted from the start.
+            let early = run.key.is_none().then(|| RunHandle::new(run.id, true, self.source.clone()));
+            let answer = Self::send(&self.source, run).await?;
+            Ok(early.unwrap_or_else(|| RunHandle::new(answer.id, answer.created, self.source.clone())))
+        })
+    }
+}

@@ -1,0 +1,92 @@
+//! Starts and claims: how a run comes to be, and how a worker comes by it.
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{query, query_scalar};
+use uuid::Uuid;
+
+use super::commit::insert_entries;
+use super::error::{lost, now, refused, sorted};
+use super::rows::{bind_run, claimed_run};
+use super::writer::Writer;
+use crate::model::{Digest, Lane, Phase, RunId, State};
+use crate::store::{ClaimRequest, ClaimedRun, Due, NewRun, RunImage, StartAnswer, StoreError, Write};
+
+/// Inserts one run, or finds the one in whose favour nothing was written.
+pub(super) async fn start_run(writer: &Writer, run: &NewRun) -> Result<StartAnswer, StoreError> {
+    let mut writing = writer.begin("start_run").await?;
+    let answer = insert(writing.connection(), run).await;
+    writing.finish(answer).await
+}
+
+async fn insert(connection: &mut SqliteConnection, run: &NewRun) -> Result<StartAnswer, StoreError> {
+    const CALL: &str = "start_run";
+    let image = RunImage {
+        phase: Phase::Forward,
+        state: State::Ready,
+        keep: false,
+        due: Due::Now,
+        generation: 0,
+        needs: Some(run.needs),
+        unbind: false,
+        block_reason: None,
+        blocked_build: None,
+        failure: None,
+    };
+    let inserted = bind_run(query(include_str!("sql/start_run.sql")), run, &image, None, now());
+    if inserted.execute(&mut *connection).await.map_err(sorted(CALL))?.rows_affected() == 1 {
+        let start = Write { run: run.id, generation: 0, entry: run.start_entry() };
+        insert_entries(connection, &[&start]).await?;
+        return Ok(StartAnswer { id: run.id, created: true });
+    }
+    let holder = query_scalar::<_, Uuid>(include_str!("sql/find_started.sql"))
+        .bind(run.id.0)
+        .bind(run.workflow.clone())
+        .bind(run.key.clone());
+    match holder.fetch_optional(&mut *connection).await.map_err(sorted(CALL))? {
+        Some(id) => Ok(StartAnswer { id: RunId(id), created: false }),
+        None => Err(refused(CALL, format!("run {} was not inserted, and no other run stands in its way", run.id))),
+    }
+}
+
+/// Gives the worker due runs, or what this claim took before.
+pub(super) async fn claim_runs(writer: &Writer, request: &ClaimRequest) -> Result<Vec<ClaimedRun>, StoreError> {
+    let mut writing = writer.begin("claim_runs").await?;
+    let answer = claim(writing.connection(), request).await;
+    writing.finish(answer).await
+}
+
+async fn claim(connection: &mut SqliteConnection, request: &ClaimRequest) -> Result<Vec<ClaimedRun>, StoreError> {
+    const CALL: &str = "claim_runs";
+    let lane = query_scalar::<_, i64>("SELECT batch_no FROM forge_wf_lanes WHERE worker_id = ?1 AND lane = ?2")
+        .bind(request.worker.0)
+        .bind(Lane::CLAIMS.0);
+    let last = lane.fetch_optional(&mut *connection).await.map_err(sorted(CALL))?.ok_or(lost(request.worker))?;
+    // A claim that finds nothing writes nothing, so an idle worker costs no disk; its number stays free, and whether the
+    // worker uses it again or goes on to the next makes no difference.
+    if last < request.claim_no {
+        let hex = |digest: Digest| digest.to_string();
+        let offers: Vec<_> =
+            request.offers.iter().map(|offer| (hex(offer.needs), hex(offer.definition), &*offer.version)).collect();
+        let adopt: Vec<_> = request.adopt.iter().map(|run| run.0.simple().to_string()).collect();
+        let json = |error: serde_json::Error| refused(CALL, error.to_string());
+        let claim = query(include_str!("sql/claim_runs.sql"))
+            .bind(serde_json::to_string(&offers).map_err(json)?)
+            .bind(now())
+            .bind(request.slots)
+            .bind(request.worker.0)
+            .bind(request.claim_no)
+            .bind(serde_json::to_string(&adopt).map_err(json)?);
+        if claim.execute(&mut *connection).await.map_err(sorted(CALL))?.rows_affected() == 0 {
+            return Ok(Vec::new());
+        }
+        query("UPDATE forge_wf_lanes SET batch_no = ?3 WHERE worker_id = ?1 AND lane = ?2")
+            .bind(request.worker.0)
+            .bind(Lane::CLAIMS.0)
+            .bind(request.claim_no)
+            .execute(&mut *connection)
+            .await
+            .map_err(sorted(CALL))?;
+    }
+    let rows = query(include_str!("sql/claimed_runs.sql")).bind(request.worker.0).bind(request.claim_no);
+    rows.fetch_all(&mut *connection).await.map_err(sorted(CALL))?.iter().map(claimed_run).collect()
+}

@@ -1,0 +1,175 @@
+//! One batch of one lane, as one transaction.
+//!
+//! The fence comes first, so a worker that lost its lease writes nothing at all; then everything the batch holds, each kind
+//! in statements over many rows ([`shapes`](super::shapes)).
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Row, query, query_scalar};
+use uuid::Uuid;
+
+use super::error::{lost, now, refused, sorted};
+use super::rows::{
+    ENTRY_COLUMNS, MAIL_COLUMNS, RUN_COLUMNS, UPDATE_COLUMNS, bind_entry, bind_mail, bind_run, bind_update,
+};
+use super::shapes::Shapes;
+use super::writer::Writer;
+use crate::model::{Lane, RunId, WorkerId};
+use crate::store::{Batch, Birth, CommitAnswer, NewMail, RunUpdate, SavedState, StoreError, Write};
+
+const CALL: &str = "commit";
+
+macro_rules! shapes {
+    ($($name:ident = $file:literal, $columns:expr;)*) => {
+        $(static $name: LazyLock<Shapes> = LazyLock::new(|| Shapes::new(include_str!($file), $columns));)*
+    };
+}
+shapes! {
+    INSERT_RUNS = "sql/insert_runs.sql", RUN_COLUMNS;
+    UPDATE_RUNS = "sql/update_runs.sql", UPDATE_COLUMNS;
+    INSERT_ENTRIES = "sql/insert_entries.sql", ENTRY_COLUMNS;
+    UPDATE_ENTRIES = "sql/update_entries.sql", ENTRY_COLUMNS;
+    INSERT_MAIL = "sql/insert_mail.sql", MAIL_COLUMNS;
+    NOTICE_MAIL = "sql/notice_mail.sql", 1;
+    SAVE_STATES = "sql/save_states.sql", 4;
+}
+
+/// Applies `batch` as number `batch_no` of the lane.
+pub(super) async fn commit(
+    writer: &Writer,
+    worker: WorkerId,
+    lane: Lane,
+    batch_no: i64,
+    batch: &Batch,
+) -> Result<CommitAnswer, StoreError> {
+    let mut writing = writer.begin(CALL).await?;
+    let answer = apply(writing.connection(), worker, lane, batch_no, batch).await;
+    writing.finish(answer).await
+}
+
+async fn apply(
+    connection: &mut SqliteConnection,
+    worker: WorkerId,
+    lane: Lane,
+    batch_no: i64,
+    batch: &Batch,
+) -> Result<CommitAnswer, StoreError> {
+    let fence = query(include_str!("sql/fence.sql")).bind(worker.0).bind(lane.0).bind(batch_no);
+    if fence.execute(&mut *connection).await.map_err(sorted(CALL))?.rows_affected() == 0 {
+        return explain(connection, worker, lane, batch_no).await;
+    }
+    let now = now();
+    insert_runs(connection, &batch.births, worker, now).await?;
+    let not_yours = update_runs(connection, &batch.updates, worker, now).await?;
+    let starts: Vec<_> = batch.births.iter().map(start_entry).collect();
+    let entries: Vec<_> = starts.iter().chain(&batch.inserts).collect();
+    insert_entries(connection, &entries).await?;
+    update_entries(connection, &batch.outcomes).await?;
+    notice_mail(connection, &batch.taken, now).await?;
+    insert_mail(connection, &batch.sent, now).await?;
+    save_states(connection, &batch.states, now).await?;
+    Ok(CommitAnswer { not_yours })
+}
+
+/// Why the fence stopped a batch. One that is behind the lane was applied.
+async fn explain(
+    connection: &mut SqliteConnection,
+    worker: WorkerId,
+    lane: Lane,
+    batch_no: i64,
+) -> Result<CommitAnswer, StoreError> {
+    let found = query_scalar::<_, i64>("SELECT batch_no FROM forge_wf_lanes WHERE worker_id = ?1 AND lane = ?2")
+        .bind(worker.0)
+        .bind(lane.0);
+    match found.fetch_optional(&mut *connection).await.map_err(sorted(CALL))? {
+        None => Err(lost(worker)),
+        Some(found) if found >= batch_no => Ok(CommitAnswer::default()),
+        Some(found) => Err(refused(CALL, format!("lane {} stands at batch {found}, {batch_no} leaves a gap", lane.0))),
+    }
+}
+
+fn start_entry(birth: &Birth) -> Write {
+    Write { run: birth.run.id, generation: birth.image.generation, entry: birth.run.start_entry() }
+}
+
+async fn insert_runs(
+    connection: &mut SqliteConnection,
+    births: &[Birth],
+    worker: WorkerId,
+    now: i64,
+) -> Result<(), StoreError> {
+    for (sql, piece) in INSERT_RUNS.cut(births) {
+        let bind = |query, birth: &Birth| bind_run(query, &birth.run, &birth.image, Some(worker), now);
+        piece.iter().fold(query(sql), bind).execute(&mut *connection).await.map_err(sorted(CALL))?;
+    }
+    Ok(())
+}
+
+async fn update_runs(
+    connection: &mut SqliteConnection,
+    updates: &[RunUpdate],
+    worker: WorkerId,
+    now: i64,
+) -> Result<Vec<RunId>, StoreError> {
+    let mut set = HashSet::with_capacity(updates.len());
+    for (sql, piece) in UPDATE_RUNS.cut(updates) {
+        let bound = piece.iter().fold(query(sql), |query, update| bind_update(query, update, worker, now));
+        for row in bound.bind(worker.0).fetch_all(&mut *connection).await.map_err(sorted(CALL))? {
+            set.insert(RunId(row.try_get::<Uuid, _>(0).map_err(sorted(CALL))?));
+        }
+    }
+    Ok(updates.iter().map(|update| update.run).filter(|run| !set.contains(run)).collect())
+}
+
+pub(super) async fn insert_entries(connection: &mut SqliteConnection, entries: &[&Write]) -> Result<(), StoreError> {
+    for (sql, piece) in INSERT_ENTRIES.cut(entries) {
+        let bound = piece.iter().fold(query(sql), |query, write| bind_entry(query, write));
+        bound.execute(&mut *connection).await.map_err(sorted(CALL))?;
+    }
+    Ok(())
+}
+
+async fn update_entries(connection: &mut SqliteConnection, outcomes: &[Write]) -> Result<(), StoreError> {
+    let mut found = 0;
+    for (sql, piece) in UPDATE_ENTRIES.cut(outcomes) {
+        let bound = piece.iter().fold(query(sql), bind_entry);
+        found += bound.execute(&mut *connection).await.map_err(sorted(CALL))?.rows_affected();
+    }
+    // An outcome that goes nowhere would be a step run twice.
+    if found != outcomes.len() as u64 {
+        return Err(refused(CALL, format!("{} entries have an outcome, {found} of them have a row", outcomes.len())));
+    }
+    Ok(())
+}
+
+async fn notice_mail(connection: &mut SqliteConnection, taken: &[Uuid], now: i64) -> Result<(), StoreError> {
+    for (sql, piece) in NOTICE_MAIL.cut(taken) {
+        let bound = piece.iter().fold(query(sql), |query, id| query.bind(*id));
+        bound.bind(now).execute(&mut *connection).await.map_err(sorted(CALL))?;
+    }
+    Ok(())
+}
+
+pub(super) async fn insert_mail(
+    connection: &mut SqliteConnection,
+    mail: &[NewMail],
+    now: i64,
+) -> Result<(), StoreError> {
+    for (sql, piece) in INSERT_MAIL.cut(mail) {
+        let bound = piece.iter().fold(query(sql), |query, mail| bind_mail(query, mail, now));
+        bound.execute(&mut *connection).await.map_err(sorted("send_mail"))?;
+    }
+    Ok(())
+}
+
+async fn save_states(connection: &mut SqliteConnection, states: &[SavedState], now: i64) -> Result<(), StoreError> {
+    for (sql, piece) in SAVE_STATES.cut(states) {
+        let bind = |query: super::rows::Bound<'static>, state: &SavedState| {
+            query.bind(state.run.0).bind(state.key.clone()).bind(state.value.as_str().to_owned()).bind(now)
+        };
+        piece.iter().fold(query(sql), bind).execute(&mut *connection).await.map_err(sorted(CALL))?;
+    }
+    Ok(())
+}

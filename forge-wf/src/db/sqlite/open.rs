@@ -1,0 +1,177 @@
+//! Opens the file, or says in a sentence what a person has to change.
+//!
+//! Takes an address; hands on a writer and a pool of readers over a migrated file. Never changes a file whose schema is
+//! newer than this build.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection, query, query_scalar, raw_sql};
+
+use super::error::{BUSY, CANTOPEN, NOTADB, READONLY, code, now, sort};
+use super::writer::Writer;
+use crate::db::migrate::{Migration, pending};
+use crate::store::StoreError;
+
+const CALL: &str = "open";
+
+/// How long a statement waits for another process to finish its transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Reads in flight at a time; each connection has a thread of its own.
+const READERS_MAX: u32 = 4;
+/// Seven statements in four shapes, and some thirty others.
+const STATEMENTS_CACHED: usize = 200;
+
+const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "runs", sql: include_str!("../../../migrations/sqlite/0001_runs.sql") }];
+
+/// Opens or creates the file at `address` and brings its schema up to date.
+pub(super) async fn open(address: &str) -> Result<(Writer, SqlitePool), StoreError> {
+    let (path, create) = parse(address)?;
+    inspect(&path, create)?;
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(create)
+        .journal_mode(SqliteJournalMode::Wal)
+        // FULL: what was committed survives a power cut, which is the promise; NORMAL keeps it only through a crash.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        .foreign_keys(true)
+        .statement_cache_capacity(STATEMENTS_CACHED)
+        .disable_statement_logging();
+    let mut connection = connect(&options, &path).await?;
+    migrate(&mut connection, MIGRATIONS).await.map_err(|error| match error {
+        Refusal::Store(error) => error,
+        Refusal::Driver(error) => explain(error, &path),
+    })?;
+    let options = options.create_if_missing(false);
+    let readers = SqlitePoolOptions::new().max_connections(READERS_MAX);
+    // `query_only` and not a read-only file: readers of a WAL file write to its index.
+    let readers = readers.connect_lazy_with(options.clone().pragma("query_only", "ON"));
+    Ok((Writer::new(options, connection), readers))
+}
+
+/// The path an address names, and whether the file may be created.
+fn parse(address: &str) -> Result<(PathBuf, bool), StoreError> {
+    let rest = address.strip_prefix("sqlite://").or_else(|| address.strip_prefix("sqlite:")).unwrap_or(address);
+    let (path, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+    if path == ":memory:" || parameters.split('&').any(|parameter| parameter == "mode=memory") {
+        return wrong(format!(
+            "the database {address:?} is kept in memory and would lose every run with the process; name a file, as in sqlite:runs.db"
+        ));
+    }
+    if path.is_empty() {
+        return wrong(format!("the database address {address:?} names no file; write one, as in sqlite:runs.db"));
+    }
+    match parameters {
+        "" | "mode=rwc" => Ok((path.into(), true)),
+        "mode=rw" => Ok((path.into(), false)),
+        other => wrong(format!(
+            "the database address {address:?} has parameters {other:?} that forge-wf does not know; remove them (only mode=rwc and mode=rw are allowed)"
+        )),
+    }
+}
+
+/// What can be told before SQLite is asked, in words that say what to do.
+fn inspect(path: &Path, create: bool) -> Result<(), StoreError> {
+    let shown = path.display();
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match std::fs::metadata(parent) {
+        Err(_) => return wrong(format!("the directory of the database {shown} does not exist; create it first")),
+        Ok(found) if !found.is_dir() => {
+            return wrong(format!(
+                "{} is not a directory, so {shown} cannot lie in it; name another path",
+                parent.display()
+            ));
+        }
+        // Beside the file itself lie its -wal and -shm files.
+        Ok(found) if found.permissions().readonly() => {
+            return wrong(format!(
+                "the directory of the database {shown} cannot be written; allow it (chmod u+w) or name another path"
+            ));
+        }
+        Ok(_) => {}
+    }
+    match std::fs::metadata(path) {
+        Err(_) if !create => wrong(format!("the database {shown} does not exist; create it, or leave out mode=rw")),
+        Ok(found) if found.is_dir() => wrong(format!("the database {shown} is a directory; name a file")),
+        Ok(found) if found.permissions().readonly() => {
+            wrong(format!("the database {shown} is read-only; allow writing (chmod u+w) or name another file"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Connects; waits while another process turns the same file into WAL mode, for which SQLite itself does not wait.
+async fn connect(options: &SqliteConnectOptions, path: &Path) -> Result<SqliteConnection, StoreError> {
+    let begin = std::time::Instant::now();
+    loop {
+        match options.connect().await {
+            Err(error) if code(&error) == Some(BUSY) && begin.elapsed() < BUSY_TIMEOUT => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            answer => return answer.map_err(|error| explain(error, path)),
+        }
+    }
+}
+
+fn explain(error: sqlx::Error, path: &Path) -> StoreError {
+    let shown = path.display();
+    let what = match code(&error) {
+        Some(NOTADB) => format!("{shown} is not an SQLite database; name another file, or move this one away"),
+        Some(READONLY) => format!("the database {shown} cannot be written; allow it for this user, file and directory"),
+        Some(CANTOPEN) => {
+            format!("the database {shown} cannot be opened or created; check the path and its access rights")
+        }
+        _ => return sort(CALL, error),
+    };
+    StoreError::Misconfigured { what }
+}
+
+fn wrong<T>(what: String) -> Result<T, StoreError> {
+    Err(StoreError::Misconfigured { what })
+}
+
+enum Refusal {
+    Store(StoreError),
+    Driver(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Refusal {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Driver(error)
+    }
+}
+
+/// Applies what is pending, all of it or nothing. IMMEDIATE, so of two processes that open a new file one waits.
+async fn migrate(connection: &mut SqliteConnection, known: &'static [Migration]) -> Result<(), Refusal> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'forge_wf_migrations')";
+    let newest: Option<i64> = match query_scalar(exists).fetch_one(&mut *transaction).await? {
+        true => query_scalar("SELECT max(version) FROM forge_wf_migrations").fetch_one(&mut *transaction).await?,
+        false => None,
+    };
+    let pending = pending(known, newest).map_err(Refusal::Store)?;
+    if pending.is_empty() {
+        return Ok(transaction.rollback().await?);
+    }
+    raw_sql(
+        "CREATE TABLE IF NOT EXISTS forge_wf_migrations \
+         (version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT",
+    )
+    .execute(&mut *transaction)
+    .await?;
+    for migration in pending {
+        raw_sql(migration.sql).execute(&mut *transaction).await?;
+        query("INSERT INTO forge_wf_migrations (version, name, applied_at) VALUES (?1, ?2, ?3)")
+            .bind(migration.version)
+            .bind(migration.name)
+            .bind(now())
+            .execute(&mut *transaction)
+            .await?;
+    }
+    Ok(transaction.commit().await?)
+}

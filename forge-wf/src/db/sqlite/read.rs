@@ -1,0 +1,102 @@
+//! Reads, on connections of their own: in WAL mode they wait for no writer, and no writer waits for them.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use sqlx::{Row, query, query_as, query_scalar};
+use uuid::Uuid;
+
+use super::error::{micros, now, sorted};
+use super::rows::{entry, mail, run_view};
+use crate::model::{Digest, RunId, WorkerId};
+use crate::store::{Journal, Mail, RunView, StoreError, Unserved};
+
+pub(super) async fn load_journals(pool: &SqlitePool, runs: &[(RunId, i32)]) -> Result<Vec<Journal>, StoreError> {
+    let mut connection = pool.acquire().await.map_err(sorted("load_journals"))?;
+    let mut journals = Vec::with_capacity(runs.len());
+    for (run, generation) in runs {
+        journals.push(load_journal(&mut connection, *run, *generation).await?);
+    }
+    Ok(journals)
+}
+
+async fn load_journal(connection: &mut SqliteConnection, run: RunId, generation: i32) -> Result<Journal, StoreError> {
+    let rows = query(include_str!("sql/load_journal.sql")).bind(run.0).bind(generation);
+    let rows = rows.fetch_all(connection).await.map_err(sorted("load_journals"))?;
+    Ok(Journal { run, generation, entries: rows.iter().map(entry).collect::<Result<_, _>>()? })
+}
+
+pub(super) async fn owned_runs(pool: &SqlitePool, worker: WorkerId) -> Result<Vec<RunId>, StoreError> {
+    let ids = query_scalar::<_, Uuid>("SELECT id FROM forge_wf_runs WHERE worker_id = ?1 ORDER BY id").bind(worker.0);
+    Ok(ids.fetch_all(pool).await.map_err(sorted("owned_runs"))?.into_iter().map(RunId).collect())
+}
+
+pub(super) async fn unnoticed_mail(pool: &SqlitePool, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
+    let rows = query(include_str!("sql/unnoticed_mail.sql")).bind(worker.0);
+    rows.fetch_all(pool).await.map_err(sorted("unnoticed_mail"))?.iter().map(mail).collect()
+}
+
+static RUN_BY_ID: LazyLock<String> =
+    LazyLock::new(|| include_str!("sql/run_view.sql").replace("{which}", "run.id = ?3"));
+static RUN_BY_KEY: LazyLock<String> = LazyLock::new(|| {
+    include_str!("sql/run_view.sql").replace("{which}", "run.workflow = ?3 AND run.key = ?4 AND run.holds_key = 1")
+});
+
+/// The moment of reading, and since when a run must have been due to count as unserved.
+fn moments(grace: Duration) -> (i64, i64) {
+    let now = now();
+    (now, now.saturating_sub(micros(grace)))
+}
+
+pub(super) async fn run(pool: &SqlitePool, run: RunId, grace: Duration) -> Result<Option<RunView>, StoreError> {
+    let (now, since) = moments(grace);
+    let row = query(RUN_BY_ID.as_str()).bind(now).bind(since).bind(run.0);
+    row.fetch_optional(pool).await.map_err(sorted("run"))?.as_ref().map(run_view).transpose()
+}
+
+pub(super) async fn run_by_key(
+    pool: &SqlitePool,
+    workflow: &str,
+    key: &str,
+    grace: Duration,
+) -> Result<Option<RunView>, StoreError> {
+    let (now, since) = moments(grace);
+    let row = query(RUN_BY_KEY.as_str()).bind(now).bind(since).bind(workflow).bind(key);
+    row.fetch_optional(pool).await.map_err(sorted("run_by_key"))?.as_ref().map(run_view).transpose()
+}
+
+pub(super) async fn journal(pool: &SqlitePool, run: RunId) -> Result<Option<Journal>, StoreError> {
+    let mut connection = pool.acquire().await.map_err(sorted("journal"))?;
+    let generation = query_scalar::<_, i32>("SELECT generation FROM forge_wf_runs WHERE id = ?1").bind(run.0);
+    match generation.fetch_optional(&mut *connection).await.map_err(sorted("journal"))? {
+        None => Ok(None),
+        Some(generation) => load_journal(&mut connection, run, generation).await.map(Some),
+    }
+}
+
+pub(super) async fn unserved(pool: &SqlitePool, grace: Duration) -> Result<Vec<Unserved>, StoreError> {
+    let fail = sorted("unserved");
+    let (now, since) = moments(grace);
+    let mut connection = pool.acquire().await.map_err(&fail)?;
+    let groups = query(include_str!("sql/unserved.sql")).bind(now).bind(since);
+    let mut found = Vec::new();
+    for row in groups.fetch_all(&mut *connection).await.map_err(&fail)? {
+        let workflow: Arc<str> = row.try_get::<&str, _>(0).map_err(&fail)?.into();
+        let offered = query_as::<_, (String, Uuid)>(include_str!("sql/offered.sql")).bind(now).bind(workflow.clone());
+        let offered = offered.fetch_all(&mut *connection).await.map_err(&fail)?;
+        found.push(Unserved {
+            version: row.try_get::<Option<&str>, _>(1).map_err(&fail)?.map(Arc::from),
+            definition: row.try_get::<Option<Uuid>, _>(2).map_err(&fail)?.map(Digest::from_uuid),
+            runs: row.try_get::<i64, _>(3).map_err(&fail)?.unsigned_abs(),
+            offered: offered.into_iter().map(|(version, it)| (version.into(), Digest::from_uuid(it))).collect(),
+            workflow,
+        });
+    }
+    Ok(found)
+}
+
+pub(super) async fn known_workflows(pool: &SqlitePool) -> Result<Vec<String>, StoreError> {
+    let names = query_scalar::<_, String>(include_str!("sql/known_workflows.sql")).bind(now());
+    names.fetch_all(pool).await.map_err(sorted("known_workflows"))
+}

@@ -1,0 +1,52 @@
+-- claim_runs: gives worker ?4 up to ?3 runs due at ?2 that need one of the offers ?1 (JSON: [needs, definition, version], in
+-- hex), and those of ?6 (JSON: ids in hex) it owns already, all as claim ?5.
+--
+-- A million sleeping runs must not slow down the claim of ten due ones, nor a million due ones the claim of ten. So `level`
+-- hops through the index from one priority to the next, and of each level no more than ?3 heads are looked at.
+WITH RECURSIVE
+offer (needs, definition, version) AS MATERIALIZED (
+    SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2 FROM json_each(?1)
+),
+level (needs, priority) AS (
+    SELECT wanted.needs, (
+        SELECT max(run.priority) FROM forge_wf_runs AS run
+        WHERE run.needs = wanted.needs
+          AND run.worker_id IS NULL AND run.state IN (0, 2) AND run.ready_at IS NOT NULL
+    ) FROM (SELECT DISTINCT needs FROM offer) AS wanted
+    UNION ALL
+    SELECT level.needs, (
+        SELECT max(run.priority) FROM forge_wf_runs AS run
+        WHERE run.needs = level.needs AND run.priority < level.priority
+          AND run.worker_id IS NULL AND run.state IN (0, 2) AND run.ready_at IS NOT NULL
+    ) FROM level WHERE level.priority IS NOT NULL
+),
+due (id, priority, since) AS (
+    SELECT run.id, run.priority, run.ready_at
+    FROM level CROSS JOIN forge_wf_runs AS run
+    WHERE level.priority IS NOT NULL AND run.id IN (
+        SELECT head.id FROM forge_wf_runs AS head
+        WHERE head.needs = level.needs AND head.priority = level.priority AND head.ready_at <= ?2
+          AND head.worker_id IS NULL AND head.state IN (0, 2)
+        ORDER BY head.ready_at LIMIT ?3
+    )
+    UNION ALL
+    SELECT run.id, run.priority, mail.sent_at
+    FROM forge_wf_inbox AS mail CROSS JOIN forge_wf_runs AS run
+    WHERE mail.noticed_at IS NULL AND run.id = mail.run_id
+      AND run.worker_id IS NULL AND run.state IN (0, 2) AND run.needs IN (SELECT needs FROM offer)
+)
+UPDATE forge_wf_runs SET
+    worker_id = ?4,
+    claim_no = ?5,
+    state = 1,
+    definition = coalesce(definition, (SELECT offer.definition FROM offer WHERE offer.needs = forge_wf_runs.needs LIMIT 1)),
+    version = iif(definition IS NULL,
+        (SELECT offer.version FROM offer WHERE offer.needs = forge_wf_runs.needs LIMIT 1), version),
+    needs = iif(definition IS NULL,
+        (SELECT offer.definition FROM offer WHERE offer.needs = forge_wf_runs.needs LIMIT 1), needs)
+WHERE id IN (
+    SELECT id FROM (SELECT id FROM due GROUP BY id ORDER BY max(priority) DESC, min(since), id LIMIT ?3)
+    UNION ALL
+    SELECT run.id FROM json_each(?6) AS adopted CROSS JOIN forge_wf_runs AS run
+    WHERE run.id = unhex(adopted.value) AND +run.worker_id = ?4
+)

@@ -1,0 +1,26 @@
+-- run_view: a run as people see it at ?1; due since before ?2 and offered by no live worker, it is unserved.
+-- served: 0 yes, 1 nobody has the workflow, 2 nobody has the version, 3 nobody has the signature.
+WITH live (id) AS (SELECT id FROM forge_wf_workers WHERE lease_until > ?1)
+SELECT run.id, run.workflow, run.version, run.definition, run.key, run.generation, run.phase, run.state,
+    coalesce(run.ready_at > ?1, 0),
+    CASE
+        WHEN NOT coalesce(run.worker_id IS NULL AND run.state IN (0, 2) AND run.ready_at <= ?2, 0) THEN 0
+        WHEN EXISTS (
+            SELECT 1 FROM forge_wf_offers AS offer WHERE offer.needs = run.needs AND offer.worker_id IN (SELECT id FROM live)
+        ) THEN 0
+        WHEN NOT EXISTS (
+            SELECT 1 FROM forge_wf_definitions AS serves
+            WHERE serves.workflow = run.workflow AND serves.worker_id IN (SELECT id FROM live)
+        ) THEN 1
+        WHEN NOT EXISTS (
+            SELECT 1 FROM forge_wf_definitions AS serves
+            WHERE serves.workflow = run.workflow AND serves.version = run.version
+              AND serves.worker_id IN (SELECT id FROM live)
+        ) THEN 2
+        ELSE 3
+    END,
+    run.block_reason, run.failure, ending.output, run.worker_id, run.created_at, run.ready_at, run.ended_at
+FROM forge_wf_runs AS run
+LEFT JOIN forge_wf_journal AS ending
+    ON ending.run_id = run.id AND ending.generation = run.generation AND ending.key = 'end' AND ending.n = 0
+WHERE {which}

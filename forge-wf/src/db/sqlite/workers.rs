@@ -1,0 +1,116 @@
+//! Workers: registering, renewing, taking over and removing.
+
+use sqlx::query;
+use sqlx::query_scalar;
+use sqlx::sqlite::SqliteConnection;
+
+use super::error::{lost, micros, now, sorted, time};
+use super::writer::Writer;
+use crate::model::{Timestamp, WorkerId};
+use crate::store::{NewWorker, StoreError, TakenOver};
+
+/// The one lane commits go through: there is one writer, so a second lane would only wait for the first.
+pub(super) const COMMIT_LANES: i16 = 1;
+
+pub(super) async fn register(writer: &Writer, worker: &NewWorker) -> Result<Timestamp, StoreError> {
+    let mut writing = writer.begin("register_worker").await?;
+    let answer = insert(writing.connection(), worker).await;
+    writing.finish(answer).await
+}
+
+async fn insert(connection: &mut SqliteConnection, worker: &NewWorker) -> Result<Timestamp, StoreError> {
+    let fail = sorted("register_worker");
+    let (id, now) = (worker.id.0, now());
+    query(include_str!("sql/insert_worker.sql"))
+        .bind(id)
+        .bind(worker.name.as_str())
+        .bind(worker.build.clone())
+        .bind(micros(worker.lease))
+        .bind(now)
+        .execute(&mut *connection)
+        .await
+        .map_err(&fail)?;
+    for lane in 0..=COMMIT_LANES {
+        let lanes =
+            query("INSERT INTO forge_wf_lanes (worker_id, lane, batch_no) VALUES (?1, ?2, 0) ON CONFLICT DO NOTHING");
+        lanes.bind(id).bind(lane).execute(&mut *connection).await.map_err(&fail)?;
+    }
+    for row in &worker.definitions {
+        query(
+            "INSERT INTO forge_wf_definitions (worker_id, workflow, version, signature, algorithm) \
+             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+        )
+        .bind(id)
+        .bind(row.workflow.clone())
+        .bind(row.version.clone())
+        .bind(row.signature.to_uuid())
+        .bind(row.algorithm)
+        .execute(&mut *connection)
+        .await
+        .map_err(&fail)?;
+    }
+    for offer in &worker.offers {
+        query(
+            "INSERT INTO forge_wf_offers (worker_id, needs, definition, version) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(id)
+        .bind(offer.needs.to_uuid())
+        .bind(offer.definition.to_uuid())
+        .bind(offer.version.clone())
+        .execute(&mut *connection)
+        .await
+        .map_err(&fail)?;
+    }
+    let unblock = query(include_str!("sql/unblock_runs.sql")).bind(now).bind(worker.build.clone()).bind(id);
+    unblock.execute(&mut *connection).await.map_err(&fail)?;
+    Ok(time(now))
+}
+
+pub(super) async fn renew(writer: &Writer, worker: WorkerId) -> Result<Timestamp, StoreError> {
+    let mut writing = writer.begin("renew_lease").await?;
+    let now = now();
+    let renewed = query("UPDATE forge_wf_workers SET lease_until = ?2 + lease_micros WHERE id = ?1")
+        .bind(worker.0)
+        .bind(now)
+        .execute(writing.connection())
+        .await;
+    let answer = match renewed.map_err(sorted("renew_lease")) {
+        Ok(done) if done.rows_affected() == 0 => Err(lost(worker)),
+        Ok(_) => Ok(time(now)),
+        Err(error) => Err(error),
+    };
+    writing.finish(answer).await
+}
+
+pub(super) async fn take_over(writer: &Writer, worker: WorkerId) -> Result<TakenOver, StoreError> {
+    let mut writing = writer.begin("take_over").await?;
+    let gone = "DELETE FROM forge_wf_workers WHERE lease_until <= ?2 AND id <> ?1";
+    let answer = free(writing.connection(), "take_over", gone, worker).await;
+    writing.finish(answer).await
+}
+
+pub(super) async fn remove(writer: &Writer, worker: WorkerId) -> Result<(), StoreError> {
+    let mut writing = writer.begin("remove_worker").await?;
+    let answer =
+        free(writing.connection(), "remove_worker", "DELETE FROM forge_wf_workers WHERE id = ?1", worker).await;
+    writing.finish(answer.map(drop)).await
+}
+
+/// Deletes workers, then frees every run whose worker is gone. Lanes, definitions and offers go with the worker's row.
+async fn free(
+    connection: &mut SqliteConnection,
+    call: &'static str,
+    gone: &'static str,
+    worker: WorkerId,
+) -> Result<TakenOver, StoreError> {
+    let fail = sorted(call);
+    let now = now();
+    let workers = query(gone).bind(worker.0).bind(now).execute(&mut *connection).await.map_err(&fail)?.rows_affected();
+    let orphans = query_scalar::<_, bool>(include_str!("sql/has_orphans.sql"));
+    if !orphans.fetch_one(&mut *connection).await.map_err(&fail)? {
+        return Ok(TakenOver { workers, runs: 0 });
+    }
+    let runs = query(include_str!("sql/free_runs.sql")).bind(now).execute(&mut *connection).await.map_err(&fail)?;
+    Ok(TakenOver { workers, runs: runs.rows_affected() })
+}

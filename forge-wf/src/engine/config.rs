@@ -1,0 +1,55 @@
+//! The engine's settings, with their defaults.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::Limits;
+
+/// The engine's settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How long a worker may go without renewal before others take its runs over.
+    pub lease: Duration,
+    /// How often the lease is renewed.
+    pub heartbeat: Duration,
+    /// How often an idle worker looks for due runs.
+    pub poll: Duration,
+    /// How many turns execute at once.
+    pub concurrency: usize,
+    /// How many turns are in memory at once, those that only wait included.
+    pub max_resident: usize,
+    /// A run with nothing to do for longer than this is released and rebuilt by replay when it is due.
+    pub park_for: Duration,
+    /// How long a shutdown lets running steps finish, and how long an aborted step may take to end.
+    pub grace: Duration,
+    /// How long a run may be due before it counts as waiting for a worker nobody has started.
+    pub unserved_grace: Duration,
+    /// Bounds on payloads.
+    pub limits: Limits,
+    /// Which build this is.
+    pub build: Arc<str>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(15),
+            heartbeat: Duration::from_secs(5),
+            poll: Duration::from_millis(250),
+            concurrency: 256,
+            max_resident: 10_000,
+            park_for: Duration::from_secs(10),
+            grace: Duration::from_secs(10),
+            unserved_grace: Duration::from_secs(10),
+            limits: Limits::default(),
+            build: Arc::from("unknown"),
+        }
+    }
+}
+
+/// How long a step runs before a `started` entry shows it to people.
+pub const SHOW_STARTED_AFTER: Duration = Duration::from_secs(1);
+/// A backoff shorter than this is not worth a note that the run is waiting.
+pub const NOTE_WAITING_FROM: Duration = Duration::from_secs(1);
+/// Pause between attempts to reach a database that does not answer: the first, doubling up to the second.
+pub const DATABASE_RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));

@@ -1,0 +1,60 @@
+//! How many steps of a run came from the journal and how many ran now, for whoever holds a handle of it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::model::RunId;
+
+/// The counts of one run in this process.
+#[derive(Default, Debug)]
+pub struct Counters {
+    replayed: AtomicU64,
+    ran: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn replayed(&self, steps: u64) {
+        self.replayed.fetch_add(steps, Ordering::Relaxed);
+    }
+
+    pub(super) fn ran_now(&self) {
+        self.ran.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Steps taken from the journal, and steps run now.
+    pub fn read(&self) -> (u64, u64) {
+        (self.replayed.load(Ordering::Relaxed), self.ran.load(Ordering::Relaxed))
+    }
+}
+
+/// The counters of every run somebody holds a handle of.
+#[derive(Default)]
+pub struct CounterBook(Mutex<HashMap<RunId, Weak<Counters>>>);
+
+impl CounterBook {
+    /// The counters of this run, if somebody holds them.
+    pub fn get(&self, run: RunId) -> Option<Arc<Counters>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&run)?.upgrade()
+    }
+
+    /// The counters of this run, held from now on.
+    pub fn hold(&self, run: RunId) -> Arc<Counters> {
+        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counters) = book.get(&run).and_then(Weak::upgrade) {
+            return counters;
+        }
+        let counters = Arc::new(Counters::default());
+        book.insert(run, Arc::downgrade(&counters));
+        counters
+    }
+
+    /// Lets go of counters; the last one out removes their place.
+    pub fn release(&self, run: RunId, counters: Arc<Counters>) {
+        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(counters);
+        if book.get(&run).is_some_and(|held| held.strong_count() == 0) {
+            book.remove(&run);
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Polls one workflow body by the rules that make every combinator replay alike. No I/O: effects are handed out.
+//!
+//! - The body is polled once for each delivery, and again only while it woke itself during that poll.
+//! - It is polled unconstrained: tokio's cooperative budget would make long replays pend where live runs did not.
+//! - A body that panics, waits for something foreign, or does not fit its journal is [`Stuck`]: a bug in code and
+//!   not an outcome of the run.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::calls::{Calls, Command, Delivery, SlotId};
+use super::definition::BodyFuture;
+use super::replay::{Divergence, Next, Replay, Start};
+use super::waker::BodyWaker;
+use crate::journal::{Entry, EntryKind, EntryState, History};
+use crate::model::{BlockReason, CallId, Failure, Payload};
+
+/// How many recorded results are handed over before other tasks of the runtime get a chance.
+const DELIVERIES_PER_SLICE: usize = 256;
+
+/// What the body did, up to the point where it waits again.
+#[derive(Default)]
+pub struct Progress {
+    /// Effects that begin now, in the order the body asked for them.
+    pub starts: Vec<Start>,
+    /// Calls the body no longer waits for.
+    pub dropped: Vec<CallId>,
+    /// What the body returned, if it did.
+    pub finished: Option<Result<Payload, Failure>>,
+    /// Recorded results are left: call [`Drive::advance`] again.
+    pub more: bool,
+}
+
+/// Why the body cannot go on with this code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stuck {
+    /// Which kind of bug.
+    pub reason: BlockReason,
+    /// What happened, with the last entry.
+    pub message: String,
+}
+
+/// One body, its journal and its calls.
+pub struct Drive {
+    body: Option<Pin<Box<dyn Future<Output = Result<Payload, Failure>> + Send>>>,
+    calls: Arc<Calls>,
+    replay: Replay,
+    waker: Arc<BodyWaker>,
+    replayed_steps: u64,
+}
+
+impl Drive {
+    /// A body that has not been polled yet.
+    pub fn new(body: BodyFuture, calls: Arc<Calls>, history: History, waker: Arc<BodyWaker>) -> Self {
+        let body = Some(Box::pin(tokio::task::unconstrained(body)) as Pin<Box<_>>);
+        Self { body, calls, replay: Replay::new(history), waker, replayed_steps: 0 }
+    }
+
+    /// The replay.
+    pub fn replay(&self) -> &Replay {
+        &self.replay
+    }
+
+    /// How many step results came from the journal.
+    pub fn replayed_steps(&self) -> u64 {
+        self.replayed_steps
+    }
+
+    /// Whether something foreign woke the body.
+    pub fn check_foreign(&self) -> Result<(), Stuck> {
+        if self.waker.is_foreign() { Err(self.foreign("was woken from outside")) } else { Ok(()) }
+    }
+
+    /// Polls the body and hands it recorded results until it waits for something that is not recorded.
+    ///
+    /// # Errors
+    /// The body is stuck.
+    pub fn advance(&mut self) -> Result<Progress, Stuck> {
+        let mut progress = Progress::default();
+        for _ in 0..DELIVERIES_PER_SLICE {
+            if self.poll(&mut progress)? {
+                return Ok(progress);
+            }
+            match self.replay.next().map_err(diverged)? {
+                Next::Deliver(slot, entry) => {
+                    self.replayed_steps += u64::from(entry.kind == EntryKind::Step);
+                    self.hand_over(slot, &entry);
+                }
+                Next::Live(starts) => {
+                    progress.starts = starts;
+                    if self.replay.outstanding() == 0 {
+                        return Err(self.foreign("waits although no durable call is outstanding"));
+                    }
+                    return Ok(progress);
+                }
+            }
+        }
+        progress.more = true;
+        Ok(progress)
+    }
+
+    /// Gives a live outcome its place in the journal and hands it to the body, which [`Drive::advance`] then polls.
+    /// `false` if the body no longer waits for it: then it has no place, and nothing is recorded.
+    pub fn deliver(&mut self, entry: &mut Entry) -> bool {
+        let Some(slot) = self.replay.record(entry) else { return false };
+        self.hand_over(slot, entry);
+        true
+    }
+
+    fn hand_over(&self, slot: SlotId, entry: &Entry) {
+        let delivery = match entry.state {
+            EntryState::Failed => entry.failure.clone().map(Delivery::Failed),
+            _ => entry.output.clone().map(Delivery::Completed),
+        };
+        let delivery = delivery.expect("an entry with a seq has its outcome");
+        self.waker.during(|| {
+            if let Some(waker) = self.calls.deliver(slot, delivery) {
+                waker.wake();
+            }
+        });
+        // The poll that follows a delivery is owed anyway.
+        self.waker.take_woken();
+    }
+
+    /// Polls until the body neither returns nor wakes itself; `true` if it returned.
+    fn poll(&mut self, progress: &mut Progress) -> Result<bool, Stuck> {
+        let waker = self.waker.waker();
+        let finished = loop {
+            let body = self.body.as_mut().expect("a finished body is not polled again");
+            let polled = self
+                .waker
+                .during(|| catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(&mut Context::from_waker(&waker)))));
+            match polled {
+                Err(panic) => return Err(self.panicked(panic.as_ref())),
+                Ok(Poll::Ready(result)) => break Some(result),
+                Ok(Poll::Pending) if self.waker.take_woken() => {}
+                Ok(Poll::Pending) => break None,
+            }
+        };
+        if finished.is_some() {
+            // Calls still open count as dropped here, in the order the body's own drop gives them.
+            let body = self.body.take();
+            let dropped = self.waker.during(|| catch_unwind(AssertUnwindSafe(|| drop(body))));
+            if let Err(panic) = dropped {
+                return Err(self.panicked(panic.as_ref()));
+            }
+        }
+        if let Some(undecodable) = self.calls.undecodable() {
+            let seq = self.replay.history().find(&undecodable.call).and_then(|entry| entry.seq);
+            return Err(diverged(Divergence {
+                seq,
+                expected: format!("the outcome of {}", undecodable.call),
+                found: format!("this code cannot read it any more: {}", undecodable.message),
+            }));
+        }
+        for command in self.calls.take_commands() {
+            match command {
+                Command::Begin { slot, call, request } => self.replay.begin(slot, call, request).map_err(diverged)?,
+                Command::Drop { call } => {
+                    self.replay.drop_call(&call);
+                    progress.dropped.push(call);
+                }
+            }
+        }
+        self.check_foreign()?;
+        if let Some(result) = finished {
+            self.replay.finish().map_err(diverged)?;
+            progress.finished = Some(result);
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Drops the body without anything of it counting as dropped by the workflow.
+    pub fn close(&mut self) {
+        self.calls.close();
+        self.waker.close();
+        let body = self.body.take();
+        // A panicking destructor must not take the turn with it: the run is left to another turn anyway.
+        drop(catch_unwind(AssertUnwindSafe(|| drop(body))));
+    }
+
+    fn last_entry(&self) -> String {
+        match self.replay.history().last() {
+            Some(entry) => format!("after entry {} ({})", entry.seq.unwrap_or(0), entry.call),
+            None => "before its first durable call had an outcome".into(),
+        }
+    }
+
+    fn foreign(&self, what: &str) -> Stuck {
+        Stuck {
+            reason: BlockReason::ForeignAwait,
+            message: format!(
+                "the workflow body {what}, {}: it awaits something that is not durable (a tokio timer, a socket, a \
+                 channel filled by another task); move that into a #[step]",
+                self.last_entry()
+            ),
+        }
+    }
+
+    fn panicked(&self, panic: &(dyn std::any::Any + Send)) -> Stuck {
+        let message = panic_message(panic);
+        Stuck {
+            reason: BlockReason::Panic,
+            message: format!("the workflow body panicked {}: {message}", self.last_entry()),
+        }
+    }
+}
+
+impl Drop for Drive {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn diverged(divergence: Divergence) -> Stuck {
+    Stuck { reason: BlockReason::Divergence, message: divergence.to_string() }
+}
+
+/// The words of a panic, if it has any.
+pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a message")
+}

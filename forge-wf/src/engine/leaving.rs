@@ -1,0 +1,256 @@
+//! How a turn ends: the run's end, blocked, released, lost, or salvaged after the database refused something.
+//!
+//! A turn leaves in this order: it closes its body, aborts its steps, waits until their tasks have ended, writes the
+//! run's last image, waits until that is durable, and is gone. A lost run is left without writing.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::config::Config;
+use super::drive::Stuck;
+use super::turn::{Message, Turn};
+use super::waiters::Outcome;
+use super::writer::Staged;
+use crate::journal::{Entry, EntryKind, EntryState};
+use crate::model::failure::RESULT_UNUSABLE;
+use crate::model::{BlockReason, CallId, Failure, Limits, Payload, Phase, State, Timestamp};
+use crate::store::{ClaimedRun, Due, NewRun, RunImage, StoreError};
+
+/// How a turn ends.
+pub enum Leaving {
+    /// The body returned: this is the `end` entry.
+    Ended(Box<Entry>),
+    /// The body cannot go on with this code.
+    Blocked(Stuck),
+    /// Any worker may take it, when it is due.
+    Released(State, Due),
+    /// Somebody else owns it, or soon will: nothing is written.
+    Lost,
+    /// The database refused something this run wrote: save what can be saved, then release it.
+    Salvage(Arc<StoreError>),
+}
+
+impl Leaving {
+    /// The end of a run whose body returned `result`.
+    pub fn ended(result: Result<Payload, Failure>, seq: i32, at: Timestamp, limits: &Limits) -> Self {
+        let state = if result.is_ok() { EntryState::Completed } else { EntryState::Failed };
+        let mut entry = Entry::new(CallId::new("end", 0), EntryKind::End, state, at);
+        entry.seq = Some(seq);
+        match result {
+            Ok(output) => entry.output = Some(output),
+            Err(failure) => entry.failure = Some(failure.to_payload(limits)),
+        }
+        Self::Ended(Box::new(entry))
+    }
+}
+
+/// The image of a run that is inserted without an owner.
+pub fn ready_image(run: &NewRun) -> RunImage {
+    RunImage {
+        phase: Phase::Forward,
+        state: State::Ready,
+        keep: false,
+        due: Due::Now,
+        generation: 0,
+        needs: Some(run.needs),
+        unbind: false,
+        block_reason: None,
+        blocked_build: None,
+        failure: None,
+    }
+}
+
+/// The image of a run this worker executes.
+pub fn owned_image(run: &ClaimedRun) -> RunImage {
+    RunImage {
+        phase: Phase::Forward,
+        state: State::Owned,
+        keep: true,
+        due: Due::Now,
+        generation: run.generation,
+        needs: Some(run.definition),
+        unbind: false,
+        block_reason: None,
+        blocked_build: None,
+        failure: None,
+    }
+}
+
+/// The image of a run that cannot go on with this code.
+pub fn blocked_image(run: &ClaimedRun, stuck: &Stuck, config: &Config) -> RunImage {
+    let failure = Failure::permanent(&stuck.message).with_code(format!("blocked_{}", stuck.reason.name()));
+    RunImage {
+        state: State::Blocked,
+        keep: false,
+        due: Due::Never,
+        block_reason: Some(stuck.reason),
+        blocked_build: Some(config.build.clone()),
+        failure: Some(failure.to_payload(&config.limits)),
+        ..owned_image(run)
+    }
+}
+
+impl Turn {
+    /// Begins to leave. The first reason counts, but a lost run writes nothing whatever it was about to do.
+    pub(super) fn leave(&mut self, leaving: Leaving) {
+        if matches!((&self.leaving, &leaving), (Some(_), Leaving::Lost | Leaving::Salvage(_)) | (None, _)) {
+            self.leaving = Some(leaving);
+            self.leave_ticket = None;
+            self.leave_by = Instant::now() + self.engine.config.grace;
+        }
+        self.drive.close();
+        self.steps.abort_all();
+    }
+
+    /// How to release it: when it is due again.
+    pub(super) fn release(&self) -> Leaving {
+        match self.steps.all_wait_until() {
+            Some(due) => Leaving::Released(State::Waiting, Due::At(due)),
+            None => Leaving::Released(State::Ready, Due::Now),
+        }
+    }
+
+    fn last_image(&self, state: State, due: Due) -> RunImage {
+        RunImage { state, due, keep: false, ..owned_image(&self.run) }
+    }
+
+    /// Stages the run's last image, once its tasks have ended.
+    pub(super) fn prepare_to_leave(&mut self) {
+        if self.leaving.is_none() || self.leave_ticket.is_some() || !self.tasks_have_ended() {
+            return;
+        }
+        match self.leaving.as_ref().expect("checked above") {
+            Leaving::Ended(entry) => {
+                let entry = (**entry).clone();
+                let state = if entry.output.is_some() { State::Completed } else { State::Failed };
+                let image = self.last_image(state, Due::Never);
+                self.image =
+                    Some(RunImage { phase: Phase::Ended, needs: None, failure: entry.failure.clone(), ..image });
+                self.stage(entry, true);
+            }
+            Leaving::Blocked(stuck) => self.image = Some(blocked_image(&self.run, stuck, &self.engine.config)),
+            Leaving::Released(state, due) => {
+                let unbind = self.drive.replay().history().is_new() && *state == State::Ready;
+                self.image = Some(RunImage { unbind, ..self.last_image(*state, *due) });
+            }
+            Leaving::Lost | Leaving::Salvage(_) => return,
+        }
+        // The flush that follows gives it the next ticket.
+        self.leave_ticket = Some(self.ticket + 1);
+    }
+
+    /// Whether all step tasks have ended; past the grace time, whether to go on without them.
+    fn tasks_have_ended(&mut self) -> bool {
+        if !self.steps.any_task() {
+            return true;
+        }
+        if Instant::now() < self.leave_by {
+            return false;
+        }
+        let stuck: Vec<_> = self.steps.with_task().map(ToString::to_string).collect();
+        tracing::error!(
+            run = %self.run.id, steps = stuck.join(", "),
+            "these steps were aborted and have not ended; they probably block a thread without awaiting"
+        );
+        if matches!(self.leaving, Some(Leaving::Released(..) | Leaving::Salvage(_))) {
+            // Another worker must not run beside them: the run is left to the end of the lease.
+            self.engine.left_behind(self.run.id);
+            self.leaving = Some(Leaving::Lost);
+        }
+        true
+    }
+
+    /// Whether the turn is over; then it has said so to whoever waits for the run.
+    pub(super) async fn has_left(&mut self) -> bool {
+        let Some(leaving) = &self.leaving else { return false };
+        let done = match leaving {
+            Leaving::Lost => self.tasks_have_ended(),
+            Leaving::Salvage(_) => self.tasks_have_ended(),
+            _ => self.leave_ticket.is_some_and(|ticket| self.acked >= ticket),
+        };
+        if !done {
+            return false;
+        }
+        let outcome = match self.leaving.take() {
+            Some(Leaving::Ended(entry)) => Some(Outcome::ended(*entry)),
+            Some(Leaving::Blocked(stuck)) => Some(Outcome::Blocked(stuck)),
+            Some(Leaving::Salvage(error)) => {
+                self.salvage(&error).await;
+                None
+            }
+            _ => None,
+        };
+        self.current.store(false, Ordering::Release);
+        self.engine.turn_ended(self.run.id, self.run.claim_no, outcome);
+        true
+    }
+
+    /// Writes what the run has recorded since its last commit entry by entry, up to the one the database refuses;
+    /// that one becomes a failure the body can see. Then the run is released, to be rebuilt by replay.
+    async fn salvage(&mut self, refused: &Arc<StoreError>) {
+        self.current = Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let entries: Vec<Staged> = self.unacked.drain(..).flat_map(|(_, writes)| writes).collect();
+        for staged in entries {
+            let Staged { mut entry, fresh } = staged;
+            if entry.kind != EntryKind::End && self.write_alone(entry.clone(), fresh, None).await.is_ok() {
+                continue;
+            }
+            // A `started` entry is for people only, and no outcome is lost with it.
+            if entry.state == EntryState::Started {
+                break;
+            }
+            let failure = Failure::unusable(
+                RESULT_UNUSABLE,
+                format!(
+                    "{} of run {} did its work, but the database refuses its record: {refused}",
+                    entry.call, self.run.id
+                ),
+            );
+            let payload = failure.to_payload(&self.engine.config.limits);
+            entry.state = EntryState::Failed;
+            (entry.output, entry.args, entry.failure) = (None, None, Some(payload.clone()));
+            let image = (entry.kind == EntryKind::End).then(|| RunImage {
+                phase: Phase::Ended,
+                needs: None,
+                failure: Some(payload),
+                ..self.last_image(State::Failed, Due::Never)
+            });
+            let ends = image.is_some();
+            match self.write_alone(entry, fresh, image).await {
+                Ok(()) if ends => return,
+                Ok(()) => break,
+                Err(()) => {
+                    let message = format!("the database refuses what the run has to write: {refused}");
+                    let image =
+                        blocked_image(&self.run, &Stuck { reason: BlockReason::Refused, message }, &self.engine.config);
+                    let _ = self.write(Vec::new(), Some(image)).await;
+                    return;
+                }
+            }
+        }
+        let image = self.last_image(State::Ready, Due::Now);
+        let _ = self.write(Vec::new(), Some(image)).await;
+    }
+
+    async fn write_alone(&mut self, entry: Entry, fresh: bool, image: Option<RunImage>) -> Result<(), ()> {
+        self.write(vec![Staged { entry, fresh }], image).await
+    }
+
+    /// Writes and waits for the answer. `Err` means refused, or that the run is lost and nothing more is to be written.
+    async fn write(&mut self, writes: Vec<Staged>, image: Option<RunImage>) -> Result<(), ()> {
+        self.ticket += 1;
+        self.image = image;
+        self.submit(writes);
+        loop {
+            match self.inbox.recv().await {
+                Some(Message::Committed(ticket)) if ticket >= self.ticket => return Ok(()),
+                Some(Message::Refused(_) | Message::NotYours | Message::Lost) | None => {
+                    self.current = Arc::new(std::sync::atomic::AtomicBool::new(true));
+                    return Err(());
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! One registration of this process as a worker: its id, its lanes, and whether its lease is still good.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::{Notify, mpsc};
+
+use super::config::DATABASE_RETRY;
+use super::writer::Item;
+use crate::model::WorkerId;
+use crate::store::StoreError;
+
+/// One registration of this process as a worker. A lost lease ends it; the process then registers anew, under
+/// another id, so that nothing of the old life can be mistaken for the new one.
+pub struct Session {
+    /// The worker's id.
+    pub worker: WorkerId,
+    lanes: RwLock<Vec<mpsc::UnboundedSender<Item>>>,
+    lease: Duration,
+    lost: AtomicBool,
+    lost_notify: Notify,
+    /// Number of the last claim that was begun.
+    pub claim_no: AtomicI64,
+    renewal: Mutex<Renewal>,
+}
+
+struct Renewal {
+    asked: Instant,
+    asked_wall: SystemTime,
+    unbroken_since: Instant,
+}
+
+impl Session {
+    /// A session whose lease was granted in answer to a question asked at `asked`.
+    pub fn new(worker: WorkerId, lanes: Vec<mpsc::UnboundedSender<Item>>, lease: Duration, asked: Instant) -> Self {
+        let renewal = Renewal {
+            asked,
+            asked_wall: SystemTime::now().checked_sub(asked.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH),
+            unbroken_since: asked,
+        };
+        Self {
+            worker,
+            lanes: RwLock::new(lanes),
+            lease,
+            lost: AtomicBool::new(false),
+            lost_notify: Notify::new(),
+            claim_no: AtomicI64::new(0),
+            renewal: Mutex::new(renewal),
+        }
+    }
+
+    /// Queues an item on its run's lane. A run keeps its lane, hence its order.
+    pub fn submit(&self, item: Item) {
+        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        // A closed lane means a session that is over: the turn hears of that on its own.
+        if let Some(lane) = lanes.get((item.run.0.as_u128() % lanes.len().max(1) as u128) as usize) {
+            let _ = lane.send(item);
+        }
+    }
+
+    /// Closes the lanes: their writers end once they have written what is queued.
+    pub fn close(&self) {
+        self.lanes.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The lease was extended in answer to a question asked at `asked` (and at `asked_wall` on the wall clock).
+    pub fn renewed(&self, asked: Instant, asked_wall: SystemTime) {
+        let mut renewal = self.renewal.lock().unwrap_or_else(PoisonError::into_inner);
+        (renewal.asked, renewal.asked_wall) = (asked, asked_wall);
+    }
+
+    /// A renewal failed: the time of unbroken renewals starts again.
+    pub fn renewal_failed(&self) {
+        self.renewal.lock().unwrap_or_else(PoisonError::into_inner).unbroken_since = Instant::now();
+    }
+
+    /// Whether the lease is certainly still good. Asked by the monotonic clock, which stands still while some
+    /// machines sleep, and by the wall clock, which does not but may be set.
+    pub fn is_fresh(&self) -> bool {
+        let renewal = self.renewal.lock().unwrap_or_else(PoisonError::into_inner);
+        let wall = SystemTime::now().duration_since(renewal.asked_wall).unwrap_or_default();
+        !self.is_lost() && renewal.asked.elapsed() < self.lease && wall < self.lease
+    }
+
+    /// Whether this worker has renewed without a break for a whole lease, so that it may judge others.
+    pub fn may_take_over(&self) -> bool {
+        let renewal = self.renewal.lock().unwrap_or_else(PoisonError::into_inner);
+        renewal.unbroken_since.elapsed() >= self.lease && renewal.asked.elapsed() < self.lease
+    }
+
+    /// The lease is gone.
+    pub fn lose(&self) {
+        self.lost.store(true, Ordering::Release);
+        self.lost_notify.notify_waiters();
+    }
+
+    /// Whether the lease is gone.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    /// Returns once the lease is gone.
+    pub async fn lost(&self) {
+        let mut notified = std::pin::pin!(self.lost_notify.notified());
+        notified.as_mut().enable();
+        if !self.is_lost() {
+            notified.await;
+        }
+    }
+
+    /// Repeats a call until the database answers; `None` if the lease is lost first.
+    pub async fn until_answered<T, F>(&self, what: &str, mut call: impl FnMut() -> F) -> Option<Result<T, StoreError>>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut pause = DATABASE_RETRY.0;
+        loop {
+            match call().await {
+                Err(error @ (StoreError::Unavailable { .. } | StoreError::Busy { .. })) => {
+                    tracing::warn!(worker = %self.worker, %error, "{what} had no answer; sending it again");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(DATABASE_RETRY.1);
+                }
+                answer => return Some(answer),
+            }
+            if self.is_lost() {
+                return None;
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The steps of one turn that have begun and have no outcome: held back, running, waiting for another attempt.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::time::Instant;
+
+use super::calls::StepRequest;
+use super::step::Attempt;
+use crate::model::{CallId, Payload, Timestamp};
+
+/// One step that has begun.
+pub struct StepState {
+    /// What was asked for.
+    pub request: StepRequest,
+    /// Attempts that ended.
+    pub attempts: u32,
+    /// Whether the journal has (or is about to have) a row for it.
+    pub row: bool,
+    /// The failure of the last attempt.
+    pub last_failure: Option<Payload>,
+    /// What it does now.
+    pub stage: Stage,
+}
+
+/// What a step does now.
+pub enum Stage {
+    /// Waits until all that the run was handed before is committed.
+    Held,
+    /// An attempt runs.
+    Running(Attempt),
+    /// The body dropped it; its task has not ended yet.
+    Aborting,
+    /// Waits for its next attempt.
+    Backoff(Timestamp),
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Timer {
+    at: Instant,
+    call: CallId,
+    shows: bool,
+}
+
+/// What a timer is for.
+pub enum Fired {
+    /// The next attempt is due.
+    Due(CallId),
+    /// It has run long enough to be shown to people.
+    Show(CallId),
+}
+
+/// The steps of one turn.
+#[derive(Default)]
+pub struct Steps {
+    table: HashMap<CallId, StepState>,
+    held: VecDeque<(CallId, Option<u64>)>,
+    timers: BinaryHeap<Reverse<Timer>>,
+}
+
+impl Steps {
+    /// A step has begun and is held back.
+    pub fn insert(&mut self, call: CallId, state: StepState) {
+        self.held.push_back((call.clone(), None));
+        self.table.insert(call, state);
+    }
+
+    /// A step that waits for its next attempt, by an earlier turn's record.
+    pub fn insert_waiting(&mut self, call: CallId, state: StepState) {
+        self.table.insert(call, state);
+    }
+
+    /// The step of this call.
+    pub fn get_mut(&mut self, call: &CallId) -> Option<&mut StepState> {
+        self.table.get_mut(call)
+    }
+
+    /// Forgets a step.
+    pub fn remove(&mut self, call: &CallId) -> Option<StepState> {
+        self.table.remove(call)
+    }
+
+    /// Everything held back so far waits for this commit.
+    pub fn hold_for(&mut self, ticket: u64) {
+        // Only the newest can be without a ticket.
+        for (_, wanted) in self.held.iter_mut().rev() {
+            if wanted.is_some() {
+                break;
+            }
+            *wanted = Some(ticket);
+        }
+    }
+
+    /// Whether some step may start once `acked` is committed.
+    pub fn has_startable(&self, acked: u64) -> bool {
+        self.held.front().is_some_and(|(_, ticket)| ticket.is_some_and(|ticket| ticket <= acked))
+    }
+
+    /// The next step that may start once `acked` is committed.
+    pub fn take_startable(&mut self, acked: u64) -> Option<CallId> {
+        if self.has_startable(acked) { self.held.pop_front().map(|(call, _)| call) } else { None }
+    }
+
+    /// A step is due again; nothing but `ticket` has to be committed first.
+    pub fn hold_again(&mut self, call: CallId, ticket: u64) {
+        self.held.push_back((call, Some(ticket)));
+    }
+
+    /// The body dropped a call: stops its attempt, if one runs.
+    pub fn drop_call(&mut self, call: &CallId) {
+        match self.table.get_mut(call) {
+            Some(state) => match &state.stage {
+                Stage::Running(attempt) => {
+                    attempt.abort();
+                    state.stage = Stage::Aborting;
+                }
+                Stage::Aborting => {}
+                Stage::Held | Stage::Backoff(_) => {
+                    self.table.remove(call);
+                    self.held.retain(|(held, _)| held != call);
+                }
+            },
+            None => debug_assert!(false, "{call} was dropped before it began"),
+        }
+    }
+
+    /// Stops everything.
+    pub fn abort_all(&mut self) {
+        self.held.clear();
+        self.timers.clear();
+        self.table.retain(|_, state| match &state.stage {
+            Stage::Running(attempt) => {
+                attempt.abort();
+                state.stage = Stage::Aborting;
+                true
+            }
+            Stage::Aborting => true,
+            Stage::Held | Stage::Backoff(_) => false,
+        });
+    }
+
+    /// Calls whose task has not ended.
+    pub fn with_task(&self) -> impl Iterator<Item = &CallId> {
+        self.table
+            .iter()
+            .filter(|(_, state)| matches!(state.stage, Stage::Running(_) | Stage::Aborting))
+            .map(|(call, _)| call)
+    }
+
+    /// Whether some task has not ended.
+    pub fn any_task(&self) -> bool {
+        self.with_task().next().is_some()
+    }
+
+    /// When the first of them is due, if all that is left are steps that wait for another attempt.
+    pub fn all_wait_until(&self) -> Option<Timestamp> {
+        let mut earliest: Option<Timestamp> = None;
+        for state in self.table.values() {
+            match state.stage {
+                Stage::Backoff(due) => earliest = Some(earliest.map_or(due, |first| first.min(due))),
+                _ => return None,
+            }
+        }
+        earliest
+    }
+
+    /// Wakes the turn when this step is due.
+    pub fn set_due(&mut self, at: Instant, call: CallId) {
+        self.timers.push(Reverse(Timer { at, call, shows: false }));
+    }
+
+    /// Wakes the turn when this step has run long enough to be shown.
+    pub fn set_show(&mut self, at: Instant, call: CallId) {
+        self.timers.push(Reverse(Timer { at, call, shows: true }));
+    }
+
+    /// The first timer of a step that is still there. Steps end long before most of their timers, so those are
+    /// cleared out here and not when the step ends.
+    pub fn next_timer(&mut self) -> Option<Instant> {
+        while let Some(Reverse(timer)) = self.timers.peek() {
+            if self.table.contains_key(&timer.call) {
+                return Some(timer.at);
+            }
+            self.timers.pop();
+        }
+        None
+    }
+
+    /// A timer that has fired by `now`.
+    pub fn fired(&mut self, now: Instant) -> Option<Fired> {
+        if self.next_timer()? > now {
+            return None;
+        }
+        self.timers
+            .pop()
+            .map(|Reverse(timer)| if timer.shows { Fired::Show(timer.call) } else { Fired::Due(timer.call) })
+    }
+}

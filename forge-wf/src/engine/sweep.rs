@@ -1,0 +1,97 @@
+//! Dead workers, lost runs, and runs nobody can serve.
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError};
+
+use super::Engine;
+use super::drive::Stuck;
+use super::leaving::blocked_image;
+use super::session::Session;
+use super::writer::{Item, Reply};
+use crate::model::RunId;
+use crate::store::ClaimedRun;
+
+impl Engine {
+    /// Looks around as often as the lease is renewed, until the session is over.
+    pub(super) async fn sweep(self: Arc<Self>, session: Arc<Session>) {
+        let mut missing = HashSet::new();
+        let mut said = String::new();
+        while !session.is_lost() {
+            tokio::select! {
+                () = tokio::time::sleep(self.config.heartbeat) => {}
+                () = session.lost() => return,
+            }
+            self.take_over(&session).await;
+            self.find_lost_runs(&session, &mut missing).await;
+            self.report_unserved(&mut said).await;
+        }
+    }
+
+    /// Frees the runs of workers whose lease expired; only after a full lease of unbroken renewals of its own, so
+    /// that an outage of the database does not make every worker evict every other.
+    async fn take_over(&self, session: &Session) {
+        if !session.may_take_over() {
+            return;
+        }
+        match self.store.take_over(session.worker).await {
+            Ok(taken) if taken.runs > 0 || taken.workers > 0 => {
+                tracing::warn!(workers = taken.workers, runs = taken.runs, "took over the runs of dead workers");
+                self.nudge();
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "could not look for dead workers; trying again"),
+        }
+    }
+
+    /// Runs that are this worker's in the database but not in memory, twice in a row: the next claim adopts them.
+    async fn find_lost_runs(&self, session: &Session, missing: &mut HashSet<RunId>) {
+        let owned = match self.store.owned_runs(session.worker).await {
+            Ok(owned) => owned,
+            Err(error) => return tracing::debug!(%error, "could not list this worker's runs"),
+        };
+        let now_missing: HashSet<_> = {
+            let turns = self.turns();
+            let left_behind = self.left_behind.lock().unwrap_or_else(PoisonError::into_inner);
+            owned.into_iter().filter(|run| !turns.contains_key(run) && !left_behind.contains(run)).collect()
+        };
+        let twice: Vec<_> = now_missing.intersection(missing).copied().collect();
+        *missing = now_missing;
+        if !twice.is_empty() {
+            tracing::warn!(runs = twice.len(), "adopting runs this worker owns without holding them");
+            *self.adopt.lock().unwrap_or_else(PoisonError::into_inner) = twice;
+            self.nudge();
+        }
+    }
+
+    /// Says in words which runs wait for a worker nobody has started, whenever that changes.
+    async fn report_unserved(&self, said: &mut String) {
+        let Ok(unserved) = self.store.unserved(self.config.unserved_grace).await else { return };
+        let words = unserved.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        if words != *said && !words.is_empty() {
+            tracing::warn!("{words}");
+        }
+        *said = words;
+    }
+
+    /// Blocks a claimed run that cannot even begin.
+    pub(super) async fn block(&self, session: &Session, run: &ClaimedRun, stuck: &Stuck) {
+        let (reply, answered) = tokio::sync::oneshot::channel();
+        session.submit(Item {
+            run: run.id,
+            generation: run.generation,
+            claim_no: run.claim_no,
+            birth: None,
+            image: Some(blocked_image(run, stuck, &self.config)),
+            writes: Vec::new(),
+            reply: Reply::Start(reply),
+            current: Arc::new(std::sync::atomic::AtomicBool::new(true)),
+        });
+        // No answer means a lost lease: whoever owns the run next finds the same.
+        let _ = answered.await;
+        self.waiters.tell(run.id, Some(super::waiters::Outcome::Blocked(stuck.clone())));
+    }
+
+    pub(super) fn left_behind_is_empty(&self) -> bool {
+        self.left_behind.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+}

@@ -1,0 +1,475 @@
+//! One claimed run, from replay to release.
+//!
+//! Takes a run with its journal, drives its body, starts its steps, hands what they return to the body and to the
+//! writer, and ends in one of four ways ([`Leaving`]). Only the turn polls the body. It never touches the database
+//! itself: all it wants written goes through its lane, and a step starts only when everything the body was handed
+//! before is committed.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use super::Engine;
+use super::calls::Calls;
+use super::config::{NOTE_WAITING_FROM, SHOW_STARTED_AFTER};
+use super::counters::Counters;
+use super::definition::{Body, StepOutcome, WorkflowDefinition};
+use super::drive::{Drive, Stuck};
+use super::leaving::{Leaving, owned_image};
+use super::replay::Start;
+use super::session::Session;
+use super::step;
+use super::steps::{Fired, Stage, StepState, Steps};
+use super::waker::BodyWaker;
+use super::writer::{Item, Reply, Staged};
+use crate::journal::{Entry, EntryKind, EntryState, History};
+use crate::model::{CallId, Payload, State, Timestamp};
+use crate::store::{ClaimedRun, Due, NewRun, RunImage, StoreError};
+
+/// What a turn is told.
+pub enum Message {
+    /// Everything up to this ticket is durable.
+    Committed(u64),
+    /// The database refuses the data of a ticket not yet committed.
+    Refused(Arc<StoreError>),
+    /// The run is owned by somebody else, or under another claim.
+    NotYours,
+    /// The task of an attempt has ended, with an outcome unless it was aborted.
+    AttemptEnded(CallId, Option<StepOutcome>),
+    /// Something that is not durable woke the body.
+    ForeignWake,
+    /// The worker shuts down: start nothing more, and leave when the running steps have ended.
+    Drain,
+    /// The grace time of the shutdown is over: abort the running steps.
+    Abort,
+    /// The lease is lost.
+    Lost,
+}
+
+/// Whom to tell that a run born claimed is durable.
+pub type Born = oneshot::Sender<Result<(), Arc<StoreError>>>;
+
+/// One claimed run in memory.
+pub struct Turn {
+    pub(super) engine: Arc<Engine>,
+    pub(super) session: Arc<Session>,
+    pub(super) run: ClaimedRun,
+    pub(super) inbox: mpsc::UnboundedReceiver<Message>,
+    outbox: mpsc::UnboundedSender<Message>,
+    pub(super) current: Arc<AtomicBool>,
+    pub(super) drive: Drive,
+    pub(super) steps: Steps,
+    staged: Vec<Staged>,
+    pub(super) image: Option<RunImage>,
+    birth: Option<Box<NewRun>>,
+    born: Option<Born>,
+    /// The last ticket submitted, and the last one committed.
+    pub(super) ticket: u64,
+    pub(super) acked: u64,
+    /// What was submitted and not committed, for salvage.
+    pub(super) unacked: VecDeque<(u64, Vec<Staged>)>,
+    pub(super) leaving: Option<Leaving>,
+    pub(super) leave_ticket: Option<u64>,
+    pub(super) leave_by: Instant,
+    draining: bool,
+    noted_waiting: bool,
+    recheck_lease: Option<Instant>,
+    permit: Option<OwnedSemaphorePermit>,
+    counters: Option<Arc<Counters>>,
+    replayed_counted: u64,
+}
+
+impl Turn {
+    /// A turn of `run`, whose journal is `history`; it has not begun.
+    pub fn new(
+        engine: Arc<Engine>,
+        session: Arc<Session>,
+        run: ClaimedRun,
+        workflow: &'static WorkflowDefinition,
+        history: History,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        let (outbox, inbox) = mpsc::unbounded_channel();
+        let foreign = outbox.clone();
+        let waker = BodyWaker::new(move || drop(foreign.send(Message::ForeignWake)));
+        let calls = Arc::new(Calls::default());
+        let limits = engine.config.limits;
+        let body = Body { run: run.id, calls: calls.clone(), input: history.input().clone(), limits };
+        let drive = Drive::new((workflow.run)(body), calls, history, waker);
+        let counters = engine.counters.get(run.id);
+        Self {
+            engine,
+            session,
+            run,
+            inbox,
+            outbox,
+            current: Arc::new(AtomicBool::new(true)),
+            drive,
+            steps: Steps::default(),
+            staged: Vec::new(),
+            image: None,
+            birth: None,
+            born: None,
+            ticket: 0,
+            acked: 0,
+            unacked: VecDeque::new(),
+            leaving: None,
+            leave_ticket: None,
+            leave_by: Instant::now(),
+            draining: false,
+            noted_waiting: false,
+            recheck_lease: None,
+            permit: Some(permit),
+            counters,
+            replayed_counted: 0,
+        }
+    }
+
+    /// The same turn, whose run is inserted with its first write; `born` hears when that is durable.
+    pub fn born(mut self, run: Box<NewRun>, born: Born) -> Self {
+        self.birth = Some(run);
+        self.born = Some(born);
+        self.image = Some(owned_image(&self.run));
+        self
+    }
+
+    /// Where to send it messages.
+    pub fn sender(&self) -> mpsc::UnboundedSender<Message> {
+        self.outbox.clone()
+    }
+
+    /// Drives the run until it leaves.
+    pub async fn run(mut self) {
+        self.advance().await;
+        loop {
+            self.prepare_to_leave();
+            self.flush();
+            if self.has_left().await {
+                break;
+            }
+            self.start_held().await;
+            match self.receive().await {
+                Some(message) => {
+                    self.handle(message).await;
+                    while let Ok(message) = self.inbox.try_recv() {
+                        self.handle(message).await;
+                    }
+                }
+                None => self.fire_timers(),
+            }
+            self.settle();
+        }
+    }
+
+    /// The next message, or `None` when a timer has fired.
+    async fn receive(&mut self) -> Option<Message> {
+        let leave_by = (self.leaving.is_some() && self.leave_ticket.is_none()).then_some(self.leave_by);
+        let wake = [self.steps.next_timer(), self.recheck_lease, leave_by].into_iter().flatten().min();
+        // The turn holds a sender of its own inbox, so the channel is never closed.
+        match wake {
+            Some(at) => tokio::time::timeout_at(at.into(), self.inbox.recv()).await.ok().flatten(),
+            None => self.inbox.recv().await,
+        }
+    }
+
+    async fn handle(&mut self, message: Message) {
+        match message {
+            Message::Committed(ticket) => {
+                self.acked = self.acked.max(ticket);
+                while self.unacked.front().is_some_and(|(ticket, _)| *ticket <= self.acked) {
+                    self.unacked.pop_front();
+                }
+                if let Some(born) = self.born.take() {
+                    let _ = born.send(Ok(()));
+                }
+            }
+            Message::Refused(error) => match self.born.take() {
+                Some(born) => {
+                    let _ = born.send(Err(error));
+                    self.leave(Leaving::Lost);
+                }
+                None => self.leave(Leaving::Salvage(error)),
+            },
+            Message::NotYours | Message::Lost => {
+                self.current.store(false, Ordering::Release);
+                self.leave(Leaving::Lost);
+            }
+            Message::AttemptEnded(call, outcome) => self.attempt_ended(call, outcome).await,
+            Message::ForeignWake if self.leaving.is_none() => {
+                if let Err(stuck) = self.drive.check_foreign() {
+                    self.leave(Leaving::Blocked(stuck));
+                }
+            }
+            Message::ForeignWake => {}
+            Message::Drain => self.draining = true,
+            Message::Abort => {
+                self.draining = true;
+                if self.leaving.is_none() {
+                    self.leave(self.release());
+                }
+            }
+        }
+    }
+
+    /// Polls the body until it waits, and takes up what it asks for.
+    async fn advance(&mut self) {
+        loop {
+            let progress = match self.drive.advance() {
+                Ok(progress) => progress,
+                Err(stuck) => return self.stuck(stuck),
+            };
+            for call in &progress.dropped {
+                self.steps.drop_call(call);
+            }
+            for start in progress.starts {
+                self.begin(start);
+            }
+            self.count_replayed();
+            if let Some(result) = progress.finished {
+                let at = self.now();
+                return self.leave(Leaving::ended(
+                    result,
+                    self.drive.replay().next_seq(),
+                    at,
+                    &self.engine.config.limits,
+                ));
+            }
+            if !progress.more {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn stuck(&mut self, stuck: Stuck) {
+        tracing::error!(run = %self.run.id, workflow = %self.run.workflow, reason = stuck.reason.name(), "{}", stuck.message);
+        self.leave(Leaving::Blocked(stuck));
+    }
+
+    fn begin(&mut self, start: Start) {
+        let Start { call, request, prior } = start;
+        let attempts = prior.as_ref().map_or(0, |entry| entry.attempts.max(0) as u32);
+        let due = prior.as_ref().and_then(|entry| entry.due_at);
+        let last_failure = prior.as_ref().and_then(|entry| entry.failure.clone());
+        let state = StepState { request, attempts, row: prior.is_some(), last_failure, stage: Stage::Held };
+        match due {
+            Some(due) if due > self.engine.clock.now() => {
+                self.steps.insert_waiting(call.clone(), StepState { stage: Stage::Backoff(due), ..state });
+                self.steps.set_due(self.instant_of(due), call);
+            }
+            _ => self.steps.insert(call, state),
+        }
+    }
+
+    /// Starts what may start: everything the body was handed before is committed, and the lease is good.
+    async fn start_held(&mut self) {
+        self.recheck_lease = None;
+        if self.leaving.is_some() || self.draining {
+            return;
+        }
+        while self.steps.has_startable(self.acked) {
+            if !self.session.is_fresh() {
+                self.recheck_lease = Some(Instant::now() + self.engine.config.heartbeat / 10);
+                return;
+            }
+            if self.permit.is_none() {
+                self.permit = self.engine.slots.clone().acquire_owned().await.ok();
+                if self.engine.is_draining() {
+                    return;
+                }
+            }
+            if std::mem::take(&mut self.noted_waiting) {
+                self.image = Some(owned_image(&self.run));
+                self.flush();
+            }
+            let Some(call) = self.steps.take_startable(self.acked) else { return };
+            self.start(call);
+        }
+    }
+
+    fn start(&mut self, call: CallId) {
+        let Some(state) = self.steps.get_mut(&call) else { return };
+        let args = match &state.request.args {
+            Ok(args) => args.clone(),
+            Err(failure) => {
+                let outcome = StepOutcome::Failed { failure: failure.clone(), retryable: false };
+                let _ = self.outbox.send(Message::AttemptEnded(call, Some(outcome)));
+                return;
+            }
+        };
+        let env = self.engine.step_env(&self.run, call.clone(), state.attempts + 1);
+        let attempt = step::spawn(state.request.step, env, args, state.request.options.timeout, self.outbox.clone());
+        state.stage = Stage::Running(attempt);
+        if !state.row {
+            self.steps.set_show(Instant::now() + SHOW_STARTED_AFTER, call);
+        }
+    }
+
+    async fn attempt_ended(&mut self, call: CallId, outcome: Option<StepOutcome>) {
+        let Some(state) = self.steps.get_mut(&call) else { return };
+        if self.leaving.is_some() || matches!(state.stage, Stage::Aborting) {
+            self.steps.remove(&call);
+            return;
+        }
+        state.attempts += 1;
+        let attempt = state.attempts;
+        match outcome.unwrap_or_else(|| step::vanished(&call)) {
+            StepOutcome::Completed(output) => self.record(call, EntryState::Completed, Some(output), None).await,
+            StepOutcome::Failed { failure, retryable } => {
+                let policy = state.request.options.retry.filter(|_| retryable && !failure.is_permanent());
+                let chance = chance(&call, &self.run, attempt);
+                let wait = policy.and_then(|retry| retry.wait_after(attempt, failure.retry_after(), chance));
+                let payload = failure.to_payload(&self.engine.config.limits);
+                match wait {
+                    None => self.record(call, EntryState::Failed, None, Some(payload)).await,
+                    Some(wait) => {
+                        tracing::info!(run = %self.run.id, %call, attempt, %failure, ?wait, "an attempt failed; it will be repeated");
+                        let now = self.now();
+                        let due = now + chrono::TimeDelta::from_std(wait).unwrap_or(chrono::TimeDelta::MAX / 4);
+                        self.back_off(call, due, payload);
+                    }
+                }
+            }
+        }
+    }
+
+    fn back_off(&mut self, call: CallId, due: Timestamp, failure: Payload) {
+        let at = self.now();
+        let Some(state) = self.steps.get_mut(&call) else { return };
+        state.stage = Stage::Backoff(due);
+        state.last_failure = Some(failure);
+        let fresh = !std::mem::replace(&mut state.row, true);
+        let mut entry = open_entry(&call, state, at);
+        entry.due_at = Some(due);
+        self.staged.push(Staged { entry, fresh });
+        self.steps.set_due(self.instant_of(due), call);
+    }
+
+    /// Gives an outcome its place in the journal and hands it to the body.
+    async fn record(&mut self, call: CallId, state: EntryState, output: Option<Payload>, failure: Option<Payload>) {
+        let at = self.now();
+        let Some(step) = self.steps.remove(&call) else { return };
+        let mut entry = Entry::new(call, EntryKind::Step, state, at);
+        entry.args_hash = step.request.args_hash;
+        entry.attempts = step.attempts as i32;
+        (entry.output, entry.failure) = (output, failure);
+        if self.drive.deliver(&mut entry) {
+            if let Some(counters) = &self.counters {
+                counters.ran_now();
+            }
+            self.staged.push(Staged { entry, fresh: !step.row });
+            self.advance().await;
+        }
+    }
+
+    fn fire_timers(&mut self) {
+        let now = Instant::now();
+        while let Some(fired) = self.steps.fired(now) {
+            match fired {
+                Fired::Due(call) => {
+                    if let Some(state) = self.steps.get_mut(&call) {
+                        state.stage = Stage::Held;
+                        self.steps.hold_again(call, self.ticket);
+                    }
+                }
+                Fired::Show(call) => {
+                    let at = self.now();
+                    if let Some(state) = self.steps.get_mut(&call)
+                        && matches!(state.stage, Stage::Running(_))
+                        && !std::mem::replace(&mut state.row, true)
+                    {
+                        let entry = open_entry(&call, state, at);
+                        self.staged.push(Staged { entry, fresh: true });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Once nothing runs: gives the slot back, or parks the run, or leaves for the shutdown.
+    fn settle(&mut self) {
+        if self.leaving.is_some() || self.steps.any_task() {
+            return;
+        }
+        if self.draining {
+            return self.leave(self.release());
+        }
+        let Some(due) = self.steps.all_wait_until() else { return };
+        let wait = (due - self.now()).to_std().unwrap_or_default();
+        if wait > self.engine.config.park_for {
+            return self.leave(self.release());
+        }
+        if wait >= NOTE_WAITING_FROM && !self.noted_waiting {
+            self.noted_waiting = true;
+            self.image = Some(RunImage { state: State::Waiting, due: Due::At(due), ..owned_image(&self.run) });
+        }
+        self.permit = None;
+    }
+
+    /// Sends what is staged to the lane.
+    pub(super) fn flush(&mut self) {
+        if !self.staged.is_empty() || self.image.is_some() || self.birth.is_some() {
+            self.ticket += 1;
+            let writes = std::mem::take(&mut self.staged);
+            self.unacked.push_back((self.ticket, writes.clone()));
+            self.submit(writes);
+        }
+        self.steps.hold_for(self.ticket);
+    }
+
+    /// Sends these writes, with the image and the birth that wait, under the present ticket.
+    pub(super) fn submit(&mut self, writes: Vec<Staged>) {
+        self.session.submit(Item {
+            run: self.run.id,
+            generation: self.run.generation,
+            claim_no: self.run.claim_no,
+            birth: self.birth.take(),
+            image: self.image.take(),
+            writes,
+            reply: Reply::Turn(self.outbox.clone(), self.ticket),
+            current: self.current.clone(),
+        });
+    }
+
+    /// Adds an entry to what the next flush writes.
+    pub(super) fn stage(&mut self, entry: Entry, fresh: bool) {
+        self.staged.push(Staged { entry, fresh });
+    }
+
+    /// Now, by the database's clock as far as known, and never before the last entry.
+    pub(super) fn now(&self) -> Timestamp {
+        self.engine.clock.now().max(self.drive.replay().now())
+    }
+
+    fn instant_of(&self, due: Timestamp) -> Instant {
+        let wait = (due - self.engine.clock.now()).to_std().unwrap_or_default();
+        Instant::now().checked_add(wait).unwrap_or_else(|| Instant::now() + self.engine.config.lease)
+    }
+
+    fn count_replayed(&mut self) {
+        let replayed = self.drive.replayed_steps();
+        if let Some(counters) = &self.counters {
+            counters.replayed(replayed - self.replayed_counted);
+        }
+        self.replayed_counted = replayed;
+    }
+}
+
+/// A `started` entry of a step that has no outcome yet.
+fn open_entry(call: &CallId, state: &StepState, at: Timestamp) -> Entry {
+    let mut entry = Entry::new(call.clone(), EntryKind::Step, EntryState::Started, at);
+    entry.args_hash = state.request.args_hash;
+    entry.args = state.request.args.as_ref().ok().cloned();
+    entry.attempts = state.attempts as i32;
+    entry.failure = state.last_failure.clone();
+    entry
+}
+
+/// A number from 0 to 1 that differs between runs, calls and attempts: jitter needs no more than that.
+fn chance(call: &CallId, run: &ClaimedRun, attempt: u32) -> f64 {
+    let text = format!("{}{call}{attempt}", run.id);
+    (xxhash_rust::xxh3::xxh3_64(text.as_bytes()) >> 11) as f64 / (1u64 << 53) as f64
+}

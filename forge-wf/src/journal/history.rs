@@ -1,0 +1,203 @@
+//! A loaded journal, and how far replay has read it.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use super::entry::{Entry, EntryKind, EntryState};
+use crate::model::{CallId, Payload, Timestamp};
+
+/// One run's journal in memory, and how far replay has read it.
+///
+/// - Delivered entries have seq 1, 2, 3 … without a gap, else [`History::load`] refuses them as [`Corrupt`]; entries
+///   that were started or abandoned have none and are kept apart, by call.
+/// - `cursor` only grows, so a recorded outcome is handed out once.
+#[derive(Debug)]
+pub struct History {
+    input: Payload,
+    started_at: Timestamp,
+    delivered: Vec<Entry>,
+    cursor: usize,
+    place: HashMap<CallId, usize>,
+    open: HashMap<CallId, Entry>,
+    end: Option<Entry>,
+}
+
+/// A journal that no version of this code wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Corrupt(pub String);
+
+impl fmt::Display for Corrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl History {
+    /// The history of a run that was just born.
+    pub fn new(input: Payload, started_at: Timestamp) -> Self {
+        Self {
+            input,
+            started_at,
+            delivered: Vec::new(),
+            cursor: 0,
+            place: HashMap::new(),
+            open: HashMap::new(),
+            end: None,
+        }
+    }
+
+    /// Reads the entries of one generation, sorted by seq.
+    ///
+    /// # Errors
+    /// `Corrupt` if there is no `start`, if a seq is missing or there twice, or if a delivered entry has no outcome.
+    pub fn load(entries: Vec<Entry>) -> Result<Self, Corrupt> {
+        let mut entries = entries.into_iter();
+        let start = entries.next().filter(|entry| entry.kind == EntryKind::Start && entry.seq == Some(0));
+        let start = start.ok_or_else(|| Corrupt("it does not begin with a `start` entry of seq 0".into()))?;
+        let input = start.output.ok_or_else(|| Corrupt("its `start` entry has no input".into()))?;
+        let mut history = Self::new(input, start.at);
+        for entry in entries {
+            let Some(seq) = entry.seq else {
+                history.open.insert(entry.call.clone(), entry);
+                continue;
+            };
+            let expected = history.delivered.len() as i32 + 1;
+            if seq != expected || history.end.is_some() {
+                return Err(Corrupt(format!("entry {} has seq {seq} where {expected} was expected", entry.call)));
+            }
+            let whole = match entry.state {
+                EntryState::Completed => entry.output.is_some(),
+                EntryState::Failed => entry.failure.is_some(),
+                EntryState::Started | EntryState::Abandoned => false,
+            };
+            if !whole {
+                return Err(Corrupt(format!("entry {} of seq {seq} has no outcome", entry.call)));
+            }
+            if entry.kind == EntryKind::End {
+                history.end = Some(entry);
+            } else {
+                history.place.insert(entry.call.clone(), history.delivered.len());
+                history.delivered.push(entry);
+            }
+        }
+        Ok(history)
+    }
+
+    /// The run's input.
+    pub fn input(&self) -> &Payload {
+        &self.input
+    }
+
+    /// Whether the journal already holds the run's end.
+    pub fn is_ended(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// Whether it holds nothing but the start.
+    pub fn is_new(&self) -> bool {
+        self.delivered.is_empty() && self.open.is_empty() && self.end.is_none()
+    }
+
+    /// The time of the newest entry handed out so far.
+    pub fn now(&self) -> Timestamp {
+        self.last().map_or(self.started_at, |entry| entry.at)
+    }
+
+    /// The newest entry handed out so far.
+    pub fn last(&self) -> Option<&Entry> {
+        self.cursor.checked_sub(1).and_then(|at| self.delivered.get(at))
+    }
+
+    /// The next entry to hand out, without handing it out.
+    pub fn peek(&self) -> Option<&Entry> {
+        self.delivered.get(self.cursor)
+    }
+
+    /// Hands out the next entry, and keeps all of it but the payloads.
+    pub fn take(&mut self) -> Option<Entry> {
+        let held = self.delivered.get_mut(self.cursor)?;
+        let entry = held.clone();
+        (held.output, held.args) = (None, None);
+        self.cursor += 1;
+        Some(entry)
+    }
+
+    /// How many entries are still to be handed out.
+    pub fn left(&self) -> usize {
+        self.delivered.len() - self.cursor
+    }
+
+    /// How many delivered entries there are; the next one gets this plus one as its seq.
+    pub fn len(&self) -> usize {
+        self.delivered.len()
+    }
+
+    /// Whether no entry was delivered yet.
+    pub fn is_empty(&self) -> bool {
+        self.delivered.is_empty()
+    }
+
+    /// The entry of this call, with or without an outcome.
+    pub fn find(&self, call: &CallId) -> Option<&Entry> {
+        self.place.get(call).map(|&at| &self.delivered[at]).or_else(|| self.open.get(call))
+    }
+
+    /// The entry of this call that has no seq.
+    pub fn open(&self, call: &CallId) -> Option<&Entry> {
+        self.open.get(call)
+    }
+
+    /// Notes that one more result was handed out live: only its time and its number are kept, so memory does not
+    /// grow with payloads that will not be read again.
+    pub fn push_live(&mut self, entry: &Entry) {
+        assert_eq!(self.left(), 0, "a live result came before the journal was replayed");
+        let mut kept = entry.clone();
+        kept.output = None;
+        kept.args = None;
+        self.delivered.push(kept);
+        self.cursor += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::time::from_micros;
+
+    fn entry(key: &str, n: u32, seq: Option<i32>) -> Entry {
+        let mut entry = Entry::new(CallId::new(key, n), EntryKind::Step, EntryState::Completed, from_micros(n.into()));
+        entry.seq = seq;
+        entry.output = Some(Payload::null());
+        entry
+    }
+
+    fn journal(rest: Vec<Entry>) -> Vec<Entry> {
+        [vec![Entry::start(Payload::null(), from_micros(0))], rest].concat()
+    }
+
+    #[test]
+    fn entries_are_handed_out_once_and_in_order() {
+        let mut history = History::load(journal(vec![
+            entry("step:a", 0, Some(1)),
+            entry("step:b", 0, Some(2)),
+            entry("step:c", 0, None),
+        ]))
+        .unwrap();
+        assert_eq!(history.take().unwrap().call.to_string(), "step:a#0");
+        assert_eq!(history.take().unwrap().call.to_string(), "step:b#0");
+        assert!(history.take().is_none());
+        assert!(history.open(&CallId::new("step:c", 0)).is_some());
+    }
+
+    #[test]
+    fn a_gap_a_repetition_or_a_missing_start_is_corrupt() {
+        assert!(History::load(vec![]).is_err());
+        assert!(History::load(vec![entry("step:a", 0, Some(1))]).is_err());
+        assert!(History::load(journal(vec![entry("step:a", 0, Some(2))])).is_err());
+        let twice = journal(vec![entry("step:a", 0, Some(1)), entry("step:b", 0, Some(1))]);
+        assert!(History::load(twice).unwrap_err().to_string().contains("step:b#0"));
+        let mut hollow = entry("step:a", 0, Some(1));
+        hollow.output = None;
+        assert!(History::load(journal(vec![hollow])).is_err());
+    }
+}

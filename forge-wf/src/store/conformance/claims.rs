@@ -1,0 +1,222 @@
+//! Promises of `claim_runs` and `owned_runs`.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::support::*;
+use crate::model::time::from_micros;
+use crate::model::{BlockReason, RunId, State};
+use crate::store::{Due, NewRun, Store};
+
+pub async fn many_claimers_never_share_a_run(store: Arc<dyn Store>) {
+    for _ in 0..60 {
+        start(&store, checkout()).await;
+    }
+    let mut claimers = Vec::new();
+    for _ in 0..6 {
+        let mut worker = Hand::new(&store).await;
+        claimers.push(tokio::spawn(async move {
+            let mut mine = Vec::new();
+            // Others may hold what is due just now, so an empty answer ends it only when all runs are owned.
+            for _ in 0..40 {
+                mine.extend(worker.claim(3).await.into_iter().map(|run| run.id));
+            }
+            mine
+        }));
+    }
+    let mut all = Vec::new();
+    for claimer in claimers {
+        all.extend(claimer.await.unwrap());
+    }
+    let distinct: HashSet<_> = all.iter().copied().collect();
+    assert_eq!((all.len(), distinct.len()), (60, 60));
+}
+
+pub async fn a_claim_takes_no_more_than_its_slots(store: Arc<dyn Store>) {
+    for _ in 0..5 {
+        start(&store, checkout()).await;
+    }
+    let mut worker = Hand::new(&store).await;
+    assert!(worker.claim(0).await.is_empty());
+    assert_eq!(worker.claim(3).await.len(), 3);
+    assert_eq!(worker.claim(3).await.len(), 2);
+    assert!(worker.claim(3).await.is_empty());
+}
+
+pub async fn higher_priority_goes_first_then_the_longest_waiting(store: Arc<dyn Store>) {
+    let mut expected = Vec::new();
+    for (place, priority) in [(3, 0), (0, 9), (5, -2), (4, 0), (1, 9), (2, 1)] {
+        // Half of them are unbound: they need something else, and are in one order all the same.
+        let run = if place % 2 == 0 { checkout() } else { bound() };
+        let id = start(&store, NewRun { priority, ..run }).await;
+        let due = view(&store, id).await.ready_at.unwrap();
+        until("the clock has moved", async || {
+            let probe = start(&store, NewRun { workflow: "clock".into(), needs: TWO, ..checkout() }).await;
+            view(&store, probe).await.ready_at.unwrap() > due
+        })
+        .await;
+        expected.push((place, id));
+    }
+    expected.sort();
+    let expected: Vec<_> = expected.into_iter().map(|(_, id)| id).collect();
+    let mut worker = Hand::new(&store).await;
+    let mut found = Vec::new();
+    for slots in [2, 3, 9] {
+        found.extend(worker.claim(slots).await.into_iter().map(|run| run.id));
+    }
+    assert_eq!(found, expected);
+}
+
+pub async fn a_delayed_run_is_not_due_yet(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let later = start(&store, NewRun { delay: LONG, priority: 100, ..checkout() }).await;
+    assert!(worker.claim(10).await.is_empty());
+    assert!(view(&store, later).await.due_later);
+    let soon = start(&store, NewRun { delay: Duration::from_millis(5), ..checkout() }).await;
+    let mut claimed = Vec::new();
+    until("the run is due", async || {
+        claimed = worker.claim(10).await;
+        !claimed.is_empty()
+    })
+    .await;
+    assert_eq!(claimed[0].id, soon);
+}
+
+pub async fn a_waiting_run_is_claimed_when_it_is_due(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let (past, later, never) = (bound(), bound(), bound());
+    let ids = [past.id, later.id, never.id];
+    let dues = [Due::At(from_micros(1)), Due::At(now() + LONG), Due::Never];
+    for (run, due) in [past, later, never].into_iter().zip(dues) {
+        let id = run.id;
+        worker.bear(run).await;
+        worker.update(id, 0, waiting(due)).await;
+    }
+    assert_eq!(
+        view(&store, ids[1]).await.ready_at,
+        Some(match dues[1] {
+            Due::At(at) => at,
+            _ => unreachable!("it was just given a time"),
+        })
+    );
+    assert_eq!(worker.claim_one().await.id, ids[0]);
+    assert_eq!(view(&store, ids[0]).await.state, State::Owned);
+    assert_eq!(view(&store, ids[1]).await.worker, None);
+}
+
+pub async fn a_claim_takes_only_what_it_offers(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    start(&store, NewRun { definition: Some(TWO), needs: TWO, priority: 9, ..checkout() }).await;
+    let mine = start(&store, bound()).await;
+    assert_eq!(worker.claim_one().await.id, mine);
+    // What counts is the request: a worker may hold back what it registered.
+    let held_back = start(&store, bound()).await;
+    worker.offers = worker.offers.iter().filter(|offer| offer.needs == NAME).cloned().collect();
+    assert!(worker.claim(10).await.is_empty());
+    worker.offers = Arc::from([]);
+    assert!(worker.claim(10).await.is_empty());
+    assert_eq!(view(&store, held_back).await.worker, None);
+}
+
+pub async fn a_claim_binds_an_unbound_run(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let run = start(&store, checkout()).await;
+    let before = view(&store, run).await;
+    assert_eq!((before.definition, before.version), (None, None));
+    let claimed = worker.claim_one().await;
+    assert_eq!((claimed.id, claimed.definition, claimed.generation, claimed.seed), (run, ONE, 0, -17));
+    assert_eq!((&*claimed.workflow, claimed.takeovers), ("checkout", 0));
+    let after = view(&store, run).await;
+    assert_eq!((after.definition, after.version.as_deref(), after.worker), (Some(ONE), Some("1"), Some(worker.id)));
+}
+
+pub async fn a_released_run_may_be_unbound_again(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let run = start(&store, checkout()).await;
+    let claimed = worker.claim_one().await;
+    // The image names what is needed now; an unbound run needs what it was started with.
+    worker.update(run, claimed.claim_no, crate::store::RunImage { unbind: true, ..released() }).await;
+    assert_eq!(view(&store, run).await.definition, None);
+    let mut newer = Hand::register(&store, worker_serving(LONG, "checkout", "2", NAME, TWO)).await;
+    let claimed = newer.claim_one().await;
+    assert_eq!((claimed.id, claimed.definition), (run, TWO));
+}
+
+pub async fn a_repeated_claim_returns_the_same_runs(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    for priority in [1, 3, 2] {
+        start(&store, NewRun { priority, ..checkout() }).await;
+    }
+    let request = worker.request(2);
+    let first = store.claim_runs(&request).await.unwrap();
+    let again = store.claim_runs(&request).await.unwrap();
+    assert_eq!((first.len(), &first), (2, &again));
+    worker.claim_no = 1;
+    let rest = worker.claim(2).await;
+    assert_eq!((rest.len(), rest[0].claim_no), (1, 2));
+    assert!(first.iter().all(|run| run.claim_no == 1 && run.id != rest[0].id));
+}
+
+pub async fn a_claim_that_found_nothing_may_be_repeated_or_skipped(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    for _ in 0..3 {
+        assert!(worker.claim(5).await.is_empty());
+    }
+    assert!(store.claim_runs(&worker.request(5)).await.unwrap().is_empty());
+    let run = start(&store, checkout()).await;
+    // The same number again, which found nothing before: now it finds something.
+    let claimed = worker.claim_one().await;
+    assert_eq!((claimed.id, claimed.claim_no), (run, 4));
+}
+
+pub async fn a_worker_adopts_only_what_it_owns(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let mut other = Hand::new(&store).await;
+    let theirs = start(&store, checkout()).await;
+    assert_eq!(other.claim_one().await.id, theirs);
+    let mine = bound();
+    let mine_id = mine.id;
+    worker.bear(mine).await;
+    let free = start(&store, NewRun { delay: LONG, ..checkout() }).await;
+
+    let mut request = worker.request(0);
+    request.adopt = vec![theirs, mine_id, free, RunId::new()];
+    let adopted = store.claim_runs(&request).await.unwrap();
+    assert_eq!(adopted.iter().map(|run| (run.id, run.claim_no)).collect::<Vec<_>>(), [(mine_id, 1)]);
+    assert_eq!(store.claim_runs(&request).await.unwrap(), adopted, "an answer that was lost");
+    worker.claim_no = 1;
+    worker.update(mine_id, 1, paused()).await;
+    assert_eq!(view(&store, theirs).await.worker, Some(other.id));
+    assert_eq!(view(&store, free).await.worker, None);
+}
+
+pub async fn paused_and_blocked_runs_are_not_claimed(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    for image in [paused(), blocked(BlockReason::Panic, "build-1")] {
+        let run = bound();
+        let id = run.id;
+        worker.bear(run).await;
+        worker.update(id, 0, image).await;
+        assert!(worker.claim(10).await.is_empty());
+    }
+}
+
+pub async fn owned_runs_are_listed(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let born = bound();
+    let mut expected = vec![born.id, start(&store, checkout()).await];
+    let claimed = worker.claim_one().await;
+    worker.bear(born).await;
+    // A run that waits in memory is owned as well.
+    let resident = crate::store::RunImage { keep: true, ..waiting(Due::Never) };
+    worker.update(claimed.id, claimed.claim_no, resident).await;
+    let other = bound();
+    let other_id = other.id;
+    worker.bear(other).await;
+    worker.update(other_id, 0, released()).await;
+    let mut owned = store.owned_runs(worker.id).await.unwrap();
+    owned.sort();
+    expected.sort();
+    assert_eq!(owned, expected);
+}

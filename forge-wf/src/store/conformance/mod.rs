@@ -1,0 +1,128 @@
+//! The promises of [`Store`](super::Store) as tests, one function each, named in plain words.
+//!
+//! Each takes a store over a fresh, empty database. A backend runs them all with one line,
+//! [`conformance_suite!`](crate::conformance_suite). No promise waits for a clock by sleeping: a lease of zero length has
+//! expired at once, and what must become true is asked for until it is.
+
+// The name of a promise says what it promises; a doc comment would say it twice.
+#![allow(missing_docs)]
+
+pub mod claims;
+pub mod commits;
+pub mod leases;
+pub mod mail;
+pub mod reads;
+pub mod starts;
+pub mod support;
+
+/// Expands to one `#[tokio::test]` for each promise of the store.
+///
+/// Takes the path of an `async fn` without arguments that returns an `Arc<dyn Store>` over an empty database, and a guard
+/// that is kept until the test ends (a temporary directory, say).
+#[macro_export]
+macro_rules! conformance_suite {
+    ($make:path) => {
+        $crate::conformance_suite! { @each $make;
+            starts: [
+                a_start_with_a_held_key_returns_the_first_run,
+                the_same_key_of_another_workflow_is_free,
+                many_starts_of_one_key_create_one_run,
+                a_start_repeated_with_the_same_id_creates_once,
+                an_ended_run_still_holds_its_key,
+                a_started_run_keeps_its_input,
+            ],
+            commits: [
+                a_batch_sent_twice_is_applied_once,
+                a_gap_in_batch_numbers_is_refused,
+                an_older_batch_counts_as_applied,
+                one_lost_run_does_not_fail_its_neighbours,
+                an_update_under_an_old_claim_is_not_yours,
+                a_refused_batch_writes_nothing_and_leaves_the_number_free,
+                an_outcome_without_a_row_is_refused,
+                a_run_born_claimed_is_owned_and_not_claimable,
+                a_run_born_released_can_be_claimed,
+                a_run_born_and_ended_in_one_batch_keeps_its_output,
+                an_ended_run_is_never_claimed,
+                a_failed_run_keeps_its_failure,
+                payloads_come_back_equal,
+                every_column_of_an_entry_comes_back_equal,
+                an_entry_with_a_seq_keeps_its_outcome,
+                a_started_entry_gets_its_outcome,
+                journals_are_sorted_by_seq_with_the_rest_last,
+                generations_are_kept_apart,
+                saved_state_may_be_published_again,
+                three_hundred_operations_fit_one_batch,
+                every_lane_counts_for_itself,
+            ],
+            claims: [
+                many_claimers_never_share_a_run,
+                a_claim_takes_no_more_than_its_slots,
+                higher_priority_goes_first_then_the_longest_waiting,
+                a_delayed_run_is_not_due_yet,
+                a_waiting_run_is_claimed_when_it_is_due,
+                a_claim_takes_only_what_it_offers,
+                a_claim_binds_an_unbound_run,
+                a_released_run_may_be_unbound_again,
+                a_repeated_claim_returns_the_same_runs,
+                a_claim_that_found_nothing_may_be_repeated_or_skipped,
+                a_worker_adopts_only_what_it_owns,
+                paused_and_blocked_runs_are_not_claimed,
+                owned_runs_are_listed,
+            ],
+            mail: [
+                a_waiting_run_with_mail_is_claimed,
+                mail_that_was_taken_is_not_shown_again,
+                mail_is_put_in_once_and_comes_out_in_order,
+                mail_is_shown_to_the_owner_only,
+                mail_sent_by_a_batch_arrives,
+                mail_for_a_run_nobody_knows_is_harmless,
+            ],
+            leases: [
+                nothing_is_written_after_the_lease_is_taken,
+                a_live_worker_is_not_taken_over,
+                an_expired_worker_may_renew_until_it_is_taken_over,
+                a_worker_never_takes_itself_over,
+                only_executing_runs_count_takeovers,
+                takeovers_without_progress_are_counted,
+                progress_resets_the_takeovers,
+                a_run_with_only_its_start_is_unbound_when_taken_over,
+                a_run_with_progress_stays_bound_when_taken_over,
+                a_taken_over_run_keeps_its_journal,
+                a_removed_worker_frees_its_runs,
+                renewing_after_removal_is_a_lost_lease,
+                registering_twice_is_harmless,
+                a_run_blocked_by_its_code_waits_for_another_build,
+                a_run_blocked_by_a_compensation_waits_for_an_operator,
+                many_workers_may_take_over_at_once,
+            ],
+            reads: [
+                a_run_nobody_has_is_none,
+                a_view_shows_what_was_stored,
+                a_run_is_found_by_its_key,
+                the_status_follows_the_run,
+                a_run_is_unserved_only_after_the_grace,
+                a_run_is_missing_its_handler,
+                a_run_is_missing_its_version,
+                a_run_is_missing_its_signature,
+                a_dead_worker_serves_nothing,
+                unserved_runs_are_grouped_and_say_so_in_words,
+                journals_come_back_in_the_order_asked_for,
+            ],
+        }
+    };
+    (@each $make:path; $($room:ident: [$($promise:ident),* $(,)?]),* $(,)?) => {
+        $(
+            mod $room {
+                #[allow(unused_imports)]
+                use super::*;
+                $(
+                    #[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                    async fn $promise() {
+                        let (store, _guard) = $make().await;
+                        $crate::store::conformance::$room::$promise(store).await;
+                    }
+                )*
+            }
+        )*
+    };
+}

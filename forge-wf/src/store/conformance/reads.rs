@@ -1,0 +1,169 @@
+//! Promises of `Inspect` and `load_journals`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::support::*;
+use crate::model::{Digest, Phase, RunId, Served, State, Status};
+use crate::store::{Due, NewRun, RunImage, Store, Unserved};
+
+pub async fn a_run_nobody_has_is_none(store: Arc<dyn Store>) {
+    let id = RunId::new();
+    assert!(store.run(id, LONG).await.unwrap().is_none());
+    assert!(store.journal(id).await.unwrap().is_none());
+    assert!(store.run_by_key("checkout", "order-17", LONG).await.unwrap().is_none());
+    assert!(store.unserved(Duration::ZERO).await.unwrap().is_empty());
+    let journals = store.load_journals(&[(id, 0)]).await.unwrap();
+    assert!(journals.len() == 1 && journals[0].entries.is_empty());
+    assert!(store.load_journals(&[]).await.unwrap().is_empty());
+}
+
+pub async fn a_view_shows_what_was_stored(store: Arc<dyn Store>) {
+    let run = NewRun { key: Some("order-17".into()), ..bound() };
+    start(&store, run.clone()).await;
+    let seen = view(&store, run.id).await;
+    assert_eq!((seen.id, &*seen.workflow, seen.version.as_deref()), (run.id, "checkout", Some("1")));
+    assert_eq!((seen.definition, seen.key.as_deref(), seen.generation), (Some(ONE), Some("order-17"), 0));
+    assert_eq!(
+        (seen.phase, seen.state, seen.due_later, seen.served),
+        (Phase::Forward, State::Ready, false, Served::Yes)
+    );
+    assert_eq!((seen.block_reason, seen.failure, seen.output, seen.worker), (None, None, None, None));
+    assert_eq!(seen.ended_at, None);
+    assert!(seen.ready_at.unwrap() >= seen.created_at);
+}
+
+pub async fn a_run_is_found_by_its_key(store: Arc<dyn Store>) {
+    let run = start(&store, keyed("order-17")).await;
+    let found = store.run_by_key("checkout", "order-17", LONG).await.unwrap().unwrap();
+    assert_eq!(found.id, run);
+    assert!(store.run_by_key("checkout", "order-18", LONG).await.unwrap().is_none());
+    assert!(store.run_by_key("refund", "order-17", LONG).await.unwrap().is_none());
+}
+
+pub async fn the_status_follows_the_run(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let run = start(&store, checkout()).await;
+    assert_eq!(view(&store, run).await.status(), Status::Pending);
+    let claimed = worker.claim_one().await;
+    let images = [
+        (executing(), Status::Running),
+        (RunImage { keep: true, ..waiting(Due::At(now() + LONG)) }, Status::Sleeping),
+        (RunImage { keep: true, ..waiting(Due::Never) }, Status::Waiting),
+        (RunImage { phase: Phase::Undo, ..executing() }, Status::Compensating),
+        (ended(State::Compensated), Status::Compensated),
+    ];
+    for (image, status) in images {
+        worker.update(run, claimed.claim_no, image).await;
+        assert_eq!(view(&store, run).await.status(), status);
+    }
+}
+
+pub async fn a_run_is_unserved_only_after_the_grace(store: Arc<dyn Store>) {
+    let run = start(&store, checkout()).await;
+    assert_eq!(store.run(run, LONG).await.unwrap().unwrap().served, Served::Yes);
+    assert!(store.unserved(LONG).await.unwrap().is_empty());
+    until("the grace is over", async || {
+        let seen = store.run(run, Duration::from_millis(1)).await.unwrap().unwrap();
+        seen.served != Served::Yes && !store.unserved(Duration::from_millis(1)).await.unwrap().is_empty()
+    })
+    .await;
+    // One that is not due yet, or that somebody has, is not waiting for anyone.
+    let later = start(&store, NewRun { delay: LONG, ..checkout() }).await;
+    assert_eq!(served(&store, later).await, Served::Yes);
+    let mut worker = Hand::new(&store).await;
+    assert_eq!(worker.claim_one().await.id, run);
+    store.remove_worker(Hand::new(&store).await.id).await.unwrap();
+    assert_eq!(served(&store, run).await, Served::Yes);
+}
+
+async fn served(store: &Arc<dyn Store>, run: RunId) -> Served {
+    store.run(run, Duration::ZERO).await.unwrap().unwrap().served
+}
+
+/// Asks until a run that nobody serves shows it: "older than the grace" needs a moment even without one.
+async fn unserved(store: &Arc<dyn Store>, run: RunId) -> Served {
+    let mut found = Served::Yes;
+    until("the run is unserved", async || {
+        found = served(store, run).await;
+        found != Served::Yes
+    })
+    .await;
+    found
+}
+
+pub async fn a_run_is_missing_its_handler(store: Arc<dyn Store>) {
+    let run = start(&store, checkout()).await;
+    Hand::register(&store, worker_serving(LONG, "refund", "1", Digest(0xB0), Digest(0xB1))).await;
+    assert_eq!(unserved(&store, run).await, Served::MissingHandler);
+    assert_eq!(store.run(run, Duration::ZERO).await.unwrap().unwrap().status(), Status::BlockedMissingHandler);
+    let worker = Hand::new(&store).await;
+    assert_eq!(served(&store, run).await, Served::Yes);
+    store.remove_worker(worker.id).await.unwrap();
+    assert_eq!(served(&store, run).await, Served::MissingHandler);
+}
+
+pub async fn a_run_is_missing_its_version(store: Arc<dyn Store>) {
+    let run = start(&store, bound()).await;
+    Hand::register(&store, worker_serving(LONG, "checkout", "2", NAME, TWO)).await;
+    assert_eq!(unserved(&store, run).await, Served::MissingVersion);
+}
+
+pub async fn a_run_is_missing_its_signature(store: Arc<dyn Store>) {
+    let run = start(&store, bound()).await;
+    Hand::register(&store, worker_serving(LONG, "checkout", "1", NAME, TWO)).await;
+    assert_eq!(unserved(&store, run).await, Served::SignatureMismatch);
+    assert_eq!(store.run(run, Duration::ZERO).await.unwrap().unwrap().status(), Status::BlockedSignatureMismatch);
+}
+
+pub async fn a_dead_worker_serves_nothing(store: Arc<dyn Store>) {
+    let run = start(&store, bound()).await;
+    Hand::expired(&store).await;
+    assert_eq!(unserved(&store, run).await, Served::MissingHandler);
+    assert_eq!(store.unserved(Duration::ZERO).await.unwrap()[0].offered, []);
+}
+
+pub async fn unserved_runs_are_grouped_and_say_so_in_words(store: Arc<dyn Store>) {
+    let wanted = Digest(0xA1B2C3D4 << 96);
+    let offered = Digest(0xB2C3D4E5 << 96);
+    let mut last = RunId::new();
+    for _ in 0..3 {
+        last = start(&store, NewRun { definition: Some(wanted), needs: wanted, ..bound() }).await;
+    }
+    start(&store, NewRun { workflow: "refund".into(), needs: Digest(9), start_needs: Digest(9), ..checkout() }).await;
+    let mut worker = Hand::register(&store, worker_serving(LONG, "checkout", "1", NAME, offered)).await;
+    start(&store, checkout()).await;
+    unserved(&store, last).await;
+    let mut groups = Vec::new();
+    until("all of them are due", async || {
+        groups = store.unserved(Duration::ZERO).await.unwrap();
+        groups.len() == 2
+    })
+    .await;
+    let expected = Unserved {
+        workflow: "checkout".into(),
+        version: Some("1".into()),
+        definition: Some(wanted),
+        runs: 3,
+        offered: vec![("1".into(), offered)],
+    };
+    assert_eq!(groups[0], expected);
+    assert_eq!(groups[0].to_string(), "3 runs of checkout 1 wait for signature a1b2c3d4; live workers have b2c3d4e5");
+    assert_eq!(groups[1].to_string(), "1 run of refund waits for a worker that has this workflow; no live worker does");
+    assert_eq!(worker.claim(10).await.len(), 1);
+}
+
+pub async fn journals_come_back_in_the_order_asked_for(store: Arc<dyn Store>) {
+    let mut asked = Vec::new();
+    for n in 0..40 {
+        let run = start(&store, NewRun { input: json(&n.to_string()), ..checkout() }).await;
+        asked.push((run, 0));
+    }
+    asked.reverse();
+    asked.push(asked[3]);
+    let journals = store.load_journals(&asked).await.unwrap();
+    assert_eq!(journals.iter().map(|journal| (journal.run, journal.generation)).collect::<Vec<_>>(), asked);
+    let inputs: Vec<_> = journals.iter().map(|journal| journal.entries[0].output.clone().unwrap()).collect();
+    assert_eq!(inputs[0], json("39"));
+    assert_eq!(inputs[40], inputs[3]);
+}

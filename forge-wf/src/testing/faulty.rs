@@ -1,0 +1,150 @@
+//! A store whose calls fail or lose their answers on cue.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::model::{Lane, RunId, Timestamp, WorkerId};
+use crate::store::{
+    Batch, ClaimRequest, ClaimedRun, CommitAnswer, Inspect, Journal, Mail, NewMail, NewRun, NewWorker, RunView,
+    StartAnswer, Store, StoreError, TakenOver, Unserved,
+};
+
+/// What happens to one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// It never reaches the database.
+    Fails,
+    /// The database does it, but the answer is lost.
+    LosesAnswer,
+}
+
+/// Decides what happens to the `number`-th call (from 0, counted over all methods that write) of this name.
+pub type Plan = Box<dyn Fn(&'static str, u64) -> Fault + Send + Sync>;
+
+/// A store whose calls fail or lose their answers on cue, and that refuses entries with a marked payload.
+pub struct FaultyStore {
+    inner: Arc<dyn Store>,
+    plan: Plan,
+    calls: AtomicU64,
+    poison: Option<String>,
+}
+
+impl FaultyStore {
+    /// `inner`, with faults by `plan`.
+    pub fn new(inner: Arc<dyn Store>, plan: Plan) -> Self {
+        Self { inner, plan, calls: AtomicU64::new(0), poison: None }
+    }
+
+    /// The same store, refusing every batch that has an output with this text in it.
+    #[must_use]
+    pub fn refusing(mut self, text: impl Into<String>) -> Self {
+        self.poison = Some(text.into());
+        self
+    }
+
+    /// How many writing calls there were.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    async fn faulty<T, F>(&self, call: &'static str, work: F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>> + Send,
+    {
+        let fault = (self.plan)(call, self.calls.fetch_add(1, Ordering::SeqCst));
+        let lost = |what: &str| StoreError::Unavailable { call, source: what.to_owned().into() };
+        match fault {
+            Fault::None => work.await,
+            Fault::Fails => Err(lost("the test cut the call off")),
+            Fault::LosesAnswer => {
+                work.await?;
+                Err(lost("the test lost the answer"))
+            }
+        }
+    }
+
+    fn is_poisonous(&self, batch: &Batch) -> bool {
+        let Some(poison) = &self.poison else { return false };
+        batch
+            .inserts
+            .iter()
+            .chain(&batch.outcomes)
+            .any(|write| write.entry.output.as_ref().is_some_and(|output| output.as_str().contains(poison)))
+    }
+}
+
+#[async_trait]
+impl Store for FaultyStore {
+    fn commit_lanes(&self) -> i16 {
+        self.inner.commit_lanes()
+    }
+    async fn register_worker(&self, worker: &NewWorker) -> Result<Timestamp, StoreError> {
+        self.inner.register_worker(worker).await
+    }
+    async fn renew_lease(&self, worker: WorkerId) -> Result<Timestamp, StoreError> {
+        self.faulty("renew_lease", self.inner.renew_lease(worker)).await
+    }
+    async fn take_over(&self, worker: WorkerId) -> Result<TakenOver, StoreError> {
+        self.faulty("take_over", self.inner.take_over(worker)).await
+    }
+    async fn remove_worker(&self, worker: WorkerId) -> Result<(), StoreError> {
+        self.faulty("remove_worker", self.inner.remove_worker(worker)).await
+    }
+    async fn commit(
+        &self,
+        worker: WorkerId,
+        lane: Lane,
+        batch_no: i64,
+        batch: &Batch,
+    ) -> Result<CommitAnswer, StoreError> {
+        if self.is_poisonous(batch) {
+            return Err(StoreError::Refused { call: "commit", source: "the test refuses this output".into() });
+        }
+        self.faulty("commit", self.inner.commit(worker, lane, batch_no, batch)).await
+    }
+    async fn start_run(&self, run: &NewRun) -> Result<StartAnswer, StoreError> {
+        self.faulty("start_run", self.inner.start_run(run)).await
+    }
+    async fn claim_runs(&self, request: &ClaimRequest) -> Result<Vec<ClaimedRun>, StoreError> {
+        self.faulty("claim_runs", self.inner.claim_runs(request)).await
+    }
+    async fn owned_runs(&self, worker: WorkerId) -> Result<Vec<RunId>, StoreError> {
+        self.inner.owned_runs(worker).await
+    }
+    async fn load_journals(&self, runs: &[(RunId, i32)]) -> Result<Vec<Journal>, StoreError> {
+        self.inner.load_journals(runs).await
+    }
+    async fn send_mail(&self, mail: &[NewMail]) -> Result<(), StoreError> {
+        self.faulty("send_mail", self.inner.send_mail(mail)).await
+    }
+    async fn unnoticed_mail(&self, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
+        self.inner.unnoticed_mail(worker).await
+    }
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+#[async_trait]
+impl Inspect for FaultyStore {
+    async fn run(&self, run: RunId, grace: Duration) -> Result<Option<RunView>, StoreError> {
+        self.inner.run(run, grace).await
+    }
+    async fn run_by_key(&self, workflow: &str, key: &str, grace: Duration) -> Result<Option<RunView>, StoreError> {
+        self.inner.run_by_key(workflow, key, grace).await
+    }
+    async fn journal(&self, run: RunId) -> Result<Option<Journal>, StoreError> {
+        self.inner.journal(run).await
+    }
+    async fn unserved(&self, grace: Duration) -> Result<Vec<Unserved>, StoreError> {
+        self.inner.unserved(grace).await
+    }
+    async fn known_workflows(&self) -> Result<Vec<String>, StoreError> {
+        self.inner.known_workflows().await
+    }
+}

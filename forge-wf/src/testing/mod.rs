@@ -1,0 +1,19 @@
+//! What tests need of the library: crash points, stores that fail on cue, the promises every store keeps.
+
+pub mod crash;
+mod faulty;
+
+pub use faulty::{Fault, FaultyStore, Plan};
+
+use std::sync::Arc;
+
+use crate::Error;
+use crate::store::Store;
+
+/// Opens the store of this URL, for tests that look behind the runtime.
+///
+/// # Errors
+/// As [`Client::connect`](crate::Client::connect).
+pub async fn open_store(url: &str) -> Result<Arc<dyn Store>, Error> {
+    crate::api::connect::connect(url).await
+}
