@@ -1,1 +1,133 @@
-//! x
+//! The attributes of [forge-wf](https://docs.rs/forge-wf): `#[step]`, `#[workflow]` and `#[helper]`.
+//!
+//! Compile time only: this crate knows tokens, never the engine. An attribute walks through the rooms in this order:
+//!
+//! - [`args`] parses what stands inside the attribute
+//! - [`model`] understands the function it stands on, [`shape`] its types
+//! - [`check`] judges, and names the token it blames
+//! - [`scan`] finds the calls in a body
+//! - [`expand`] writes; after an error in the signature it is [`fallback`] instead, so that the user reads one message
+//!
+//! Use the attributes through `forge_wf`, which re-exports them.
+
+mod args;
+mod check;
+mod expand;
+mod fallback;
+mod model;
+mod scan;
+mod shape;
+
+use proc_macro::TokenStream;
+
+/// Makes an async function a step: work with side effects whose outcome is recorded once.
+///
+/// Calling it from a [`macro@workflow`] or [`macro@helper`] gives a `StepCall`: a future that runs the function, records
+/// what it returns, and on a replay hands out the recorded outcome without running it again. A crash before the outcome
+/// was recorded runs it again, so give `ctx.idempotency_key()` to whatever has side effects.
+///
+/// # Parameters
+/// - `ctx: &StepContext`, if the step wants its attempt number, idempotency key or cancellation. It never takes a
+///   `&WorkflowContext`: a step cannot call steps.
+/// - `#[state] x: &T`, `#[state] x: T` (cloned) or `#[state] x: &dyn Trait` (given as `Arc<dyn Trait>` or
+///   `Box<dyn Trait>`): filled from `Runtime::builder().state(..)`.
+/// - Everything else is an argument: serialised at the call, so it may be borrowed (`&T`, `&str`, `&[T]`,
+///   `Option<&T>`), and read back owned by each attempt.
+///
+/// It returns a `Result` whose value is `Serialize + DeserializeOwned`, and whose error is `forge_wf::Failure` or a type
+/// that is `Error + Serialize + DeserializeOwned`; the caller then gets `StepError<E>`. An alias of `Result` must have a
+/// name that ends in `Result`.
+///
+/// # Options
+/// - `retry(max = 5, backoff = "200ms..30s", jitter = 0.2, if = path)`: `max` attempts in all, with waits that double from
+///   the first to the longest (`"1s"` alone: always that long), made up to `jitter` (a share, 0 to 1) shorter at random;
+///   `if` names a `fn(&E) -> bool` that says whether an error is worth another attempt. Only `max` must be given.
+///   Without `retry` there is one attempt.
+/// - `timeout = "30s"`: a bound on each attempt. Without it there is none.
+/// - `name = "charge-card"`: the name in the journal, instead of the function's. Renaming a step whose calls are in a
+///   journal blocks those runs; with `name` the function can be renamed.
+/// - `marker = Charge`: the name of the step's type, instead of the function's, where that name is taken.
+/// - `crate = path`: where `forge_wf` is, if it was renamed.
+///
+/// # What it becomes
+/// The function `charge` that makes calls; a type `charge` (one `use` imports both) that names the step; and
+/// `charge::body(..)`, the function as it was written, for unit tests without a runtime.
+///
+/// # Example
+/// ```ignore
+/// use forge_wf::prelude::*;
+///
+/// #[step(retry(max = 5, backoff = "200ms..30s"), timeout = "30s")]
+/// pub async fn reserve(ctx: &StepContext, #[state] warehouse: &Warehouse, sku: &str, qty: u32) -> Result<Hold> {
+///     Ok(warehouse.hold(sku, qty, ctx.idempotency_key()).await?)
+/// }
+/// ```
+#[proc_macro_attribute]
+pub fn step(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::attribute(args::Kind::Step, args.into(), item.into()).into()
+}
+
+/// Makes an async function a workflow: a deterministic function that strings steps together and survives its process.
+///
+/// Its first parameter is `ctx: &WorkflowContext`; it may take one input besides, and returns a `Result` whose error
+/// becomes a `Failure`. Everything with a side effect belongs into a [`macro@step`], because the body runs again from the
+/// start after a crash, with the recorded outcomes.
+///
+/// Each call of a step or helper in the body, `path(ctx, ..)`, becomes part of the workflow's `SIGNATURE`: what its runs
+/// in flight rely on. The calls are found in the text, also inside `join!` and closures. A call the text hides (a macro
+/// that writes it) does not compile until `steps(path)` names it. A plain function that only looks like a call is
+/// written `(log)(ctx, ..)`.
+///
+/// # Options
+/// - `version = "1"`: new code for runs in flight is a new version. `"1"` unless given.
+/// - `name = "checkout"`: the name in the database, instead of the function's.
+/// - `steps(path, ..)`: steps and helpers called out of sight.
+/// - `marker = Checkout`: the name of the workflow's type, instead of the function's, where that name is taken.
+/// - `crate = path`: where `forge_wf` is, if it was renamed.
+///
+/// # What it becomes
+/// The function `checkout` that `Runtime::start` takes; a type `checkout` with `checkout::SIGNATURE`; and
+/// `checkout::body(..)`, the function as it was written.
+///
+/// # Example
+/// ```ignore
+/// use forge_wf::prelude::*;
+///
+/// #[workflow(version = "1")]
+/// pub async fn checkout(ctx: &WorkflowContext, order: Order) -> Result<Receipt> {
+///     let hold = reserve(ctx, &order.sku, order.qty).await?;
+///     charge(ctx, order, hold).await
+/// }
+/// ```
+#[proc_macro_attribute]
+pub fn workflow(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::attribute(args::Kind::Workflow, args.into(), item.into()).into()
+}
+
+/// Makes an async function a helper: a part of a workflow that may call steps and other helpers.
+///
+/// It takes `ctx: &WorkflowContext` first and otherwise what it likes, generics included, and returns what it likes. What
+/// it calls becomes part of the signature of every workflow that calls it. A function with a `&WorkflowContext` that
+/// is neither a [`macro@workflow`] nor a `#[helper]` cannot call steps.
+///
+/// # Options
+/// - `steps(path, ..)`: steps and helpers called out of sight, as in [`macro@workflow`].
+/// - `marker = NotifyAll`: the name of the helper's type, instead of the function's, where that name is taken.
+/// - `crate = path`: where `forge_wf` is, if it was renamed.
+///
+/// # Example
+/// ```ignore
+/// use forge_wf::prelude::*;
+///
+/// #[helper]
+/// async fn notify_all(ctx: &WorkflowContext, to: &[String]) -> Result<()> {
+///     for address in to {
+///         email(ctx, address).await?;
+///     }
+///     Ok(())
+/// }
+/// ```
+#[proc_macro_attribute]
+pub fn helper(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand::attribute(args::Kind::Helper, args.into(), item.into()).into()
+}

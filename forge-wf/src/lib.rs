@@ -1,5 +1,7 @@
 //! Durable workflows: annotated async functions that survive `kill -9`.
 
+extern crate self as forge_wf;
+
 #[doc(hidden)]
 #[path = "macro_support.rs"]
 pub mod __private;
@@ -26,4 +28,14 @@ pub use api::runtime::Runtime;
 pub use api::start::Start;
 pub use api::step_context::StepContext;
 pub use engine::retry::Retry;
+pub use forge_wf_macros::{helper, step, workflow};
 pub use model::{RunId, Status};
+
+/// Everything a file of workflows needs: `use forge_wf::prelude::*;`
+pub mod prelude {
+    pub use serde::{Deserialize, Serialize};
+
+    pub use crate::{
+        Client, Failure, Result, Retry, Runtime, StepContext, StepError, WorkflowContext, helper, step, workflow,
+    };
+}

@@ -12,7 +12,7 @@ pub use inventory;
 
 pub use crate::api::call::{ChildCall, StepCall};
 pub use crate::api::context::WorkflowContext;
-pub use crate::api::definition::{Callee, IntoFailure, Registered, Returned, Root, Step, Uses, Workflow};
+pub use crate::api::definition::{Argument, Callee, IntoFailure, Registered, Returned, Root, Step, Uses, Workflow};
 pub use crate::api::failure::{Failure, StepFailure};
 pub use crate::api::step_context::StepContext;
 pub use crate::contract::digest;
@@ -60,6 +60,26 @@ impl Arguments {
         }
     }
 
+    /// Adds argument `N` of the step `S`, given by value or by reference.
+    pub fn value<S: Argument<N>, const N: usize>(&mut self, name: &'static str, value: &S::Owned) {
+        self.put(name, value);
+    }
+
+    /// Adds argument `N` of the step `S`, given as a slice.
+    pub fn slice<S: Argument<N>, const N: usize>(&mut self, name: &'static str, value: &[S::Owned]) {
+        self.put(name, value);
+    }
+
+    /// Adds argument `N` of the step `S`, given as an optional reference.
+    pub fn option<S: Argument<N>, const N: usize>(&mut self, name: &'static str, value: Option<&S::Owned>) {
+        self.put(name, &value);
+    }
+
+    /// Adds argument `N` of the step `S`, given as an optional slice.
+    pub fn option_slice<S: Argument<N>, const N: usize>(&mut self, name: &'static str, value: Option<&[S::Owned]>) {
+        self.put(name, &value);
+    }
+
     pub(crate) fn finish(mut self, limits: &Limits) -> (Result<Payload, Box<Failure>>, u64) {
         let unusable = |message| Err(Box::new(Failure::unusable(ARGUMENTS_UNUSABLE, message)));
         if let Some((name, error)) = self.wrong {
@@ -85,13 +105,44 @@ impl<'p> ReadArguments<'p> {
         serde_json::from_str(args.as_str()).map(Self).map_err(|error| unreadable(&error))
     }
 
-    /// The argument of this name, owned.
+    fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, StepOutcome> {
+        let text = self.0.get(name).map_or("null", |raw| raw.get());
+        serde_json::from_str(text).map_err(|error| unreadable(&format!("argument `{name}`: {error}")))
+    }
+
+    /// Argument `N` of the step `S`.
     ///
     /// # Errors
     /// An outcome for the step, if it does not fit.
-    pub fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, StepOutcome> {
-        let text = self.0.get(name).map_or("null", |raw| raw.get());
-        serde_json::from_str(text).map_err(|error| unreadable(&format!("argument `{name}`: {error}")))
+    pub fn value<S: Argument<N>, const N: usize>(&mut self, name: &str) -> Result<S::Owned, StepOutcome> {
+        self.take(name)
+    }
+
+    /// Argument `N` of the step `S`, which takes it as a slice.
+    ///
+    /// # Errors
+    /// An outcome for the step, if it does not fit.
+    pub fn slice<S: Argument<N>, const N: usize>(&mut self, name: &str) -> Result<Vec<S::Owned>, StepOutcome> {
+        self.take(name)
+    }
+
+    /// Argument `N` of the step `S`, which takes it as an optional reference.
+    ///
+    /// # Errors
+    /// An outcome for the step, if it does not fit.
+    pub fn option<S: Argument<N>, const N: usize>(&mut self, name: &str) -> Result<Option<S::Owned>, StepOutcome> {
+        self.take(name)
+    }
+
+    /// Argument `N` of the step `S`, which takes it as an optional slice.
+    ///
+    /// # Errors
+    /// An outcome for the step, if it does not fit.
+    pub fn option_slice<S: Argument<N>, const N: usize>(
+        &mut self,
+        name: &str,
+    ) -> Result<Option<Vec<S::Owned>>, StepOutcome> {
+        self.take(name)
     }
 }
 
@@ -111,6 +162,36 @@ pub fn state<T: Send + Sync + 'static>(env: &StepEnv) -> Result<Arc<T>, StepOutc
     })
 }
 
+/// State behind a trait: what `state(..)` was given of it.
+pub enum DynState<T: ?Sized> {
+    /// An `Arc<dyn Trait>`.
+    Arc(Arc<Arc<T>>),
+    /// A `Box<dyn Trait>`.
+    Box(Arc<Box<T>>),
+}
+
+impl<T: ?Sized> std::ops::Deref for DynState<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match self {
+            Self::Arc(held) => held,
+            Self::Box(held) => held,
+        }
+    }
+}
+
+/// The state given as `Arc<T>` or as `Box<T>`, where `T` is `dyn Trait`.
+///
+/// # Errors
+/// An outcome for the step, if there is neither.
+pub fn dyn_state<T: ?Sized + Send + Sync + 'static>(env: &StepEnv) -> Result<DynState<T>, StepOutcome> {
+    match env.states.get::<Arc<T>>() {
+        Some(held) => Ok(DynState::Arc(held)),
+        None => state::<Box<T>>(env).map(DynState::Box),
+    }
+}
+
 /// The `TypeId` of a type of state.
 pub fn type_id<T: 'static>() -> TypeId {
     TypeId::of::<T>()
@@ -122,13 +203,12 @@ pub fn step_context(env: &StepEnv) -> StepContext {
 }
 
 /// What the journal keeps of what a step returned. `retry_if` is the step's own word on its error.
-pub fn step_outcome<R>(env: &StepEnv, returned: R, retry_if: fn(&R::Error) -> bool) -> StepOutcome
-where
-    R: Returned,
-    R::Value: Serialize + DeserializeOwned,
-    R::Error: StepFailure,
-{
-    match returned.into_result() {
+pub fn step_outcome<S: Step>(
+    env: &StepEnv,
+    returned: Result<S::Output, S::Error>,
+    retry_if: fn(&S::Error) -> bool,
+) -> StepOutcome {
+    match returned {
         Ok(value) => match encode_readable(&value, &env.limits) {
             Ok(payload) => StepOutcome::Completed(payload),
             Err(error) => StepOutcome::Failed {
@@ -162,11 +242,17 @@ pub fn workflow_context<W>(body: &Body) -> WorkflowContext<W> {
     WorkflowContext::new(body.calls.clone(), body.run, body.limits)
 }
 
+/// What a `#[workflow]` function returns when it fails.
+pub trait WorkflowError: Workflow {
+    /// The type.
+    type Error: IntoFailure;
+}
+
 /// The input of a workflow body.
 ///
 /// # Errors
 /// The run's failure, if it does not fit the workflow's input type.
-pub fn workflow_input<T: DeserializeOwned>(body: &Body) -> Result<T, Failure> {
+pub fn workflow_input<M: Workflow>(body: &Body) -> Result<M::Input, Failure> {
     body.input.decode().map_err(|error| {
         Failure::permanent(format!("the input of run {} does not fit its workflow: {error}", body.run))
             .with_code(INPUT_UNUSABLE)
@@ -177,14 +263,13 @@ pub fn workflow_input<T: DeserializeOwned>(body: &Body) -> Result<T, Failure> {
 ///
 /// # Errors
 /// The run's failure.
-pub fn workflow_outcome<R>(body_run: crate::RunId, limits: &Limits, returned: R) -> Result<Payload, Failure>
-where
-    R: Returned,
-    R::Value: Serialize + DeserializeOwned,
-    R::Error: IntoFailure,
-{
-    let value = returned.into_result().map_err(IntoFailure::into_failure)?;
+pub fn workflow_outcome<M: WorkflowError>(
+    run: crate::RunId,
+    limits: &Limits,
+    returned: Result<M::Output, M::Error>,
+) -> Result<Payload, Failure> {
+    let value = returned.map_err(IntoFailure::into_failure)?;
     encode_readable(&value, limits).map_err(|error| {
-        Failure::unusable(RESULT_UNUSABLE, format!("the output of run {body_run} cannot be journaled: {error}"))
+        Failure::unusable(RESULT_UNUSABLE, format!("the output of run {run} cannot be journaled: {error}"))
     })
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::context::WorkflowContext;
-use super::definition::{Root, Step, Uses, Workflow};
+use super::definition::{Step, Uses, Workflow};
 use super::failure::StepFailure;
 use crate::engine::calls::{Calls, Delivery, SlotId, StepRequest};
 use crate::engine::retry::Retry;
@@ -19,6 +19,10 @@ use crate::model::Failure;
 /// A call of a step. It gets its place in the journal when it is written and takes effect when it is first polled.
 ///
 /// Dropping it before it is polled has no effect; dropping it later (as `select!` does) stops the step.
+///
+/// A *stream* of step calls takes owned items: `stream::iter(items).map(|item| charge(ctx, item)).buffer_unordered(8)`.
+/// Over borrowed items (`stream::iter(&items)`) the compiler cannot prove the workflow `Send` and says so far from
+/// the call, as "implementation of `FnOnce` is not general enough"; `join_all(items.iter().map(..))` takes both.
 #[must_use = "a step call does nothing until it is awaited"]
 pub struct StepCall<'a, S: Step> {
     calls: &'a Arc<Calls>,
@@ -43,12 +47,29 @@ impl<'a, S: Step> StepCall<'a, S> {
         self
     }
 
+    /// Bounds the whole call, retries included. Not supported yet.
+    pub fn timeout(self, _: Duration) -> Self
+    where
+        Self: WholeCallTimeout,
+    {
+        self
+    }
+
     /// Tries this call by `policy`, instead of the step's own `retry`.
     pub fn retry(self, policy: Retry) -> Self {
         self.calls.set_options(self.slot, |options| options.retry = Some(policy));
         self
     }
 }
+
+/// What `StepCall::timeout` asks for; nothing implements it yet.
+#[diagnostic::on_unimplemented(
+    message = "`.timeout()` on a step call is not supported yet",
+    label = "not supported yet",
+    note = "bound each attempt instead: `.attempt_timeout(..)`, or `#[step(timeout = \"30s\")]`"
+)]
+#[doc(hidden)]
+pub trait WholeCallTimeout {}
 
 impl<S: Step> Future for StepCall<'_, S> {
     type Output = Result<S::Output, <S::Error as StepFailure>::Seen>;
@@ -95,8 +116,18 @@ pub struct ChildCall<'a, M: Workflow> {
 
 impl<'a, M: Workflow> ChildCall<'a, M> {
     #[doc(hidden)]
-    pub fn new(_: &'a WorkflowContext<Root>) -> Self {
+    pub fn new<W: Uses<M>, I>(_: &'a WorkflowContext<W>, _: I) -> Self {
         Self { workflow: PhantomData }
+    }
+}
+
+/// So that a call of a workflow from a workflow is refused with one message, for the callee, and not with a second
+/// one for the `.await`.
+impl<M: Workflow> Future for ChildCall<'_, M> {
+    type Output = Result<M::Output, Failure>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        unreachable!("{self:?}: a workflow is not a `Callee`, so no workflow that awaits one compiles")
     }
 }
 

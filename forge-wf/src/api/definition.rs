@@ -6,6 +6,15 @@ use serde::de::DeserializeOwned;
 use super::failure::{Failure, StepFailure};
 use crate::engine::definition::{Registration, StepDefinition, WorkflowDefinition};
 
+/// The argument number `N` of a step, as an attempt reads it back.
+///
+/// The one place where an argument's type is refused, on the user's token: what the macros write besides asks for this
+/// trait only, so that one wrong type is not reported wherever it is used.
+pub trait Argument<const N: usize> {
+    /// The type of the argument, or of its elements if it is a slice or an `Option` of a reference.
+    type Owned: Serialize + DeserializeOwned + Send + 'static;
+}
+
 /// What a `#[step]` function is, beside its call.
 pub trait Step: Sized + 'static {
     /// What it returns when it succeeds.
@@ -38,9 +47,9 @@ pub trait Registered {
 
 /// Something a workflow may call: its digest becomes part of the caller's signature.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be called from a workflow",
+    message = "calling the workflow `{Self}` from a workflow is not supported yet",
     label = "not a `#[step]` or `#[helper]`",
-    note = "calling a workflow from a workflow is not supported yet"
+    note = "move what both need into a `#[helper]`"
 )]
 pub trait Callee {
     /// Part of the caller's signature.
@@ -51,7 +60,8 @@ pub trait Callee {
 #[diagnostic::on_unimplemented(
     message = "the signature of `{Self}` does not name `{S}`",
     label = "this call is not in the signature",
-    note = "call `{S}` in the text of a `#[workflow]` or `#[helper]`, or name it in the attribute: `steps({S})`"
+    note = "is the function around this call a `#[workflow]` or `#[helper]`? It must be one",
+    note = "if it is one, the call is hidden from it (by a macro or a renamed context): name it in the attribute, `steps({S})`"
 )]
 pub trait Uses<S> {}
 
@@ -116,6 +126,11 @@ where
 }
 
 /// What a workflow may fail with: everything that becomes a [`Failure`].
+#[diagnostic::on_unimplemented(
+    message = "a workflow cannot return the error type `{Self}`",
+    label = "does not become a `Failure`",
+    note = "return `forge_wf::Result<..>` (any error becomes a `Failure` by `?`), or implement `std::error::Error` for `{Self}`"
+)]
 pub trait IntoFailure {
     /// As a failure.
     fn into_failure(self) -> Failure;

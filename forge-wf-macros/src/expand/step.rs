@@ -1,0 +1,290 @@
+//! Writes a step: the function that makes calls, the type, the body, and how an attempt runs it.
+
+use std::time::Duration;
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote, quote_spanned};
+use syn::{Pat, Type};
+
+use super::{Target, local, mixed};
+use crate::args::{Args, Kind};
+use crate::model::{Function, Parameter, Role};
+use crate::shape::{self, Passing, Shape};
+
+pub(super) fn expand(target: &Target, args: &Args, function: &Function) -> TokenStream {
+    let params: Vec<TokenStream> = function.params.iter().map(super::parameter).collect();
+    let key = format!("step:{}", args.name.clone().unwrap_or_else(|| function.name()));
+    let (private, marker) = (&target.private, &target.marker);
+    let parts = [
+        wrapper(target, function),
+        target.type_item(Kind::Step, function),
+        target.body_item(function, &params),
+        arguments(target, function),
+        callee(target, function, &key),
+        definition(target, args, function, &key),
+        target.registered(
+            function,
+            &quote_spanned!(mixed()=> #private::Registration::Step(<#marker as #private::Step>::DEFINITION)),
+        ),
+    ];
+    parts.into_iter().collect()
+}
+
+fn wrapper(target: &Target, function: &Function) -> TokenStream {
+    let (Target { private, ident, marker }, Function { cfgs, outer, vis, .. }) = (target, function);
+    let (ctx, args, quiet) = (local("ctx"), local("args"), super::quiet());
+    let arguments: Vec<&Parameter> = function.of_role(Role::Argument).collect();
+    let params = arguments.iter().map(|param| {
+        let (name, ty) = (param.name(), &param.ty);
+        quote!(#name: #ty)
+    });
+    let puts = arguments.iter().enumerate().map(|(n, param)| {
+        let name = param.name();
+        let text = name.map(|name| syn::ext::IdentExt::unraw(name).to_string());
+        let method = match Shape::of(&param.ty).passing {
+            Passing::Text | Passing::OptionText => {
+                return quote_spanned!(mixed()=> #args.put(#text, &#name););
+            }
+            Passing::Value => return quote_spanned!(mixed()=> #args.value::<#marker, #n>(#text, &#name);),
+            Passing::Reference => local("value"),
+            Passing::Slice => local("slice"),
+            Passing::Option => local("option"),
+            Passing::OptionSlice => local("option_slice"),
+        };
+        quote_spanned!(mixed()=> #args.#method::<#marker, #n>(#text, #name);)
+    });
+    let mutable = (!arguments.is_empty()).then(|| quote!(mut));
+    quote_spanned! {mixed()=>
+        #(#cfgs)*
+        #(#outer)*
+        #quiet
+        #vis fn #ident<'a, W: #private::Uses<#marker>>(
+            #ctx: &'a #private::WorkflowContext<W>,
+            #(#params),*
+        ) -> #private::StepCall<'a, #marker> {
+            let #mutable #args = #private::Arguments::new();
+            #(#puts)*
+            #private::StepCall::new(#ctx, #args)
+        }
+    }
+}
+
+/// `impl Argument<n>` for each argument: the one place where a type that cannot be journaled is refused.
+fn arguments(target: &Target, function: &Function) -> TokenStream {
+    let (Target { private, marker, .. }, Function { cfgs, .. }) = (target, function);
+    let impls = function.of_role(Role::Argument).enumerate().map(|(n, param)| {
+        let owned = Shape::of(&param.ty).owned;
+        quote_spanned! {mixed()=>
+            #(#cfgs)*
+            impl #private::Argument<#n> for #marker {
+                type Owned = #owned;
+            }
+        }
+    });
+    impls.collect()
+}
+
+fn callee(target: &Target, function: &Function, key: &str) -> TokenStream {
+    let (Target { private, marker, .. }, Function { cfgs, .. }) = (target, function);
+    let params = function.of_role(Role::Argument).map(|param| {
+        let name = param.name().map(|name| syn::ext::IdentExt::unraw(name).to_string()).unwrap_or_default();
+        format!("{name}:{}", Shape::of(&param.ty).canonical())
+    });
+    let output = format!("->{}", super::output_text(function));
+    quote_spanned! {mixed()=>
+        #(#cfgs)*
+        impl #private::Callee for #marker {
+            const DIGEST: ::core::primitive::u128 = #private::digest::sequence(&[
+                #private::digest::text(#key),
+                #(#private::digest::text(#params),)*
+                #private::digest::text(#output),
+            ]);
+        }
+    }
+}
+
+fn definition(target: &Target, args: &Args, function: &Function, key: &str) -> TokenStream {
+    let (Target { private, marker, .. }, Function { cfgs, .. }) = (target, function);
+    let (output, error) = super::ends(private, function);
+    let (place, options) = (target.place(), options(private, args));
+    let states = function.of_role(Role::State).map(|param| state_need(private, param));
+    let (runner, attempt) = (attempt(target, args, function), local("__forge_wf_attempt"));
+    let (env, payload) = (local("env"), local("args"));
+    let boxed = quote_spanned! {super::at_name(target)=>
+        ::std::boxed::Box::pin(async move {
+            match #attempt(#env, #payload).await {
+                ::core::result::Result::Ok(outcome) | ::core::result::Result::Err(outcome) => outcome,
+            }
+        })
+    };
+    quote_spanned! {mixed()=>
+        #(#cfgs)*
+        impl #private::Step for #marker {
+            type Output = #output;
+            type Error = #error;
+            const DEFINITION: &'static #private::StepDefinition = {
+                #runner
+                fn __forge_wf_run(#env: #private::StepEnv, #payload: #private::Payload) -> #private::StepFuture {
+                    #boxed
+                }
+                &#private::StepDefinition {
+                    key: #key,
+                    place: #place,
+                    digest: #private::Digest(<#marker as #private::Callee>::DIGEST),
+                    options: #options,
+                    states: &[#(#states),*],
+                    run: __forge_wf_run,
+                }
+            };
+        }
+    }
+}
+
+/// One attempt: arguments, state and context in, the body, its outcome out. An `Err` is an outcome as well.
+fn attempt(target: &Target, args: &Args, function: &Function) -> TokenStream {
+    let Target { private, marker, .. } = target;
+    let (env, read) = (local("env"), local("read"));
+    let (mut lets, mut reads, mut passed, mut n) = (Vec::new(), Vec::new(), Vec::new(), 0_usize);
+    for (at, param) in function.params.iter().enumerate() {
+        let held = format_ident!("held_{at}", span = mixed());
+        let (take, pass) = match param.role {
+            Role::StepContext | Role::WorkflowContext => {
+                (quote_spanned!(mixed()=> #private::step_context(&#env)), quote!(&#held))
+            }
+            Role::State => fetch_state(private, &env, &held, param),
+            Role::Argument => {
+                let (take, pass) = read_argument(&held, param);
+                let text = param.name().map(|name| syn::ext::IdentExt::unraw(name).to_string());
+                reads.push((held.clone(), quote_spanned!(mixed()=> #read.#take::<#marker, #n>(#text)?)));
+                n += 1;
+                passed.push(pass);
+                continue;
+            }
+        };
+        lets.push(quote_spanned!(mixed()=> let #held = #take;));
+        passed.push(pass);
+    }
+    // What reads the arguments is gone before the body runs: its future need not hold it.
+    let (names, takes): (Vec<_>, Vec<_>) = reads.into_iter().unzip();
+    let read_all = (!names.is_empty()).then(|| {
+        quote_spanned! {mixed()=>
+            let (#(#names,)*) = {
+                let mut #read = #private::ReadArguments::of(&args)?;
+                (#(#takes,)*)
+            };
+        }
+    });
+    let retry_if = match args.retry.as_ref().and_then(|retry| retry.condition.as_ref()) {
+        Some(path) => quote!(#path),
+        None => quote_spanned!(mixed()=> |_| true),
+    };
+    quote_spanned! {mixed()=>
+        async fn __forge_wf_attempt(
+            #env: #private::StepEnv,
+            args: #private::Payload,
+        ) -> ::core::result::Result<#private::StepOutcome, #private::StepOutcome> {
+            let _ = &args;
+            #read_all
+            #(#lets)*
+            let returned = <#marker>::body(#(#passed),*).await;
+            ::core::result::Result::Ok(#private::step_outcome::<#marker>(&#env, returned, #retry_if))
+        }
+    }
+}
+
+fn read_argument(held: &syn::Ident, param: &Parameter) -> (syn::Ident, TokenStream) {
+    match Shape::of(&param.ty).passing {
+        Passing::Value => (local("value"), quote!(#held)),
+        Passing::Reference | Passing::Text => (local("value"), quote!(&#held)),
+        Passing::Slice => (local("slice"), quote!(&#held)),
+        Passing::Option => (local("option"), quote_spanned!(mixed()=> #held.as_ref())),
+        Passing::OptionText => (local("option"), quote_spanned!(mixed()=> #held.as_deref())),
+        Passing::OptionSlice => (local("option_slice"), quote_spanned!(mixed()=> #held.as_deref())),
+    }
+}
+
+/// What a `#[state]` parameter is filled from.
+enum Held<'p> {
+    /// `&T`
+    Shared(&'p Type),
+    /// `&dyn Trait`
+    Dyn(&'p Type),
+    /// `T`, cloned.
+    Owned(&'p Type),
+}
+
+impl<'p> Held<'p> {
+    fn of(ty: &'p Type) -> Self {
+        match shape::peel(ty) {
+            Type::Reference(reference) => match shape::peel(&reference.elem) {
+                elem @ Type::TraitObject(_) => Self::Dyn(elem),
+                elem => Self::Shared(elem),
+            },
+            other => Self::Owned(other),
+        }
+    }
+}
+
+fn fetch_state(
+    private: &TokenStream,
+    env: &syn::Ident,
+    held: &syn::Ident,
+    param: &Parameter,
+) -> (TokenStream, TokenStream) {
+    match Held::of(&param.ty) {
+        Held::Shared(ty) => (quote_spanned!(mixed()=> #private::state::<#ty>(&#env)?), quote!(&#held)),
+        Held::Dyn(ty) => (quote_spanned!(mixed()=> #private::dyn_state::<#ty>(&#env)?), quote!(&*#held)),
+        Held::Owned(ty) => (
+            quote_spanned!(mixed()=> <#ty as ::core::clone::Clone>::clone(&*#private::state::<#ty>(&#env)?)),
+            quote!(#held),
+        ),
+    }
+}
+
+fn state_need(private: &TokenStream, param: &Parameter) -> TokenStream {
+    let name = match &param.pat {
+        Pat::Ident(pat) => syn::ext::IdentExt::unraw(&pat.ident).to_string(),
+        _ => String::from("value"),
+    };
+    let (types, ty) = match Held::of(&param.ty) {
+        Held::Shared(ty) | Held::Owned(ty) => (vec![quote!(#ty)], ty),
+        Held::Dyn(ty) => (vec![quote!(::std::sync::Arc<#ty>), quote!(::std::boxed::Box<#ty>)], ty),
+    };
+    let text = shape::readable(ty);
+    let hint = match types.len() {
+        1 => format!(".state({name}), where `{name}` is a `{text}`"),
+        _ => format!(".state({name}), where `{name}` is an `Arc<{text}>` or a `Box<{text}>`"),
+    };
+    quote_spanned! {mixed()=>
+        #private::StateNeed {
+            types: || ::std::vec::Vec::from([#(#private::type_id::<#types>()),*]),
+            name: ::core::any::type_name::<#ty>,
+            hint: #hint,
+        }
+    }
+}
+
+fn options(private: &TokenStream, args: &Args) -> TokenStream {
+    let retry = match &args.retry {
+        None => quote_spanned!(mixed()=> ::core::option::Option::None),
+        Some(retry) => {
+            let max = retry.max;
+            let backoff = retry.backoff.map(|(first, longest)| {
+                let (first, longest) = (duration(first), duration(longest));
+                quote_spanned!(mixed()=> .backoff(#first, #longest))
+            });
+            let jitter = retry.jitter.map(|jitter| quote_spanned!(mixed()=> .jitter(#jitter)));
+            quote_spanned!(mixed()=> ::core::option::Option::Some(#private::Retry::new(#max) #backoff #jitter))
+        }
+    };
+    let timeout = match args.timeout.map(duration) {
+        None => quote_spanned!(mixed()=> ::core::option::Option::None),
+        Some(timeout) => quote_spanned!(mixed()=> ::core::option::Option::Some(#timeout)),
+    };
+    quote_spanned!(mixed()=> #private::StepOptions { retry: #retry, timeout: #timeout })
+}
+
+fn duration(duration: Duration) -> TokenStream {
+    let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
+    quote_spanned!(mixed()=> ::core::time::Duration::new(#seconds, #nanos))
+}

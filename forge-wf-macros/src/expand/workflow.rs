@@ -1,0 +1,123 @@
+//! Writes a workflow: the function that starts take, the type with its signature, the body, and how a run makes it.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote, quote_spanned};
+
+use super::{Target, local, mixed};
+use crate::args::{Args, Kind};
+use crate::model::{Function, Parameter};
+use crate::scan::Call;
+use crate::shape;
+
+pub(super) fn expand(target: &Target, args: &Args, function: &Function) -> TokenStream {
+    let (private, marker) = (&target.private, &target.marker);
+    let calls = super::calls(args, function);
+    let context = function.params.first().map(|param| super::context_parameter(target, param));
+    let params: Vec<TokenStream> =
+        context.into_iter().chain(function.params.iter().skip(1).map(super::parameter)).collect();
+    let parts = [
+        wrapper(target, function),
+        target.type_item(Kind::Workflow, function),
+        target.body_item(function, &params),
+        target.uses(function, &calls),
+        definition(target, args, function, &calls),
+        target.registered(
+            function,
+            &quote_spanned!(mixed()=> #private::Registration::Workflow(<#marker as #private::Workflow>::DEFINITION)),
+        ),
+    ];
+    parts.into_iter().collect()
+}
+
+fn input(function: &Function) -> Option<&Parameter> {
+    function.params.get(1)
+}
+
+fn wrapper(target: &Target, function: &Function) -> TokenStream {
+    let (Target { private, ident, marker }, Function { cfgs, outer, vis, .. }) = (target, function);
+    let (ctx, quiet) = (local("ctx"), super::quiet());
+    let (param, passed) = match input(function) {
+        Some(param) => {
+            let (name, ty) = (super::outer_name(param, "input"), &param.ty);
+            (quote!(#name: #ty), quote!(#name))
+        }
+        None => (TokenStream::new(), quote!(())),
+    };
+    quote_spanned! {mixed()=>
+        #(#cfgs)*
+        #(#outer)*
+        #[allow(dead_code)]
+        #quiet
+        #vis fn #ident<'a, W: #private::Uses<#marker>>(
+            #ctx: &'a #private::WorkflowContext<W>,
+            #param
+        ) -> #private::ChildCall<'a, #marker> {
+            #private::ChildCall::new(#ctx, #passed)
+        }
+    }
+}
+
+fn definition(target: &Target, args: &Args, function: &Function, calls: &[Call]) -> TokenStream {
+    let (Target { private, marker, .. }, Function { cfgs, vis, .. }) = (target, function);
+    let name = args.name.clone().unwrap_or_else(|| function.name());
+    let version = args.version.clone().unwrap_or_else(|| String::from("1"));
+    let input_type = input(function).map_or_else(|| quote!(()), |param| param.ty.to_token_stream());
+    let (input_text, output_text) = (shape::canonical(&input_type), super::output_text(function));
+    let (output, error) = super::ends(private, function);
+    let (place, digest) = (target.place(), target.digest_of_calls(calls));
+    let (body, ctx, input_value) = (local("body"), local("ctx"), local("input"));
+    let (take, pass) = match input(function) {
+        Some(_) => (
+            quote_spanned!(mixed()=> let #input_value = #private::workflow_input::<#marker>(&#body)?;),
+            quote_spanned!(mixed()=> &#ctx, #input_value),
+        ),
+        None => {
+            (quote_spanned!(mixed()=> #private::workflow_input::<#marker>(&#body)?;), quote_spanned!(mixed()=> &#ctx))
+        }
+    };
+    let boxed = quote_spanned! {super::at_name(target)=>
+        ::std::boxed::Box::pin(async move {
+            let #ctx = #private::workflow_context::<#marker>(&#body);
+            #take
+            let returned = <#marker>::body(#pass).await;
+            #private::workflow_outcome::<#marker>(#body.run, &#body.limits, returned)
+        })
+    };
+    quote_spanned! {mixed()=>
+        #(#cfgs)*
+        impl #marker {
+            /// What the runs in flight rely on, as a hash: name, version, types, and everything the workflow calls.
+            #[allow(dead_code)]
+            #vis const SIGNATURE: ::core::primitive::u128 = #private::digest::sequence(&[
+                #private::digest::ALGORITHM as ::core::primitive::u128,
+                #private::digest::text("workflow"),
+                #private::digest::text(#name),
+                #private::digest::text(#version),
+                #private::digest::text(#input_text),
+                #private::digest::text(#output_text),
+                #digest,
+            ]);
+        }
+        #(#cfgs)*
+        impl #private::WorkflowError for #marker {
+            type Error = #error;
+        }
+        #(#cfgs)*
+        impl #private::Workflow for #marker {
+            type Input = #input_type;
+            type Output = #output;
+            const DEFINITION: &'static #private::WorkflowDefinition = {
+                fn __forge_wf_run(#body: #private::Body) -> #private::BodyFuture {
+                    #boxed
+                }
+                &#private::WorkflowDefinition {
+                    name: #name,
+                    version: #version,
+                    place: #place,
+                    signature: #private::Digest(<#marker>::SIGNATURE),
+                    run: __forge_wf_run,
+                }
+            };
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Finds the calls `path(ctx, ..)` in a body, on tokens.
+//!
+//! Takes the body's tokens and the name of the context; hands on each distinct path once, with the `#[cfg]`s that stand
+//! around its calls. Works on tokens because calls hide in the arguments of `join!` and of users' macros, which no
+//! syntax tree shows. A heuristic: the type check (`W: Uses<S>`) refuses what it misses, so it need not be clever.
+
+use std::collections::HashSet;
+
+use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::ext::IdentExt;
+use syn::parse::Parser;
+use syn::{Attribute, Path};
+
+/// A path that is called with the context.
+#[derive(Clone)]
+pub(crate) struct Call {
+    /// As it is written at its first call, without generic arguments.
+    pub(crate) path: Path,
+    /// When it is called: any of these, each of which is all of its `#[cfg]` predicates. Empty: always.
+    pub(crate) cfgs: Vec<Vec<TokenStream>>,
+}
+
+impl Call {
+    /// A call the attribute names.
+    pub(crate) fn named(path: Path) -> Self {
+        Self { path, cfgs: Vec::new() }
+    }
+
+    /// What two ways to write the same path have in common.
+    pub(crate) fn key(&self) -> String {
+        let text: String = self.path.to_token_stream().into_iter().map(|token| token.to_string()).collect();
+        text.strip_prefix("self::").unwrap_or(&text).to_owned()
+    }
+}
+
+/// Every distinct call in these tokens, in the order of the text.
+pub(crate) fn calls(body: TokenStream, ctx: &Ident) -> Vec<Call> {
+    let body = flatten(body);
+    let mut locals = HashSet::new();
+    note_locals(&body, &mut locals);
+    let mut scanner = Scanner { ctx, locals, found: Vec::new() };
+    scanner.scan(&body, &[]);
+    scanner.found
+}
+
+/// Adds a call, or widens the `#[cfg]`s of the same one.
+pub(crate) fn add(found: &mut Vec<Call>, call: Call) {
+    match found.iter_mut().find(|known| known.key() == call.key()) {
+        Some(known) if known.cfgs.is_empty() || call.cfgs.is_empty() => known.cfgs.clear(),
+        Some(known) => known.cfgs.extend(call.cfgs),
+        None => found.push(call),
+    }
+}
+
+/// Opens the invisible groups that `macro_rules!` leaves around what it passes on.
+fn flatten(tokens: TokenStream) -> Vec<TokenTree> {
+    let mut flat = Vec::new();
+    for token in tokens {
+        match token {
+            TokenTree::Group(group) if group.delimiter() == Delimiter::None => flat.extend(flatten(group.stream())),
+            other => flat.push(other),
+        }
+    }
+    flat
+}
+
+/// Names bound by `let` or `fn` in the body: closures and inner functions, which are not steps.
+fn note_locals(tokens: &[TokenTree], locals: &mut HashSet<String>) {
+    for (at, token) in tokens.iter().enumerate() {
+        match token {
+            TokenTree::Group(group) => note_locals(&flatten(group.stream()), locals),
+            TokenTree::Ident(word) if word == "let" || word == "fn" => {
+                let after = tokens[at + 1..].iter().find(|token| !is_word(Some(token), "mut"));
+                if let Some(TokenTree::Ident(name)) = after {
+                    locals.insert(name.to_string());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+struct Scanner<'s> {
+    ctx: &'s Ident,
+    locals: HashSet<String>,
+    found: Vec<Call>,
+}
+
+impl Scanner<'_> {
+    fn scan(&mut self, tokens: &[TokenTree], cfgs: &[TokenStream]) {
+        let mut at = 0;
+        while at < tokens.len() {
+            if let Some((predicate, after)) = cfg(tokens, at) {
+                let end = end_of_statement(tokens, after);
+                let inner: Vec<_> = cfgs.iter().cloned().chain([predicate]).collect();
+                self.scan(&tokens[after..end], &inner);
+                at = end;
+                continue;
+            }
+            match &tokens[at] {
+                TokenTree::Group(group) => {
+                    self.scan(&flatten(group.stream()), cfgs);
+                    at += 1;
+                }
+                TokenTree::Ident(_) => at = self.path(tokens, at, cfgs),
+                _ => at += 1,
+            }
+        }
+    }
+
+    /// Reads the path that starts here and notes it if it is a call; returns where to go on.
+    fn path(&mut self, tokens: &[TokenTree], start: usize, cfgs: &[TokenStream]) -> usize {
+        let mut end = start + 1;
+        while is_colons(tokens, end) && matches!(tokens.get(end + 2), Some(TokenTree::Ident(_))) {
+            end += 3;
+        }
+        let arguments = after_turbofish(tokens, end);
+        let Some(TokenTree::Group(group)) = tokens.get(arguments) else { return end };
+        if group.delimiter() != Delimiter::Parenthesis || !self.starts_with_ctx(group) {
+            return end;
+        }
+        let rooted = start >= 2 && is_colons(tokens, start - 2);
+        let first = if rooted { start - 2 } else { start };
+        let Some(before) = first.checked_sub(1).map(|before| &tokens[before]) else {
+            self.note(&tokens[first..end], cfgs);
+            return end;
+        };
+        let is_method = is_punct(Some(before), '.') && !(first >= 2 && is_punct(tokens.get(first - 2), '.'));
+        // `<T as Trait>::f(ctx)`, `a::<T>::f(ctx)` and `name!(ctx)` are no paths of ours.
+        let is_qualified = rooted && (is_punct(Some(before), '>') || matches!(before, TokenTree::Ident(_)));
+        if !is_method && !is_qualified && !is_word(Some(before), "fn") {
+            self.note(&tokens[first..end], cfgs);
+        }
+        end
+    }
+
+    fn starts_with_ctx(&self, group: &Group) -> bool {
+        let tokens = flatten(group.stream());
+        matches!(tokens.first(), Some(TokenTree::Ident(first)) if first == self.ctx)
+            && tokens.get(1).is_none_or(|token| is_punct(Some(token), ','))
+    }
+
+    fn note(&mut self, path: &[TokenTree], cfgs: &[TokenStream]) {
+        let names: Vec<String> = path
+            .iter()
+            .filter_map(|token| match token {
+                TokenTree::Ident(ident) => Some(ident.unraw().to_string()),
+                _ => None,
+            })
+            .collect();
+        let is_upper = |name: &String| name.starts_with(char::is_uppercase);
+        let is_type = names.last().is_some_and(is_upper) || names.iter().rev().nth(1).is_some_and(is_upper);
+        let is_local = names.len() == 1 && self.locals.contains(&path[0].to_string());
+        if is_type || is_local || names.last().is_some_and(|name| name == "drop") {
+            return;
+        }
+        // Keywords (`if (ctx)`, `return (ctx)`) do not parse as paths.
+        if let Ok(path) = Path::parse_mod_style.parse2(path.iter().cloned().collect())
+            && !(names.len() == 1 && matches!(names[0].as_str(), "self" | "super" | "crate"))
+        {
+            let cfgs = if cfgs.is_empty() { Vec::new() } else { vec![cfgs.to_vec()] };
+            add(&mut self.found, Call { path, cfgs });
+        }
+    }
+}
+
+fn is_punct(token: Option<&TokenTree>, what: char) -> bool {
+    matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == what)
+}
+
+fn is_word(token: Option<&TokenTree>, what: &str) -> bool {
+    matches!(token, Some(TokenTree::Ident(ident)) if ident == what)
+}
+
+fn is_colons(tokens: &[TokenTree], at: usize) -> bool {
+    is_punct(tokens.get(at), ':') && is_punct(tokens.get(at + 1), ':')
+}
+
+/// Where a `::<..>` that starts here ends; the same place if there is none.
+fn after_turbofish(tokens: &[TokenTree], at: usize) -> usize {
+    if !is_colons(tokens, at) || !is_punct(tokens.get(at + 2), '<') {
+        return at;
+    }
+    let mut depth = 0_usize;
+    for (offset, token) in tokens[at + 2..].iter().enumerate() {
+        if is_punct(Some(token), '<') {
+            depth += 1;
+        } else if is_punct(Some(token), '>') && !is_punct(tokens.get(at + 1 + offset), '-') {
+            depth -= 1;
+            if depth == 0 {
+                return at + 3 + offset;
+            }
+        }
+    }
+    at
+}
+
+/// The predicate of a `#[cfg(..)]` that starts here, and where it ends.
+fn cfg(tokens: &[TokenTree], at: usize) -> Option<(TokenStream, usize)> {
+    let (true, Some(TokenTree::Group(group))) = (is_punct(tokens.get(at), '#'), tokens.get(at + 1)) else {
+        return None;
+    };
+    let text: TokenStream = tokens[at..at + 2].iter().cloned().collect();
+    let attrs = Attribute::parse_outer.parse2(text).ok()?;
+    let list = attrs.first()?.meta.require_list().ok()?;
+    (group.delimiter() == Delimiter::Bracket && list.path.is_ident("cfg")).then(|| (list.tokens.clone(), at + 2))
+}
+
+/// Where the statement, match arm or list element that starts here ends.
+fn end_of_statement(tokens: &[TokenTree], start: usize) -> usize {
+    let is_let = is_word(tokens[start..].iter().find(|token| matches!(token, TokenTree::Ident(_))), "let");
+    for at in start..tokens.len() {
+        if is_punct(tokens.get(at), ';') || (!is_let && is_punct(tokens.get(at), ',')) {
+            return at + 1;
+        }
+        let is_block = matches!(&tokens[at], TokenTree::Group(group) if group.delimiter() == Delimiter::Brace);
+        let goes_on = is_word(tokens.get(at + 1), "else")
+            || ['.', '?', '=', ',', ';'].iter().any(|punct| is_punct(tokens.get(at + 1), *punct));
+        if !is_let && is_block && !goes_on {
+            return at + 1;
+        }
+    }
+    tokens.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(body: &str) -> Vec<String> {
+        let ctx = Ident::new("ctx", proc_macro2::Span::call_site());
+        let calls = calls(body.parse().unwrap(), &ctx);
+        calls
+            .iter()
+            .map(|call| {
+                let cfgs: Vec<String> = call
+                    .cfgs
+                    .iter()
+                    .map(|all| all.iter().map(|cfg| cfg.to_string().replace(' ', "")).collect::<Vec<_>>().join("&"))
+                    .collect();
+                if cfgs.is_empty() { call.key() } else { format!("{} if {}", call.key(), cfgs.join("|")) }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn calls_are_found_wherever_they_stand() {
+        assert_eq!(found("charge(ctx, 1).await?; steps::ship(ctx)"), ["charge", "steps::ship"]);
+        assert_eq!(found("tokio::join!(a(ctx, x), b(ctx))"), ["a", "b"]);
+        assert_eq!(found("select! { biased; x = a(ctx) => { b(ctx).await? } }"), ["a", "b"]);
+        assert_eq!(found("v.iter().map(|x| crate::a::b(ctx, x))"), ["crate::a::b"]);
+        assert_eq!(found("Box::pin(::other::a(ctx)).await; notify::<T, fn() -> u8>(ctx, x)"), ["::other::a", "notify"]);
+        assert_eq!(found("for i in 0..count(ctx).await? {}; super::up(ctx,)"), ["count", "super::up"]);
+        assert_eq!(found("if (a)(ctx) { return b(ctx).await }"), ["b"]);
+    }
+
+    #[test]
+    fn a_path_is_named_once() {
+        assert_eq!(found("a(ctx).await; self::a(ctx).await; a(ctx).await"), ["a"]);
+        assert_eq!(found("r#type(ctx).await"), ["r#type"]);
+    }
+
+    #[test]
+    fn what_only_looks_like_a_call_is_left_alone() {
+        assert_eq!(
+            found("Some(ctx); Type::method(ctx); x.method(ctx, 1); my!(ctx, 2); drop(ctx); mem::drop(ctx)"),
+            [""; 0]
+        );
+        assert_eq!(
+            found("<T as Trait>::f(ctx); a::<T>::f(ctx); if (ctx) {}; f(other, ctx); f(ctx.run_id()); f(&ctx)"),
+            [""; 0]
+        );
+        assert_eq!(found("let f = |c| c; f(ctx); let mut g = f; g(ctx); fn h(ctx: u8) {} h(ctx)"), [""; 0]);
+    }
+
+    #[test]
+    fn a_cfg_reaches_to_the_end_of_its_statement() {
+        assert_eq!(found("#[cfg(a)] x(ctx).await?; y(ctx).await"), ["x if a", "y"]);
+        assert_eq!(found("#[cfg(a)] { x(ctx).await } y(ctx).await"), ["x if a", "y"]);
+        assert_eq!(found("#[cfg(a)] if b { x(ctx) } else { z(ctx) } y(ctx)"), ["x if a", "z if a", "y"]);
+        assert_eq!(found("#[cfg(a)] let v = if b { x(ctx) } else { z(ctx) }; y(ctx)"), ["x if a", "z if a", "y"]);
+        assert_eq!(
+            found("match v { #[cfg(a)] 1 => x(ctx), #[cfg(b)] 2 => { z(ctx) } _ => y(ctx) }"),
+            ["x if a", "z if b", "y"]
+        );
+        assert_eq!(found("#[cfg(a)] { #[cfg(b)] x(ctx); }"), ["x if a&b"]);
+    }
+
+    #[test]
+    fn the_same_call_under_several_cfgs_is_there_under_any_of_them() {
+        assert_eq!(found("#[cfg(a)] x(ctx); #[cfg(not(a))] x(ctx);"), ["x if a|not(a)"]);
+        assert_eq!(found("#[cfg(a)] x(ctx); x(ctx);"), ["x"]);
+    }
+}

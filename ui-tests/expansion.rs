@@ -1,0 +1,2 @@
+//! What the attributes write, run by hand.
+fn main() {}

@@ -1,0 +1,47 @@
+//! Expansions hold under the strictest lints a crate can set.
+#![forbid(unsafe_code)]
+#![deny(missing_docs, warnings, unused, unreachable_pub, non_camel_case_types)]
+
+use forge_wf::{Result, StepContext, WorkflowContext, helper, step, workflow};
+
+/// Charges.
+#[step(retry(max = 3), timeout = "5s")]
+pub(crate) async fn charge(ctx: &StepContext, cents: u64) -> Result<u64> {
+    let _ = ctx.attempt();
+    Ok(cents)
+}
+
+#[step]
+async fn ping() -> Result<()> {
+    Ok(())
+}
+
+#[step]
+#[allow(clippy::too_many_arguments)]
+async fn many(a: u8, b: u8, c: u8, d: u8, e: u8, f: u8, g: u8) -> Result<u8> {
+    Ok(a + b + c + d + e + f + g)
+}
+
+/// Helps.
+#[helper]
+pub(crate) async fn help(ctx: &WorkflowContext, cents: u64) -> Result<u64> {
+    ping(ctx).await?;
+    charge(ctx, cents).await
+}
+
+/// Pays.
+#[workflow(version = "2")]
+pub(crate) async fn pay(ctx: &WorkflowContext, cents: u64) -> Result<u64> {
+    many(ctx, 1, 2, 3, 4, 5, 6, 7).await?;
+    help(ctx, cents).await
+}
+
+/// Does nothing.
+#[workflow]
+async fn idle(_ctx: &WorkflowContext) -> Result<()> {
+    Ok(())
+}
+
+fn main() {
+    assert_ne!(pay::SIGNATURE, idle::SIGNATURE);
+}
