@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use forge_wf::db::sqlite::SqliteStore;
 use forge_wf::model::RunId;
-use forge_wf::store::{Inspect, Store, StoreError};
+use forge_wf::store::{Inspect, MailKind, NewMail, Store, StoreError};
 use sqlx::{Connection, SqliteConnection, raw_sql};
 
 fn url(path: &Path) -> String {
@@ -56,6 +56,36 @@ async fn many_may_open_a_new_file_at_once() {
         let store = open.await.unwrap();
         assert!(store.unserved(Duration::ZERO).await.unwrap().is_empty());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_may_share_a_file() {
+    // Two stores share nothing but the file, as two processes would.
+    let directory = tempfile::tempdir().unwrap();
+    let address = url(&directory.path().join("runs.db"));
+    let mut senders = Vec::new();
+    for _ in 0..2 {
+        let store = SqliteStore::open(&address).await.unwrap();
+        senders.push(tokio::spawn(async move {
+            for _ in 0..50 {
+                let mail = NewMail {
+                    id: RunId::new().0,
+                    run: RunId::new(),
+                    kind: MailKind::Event,
+                    name: "approved".into(),
+                    body: None,
+                };
+                store.send_mail(&[mail]).await.unwrap();
+            }
+        }));
+    }
+    for sender in senders {
+        sender.await.unwrap();
+    }
+    let mut connection = SqliteConnection::connect(&address).await.unwrap();
+    let found: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM forge_wf_inbox").fetch_one(&mut connection).await.unwrap();
+    assert_eq!(found, 100);
 }
 
 #[tokio::test]

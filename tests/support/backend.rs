@@ -105,4 +105,3 @@ macro_rules! on_every_backend {
         }
     };
 }
-pub use on_every_backend;

@@ -4,5 +4,5 @@ pub mod backend;
 pub mod eventually;
 pub mod workflows;
 
-pub use backend::{Database, on_every_backend};
+pub use backend::Database;
 pub use eventually::eventually;

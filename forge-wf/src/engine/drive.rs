@@ -20,6 +20,9 @@ use crate::model::{BlockReason, CallId, Failure, Payload};
 
 /// How many recorded results are handed over before other tasks of the runtime get a chance.
 const DELIVERIES_PER_SLICE: usize = 256;
+/// How often a body may wake itself without any result being handed over. Channels between joined branches need a few; a
+/// body that never stops would hold its thread for ever.
+const SELF_WAKES_MAX: usize = 100_000;
 
 /// What the body did, up to the point where it waits again.
 #[derive(Default)]
@@ -141,6 +144,7 @@ impl Drive {
     fn poll(&mut self, progress: &mut Progress) -> Result<bool, Stuck> {
         self.owed = false;
         let waker = self.waker.waker();
+        let mut wakes = 0;
         let finished = loop {
             let body = self.body.as_mut().expect("a finished body is not polled again");
             let polled = self
@@ -153,8 +157,11 @@ impl Drive {
             match polled {
                 Err(panic) => return Err(self.panicked(panic.as_ref())),
                 Ok(Poll::Ready(result)) => break Some(result),
-                Ok(Poll::Pending) if self.waker.take_woken() => {}
-                Ok(Poll::Pending) => break None,
+                Ok(Poll::Pending) if !self.waker.take_woken() => break None,
+                Ok(Poll::Pending) if wakes == SELF_WAKES_MAX => {
+                    return Err(self.foreign("keeps waking itself while it waits"));
+                }
+                Ok(Poll::Pending) => wakes += 1,
             }
         };
         if finished.is_some() {

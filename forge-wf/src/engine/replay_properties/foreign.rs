@@ -179,3 +179,15 @@ fn a_closed_body_drops_its_calls_in_silence() {
     assert!(session.ctx.calls.take_commands().is_empty() && !session.waker.is_foreign());
     assert_eq!(told, 0);
 }
+
+#[test]
+fn a_body_that_wakes_itself_for_ever_does_not_hold_its_thread() {
+    let restless = |_: &Ctx| -> BoxFuture<'_, Value> {
+        std::future::poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            std::task::Poll::Pending
+        })
+        .boxed()
+    };
+    assert_foreign(&stuck_at_once(restless, &[]), "keeps waking itself");
+}

@@ -1,2 +1,0 @@
-//! What the attributes write, run by hand.
-fn main() {}
