@@ -22,7 +22,7 @@ pub use api::call::{ChildCall, StepCall};
 pub use api::client::Client;
 pub use api::context::WorkflowContext;
 pub use api::error::Error;
-pub use api::failure::{Failure, Result, StepError};
+pub use api::failure::{Failure, FailureKind, Result, StepError};
 pub use api::handle::{Counts, RunHandle};
 pub use api::runtime::Runtime;
 pub use api::start::Start;

@@ -215,7 +215,7 @@ pub fn step_outcome<S: Step>(
                 failure: Box::new(Failure::unusable(
                     RESULT_UNUSABLE,
                     format!(
-                        "step {} of run {} did its work, but its output cannot be journaled: {error}",
+                        "{} of run {} did its work, but its output cannot be journaled: {error}",
                         env.call, env.run
                     ),
                 )),

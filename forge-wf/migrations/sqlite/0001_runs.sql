@@ -49,7 +49,8 @@ CREATE TABLE forge_wf_runs (
 -- are not in it.
 CREATE INDEX forge_wf_runs_ready ON forge_wf_runs (needs, priority DESC, ready_at)
     WHERE worker_id IS NULL AND state IN (0, 2) AND ready_at IS NOT NULL;
-CREATE INDEX forge_wf_runs_worker ON forge_wf_runs (worker_id) WHERE worker_id IS NOT NULL;
+-- With the claim, since a claim is answered by what it took, not by all a worker owns.
+CREATE INDEX forge_wf_runs_worker ON forge_wf_runs (worker_id, claim_no) WHERE worker_id IS NOT NULL;
 CREATE UNIQUE INDEX forge_wf_runs_key ON forge_wf_runs (workflow, key) WHERE holds_key = 1;
 -- Read when a worker registers: which blocked runs may its build try again.
 CREATE INDEX forge_wf_runs_blocked ON forge_wf_runs (needs) WHERE state = 4;

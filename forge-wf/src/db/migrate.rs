@@ -4,20 +4,23 @@ use crate::store::StoreError;
 
 /// One migration, embedded in the binary. The same number tells the same story in both dialects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Migration {
+pub(super) struct Migration {
     /// From 1, without gaps.
-    pub version: i64,
+    pub(super) version: i64,
     /// For people.
-    pub name: &'static str,
+    pub(super) name: &'static str,
     /// One or more statements.
-    pub sql: &'static str,
+    pub(super) sql: &'static str,
 }
 
 /// The migrations of `known` (in order) that come after `newest_applied`.
 ///
 /// # Errors
 /// `SchemaTooNew` if the database was migrated by newer code; nothing may be touched then.
-pub fn pending(known: &'static [Migration], newest_applied: Option<i64>) -> Result<&'static [Migration], StoreError> {
+pub(super) fn pending(
+    known: &'static [Migration],
+    newest_applied: Option<i64>,
+) -> Result<&'static [Migration], StoreError> {
     let newest_known = known.last().map_or(0, |migration| migration.version);
     let found = newest_applied.unwrap_or(0);
     if found > newest_known {

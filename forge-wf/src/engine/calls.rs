@@ -112,10 +112,11 @@ impl Calls {
         }
     }
 
-    /// Polls a call: begins it, or takes what was delivered.
+    /// Polls a call: begins it, or takes what was delivered. After a result that could not be read all stay pending:
+    /// that call has taken its result and not returned, so the body may well poll it again.
     pub fn poll(&self, slot: SlotId, waker: &Waker) -> Poll<(CallId, Delivery)> {
         let mut inner = self.lock();
-        if inner.closed {
+        if inner.closed || inner.undecodable.is_some() {
             return Poll::Pending;
         }
         match inner.slots.remove(&slot) {

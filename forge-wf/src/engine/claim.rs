@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -18,6 +19,8 @@ use crate::store::{ClaimRequest, ClaimedRun, Journal, StoreError};
 
 /// Runs one claim takes at the most: their journals are loaded in one go.
 const CLAIM_MAX: usize = 100;
+/// Pause before the next claim while few slots are free.
+const FEW_SLOTS_PAUSE: Duration = Duration::from_millis(2);
 
 impl Engine {
     /// Claims and spawns turns until the lease is lost or the worker drains.
@@ -28,6 +31,10 @@ impl Engine {
                 None => 0,
             };
             if claimed > 0 {
+                // Slots that come free one by one would cost a claim each: a moment's patience takes several at once.
+                if self.slots.available_permits() <= self.config.concurrency / 16 {
+                    tokio::time::sleep(FEW_SLOTS_PAUSE).await;
+                }
                 continue;
             }
             tokio::select! {

@@ -1,16 +1,17 @@
 //! Polls one workflow body by the rules that make every combinator replay alike. No I/O: effects are handed out.
 //!
-//! - The body is polled once for each delivery, and again only while it woke itself during that poll.
+//! - The body is polled once for each delivery, and again only while it woke itself during that poll. Whoever calls
+//!   [`Drive::advance`] more often than that changes nothing: `tokio::join!` begins each poll with another branch, so one
+//!   poll more in one life of a run than in the next would be another path.
 //! - It is polled unconstrained: tokio's cooperative budget would make long replays pend where live runs did not.
 //! - A body that panics, waits for something foreign, or does not fit its journal is [`Stuck`]: a bug in code and
 //!   not an outcome of the run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::calls::{Calls, Command, Delivery, SlotId};
+use super::calls::{Calls, Command, Delivery, SlotId, Undecodable};
 use super::definition::BodyFuture;
 use super::replay::{Divergence, Next, Replay, Start};
 use super::waker::BodyWaker;
@@ -19,6 +20,9 @@ use crate::model::{BlockReason, CallId, Failure, Payload};
 
 /// How many recorded results are handed over before other tasks of the runtime get a chance.
 const DELIVERIES_PER_SLICE: usize = 256;
+/// How often a body may wake itself without any result being handed over. Channels between joined branches need a few; a
+/// body that never stops would hold its thread for ever.
+const SELF_WAKES_MAX: usize = 100_000;
 
 /// What the body did, up to the point where it waits again.
 #[derive(Default)]
@@ -44,18 +48,20 @@ pub struct Stuck {
 
 /// One body, its journal and its calls.
 pub struct Drive {
-    body: Option<Pin<Box<dyn Future<Output = Result<Payload, Failure>> + Send>>>,
+    body: Option<BodyFuture>,
     calls: Arc<Calls>,
     replay: Replay,
     waker: Arc<BodyWaker>,
+    /// A poll is owed: the first one, or the one after a delivery.
+    owed: bool,
     replayed_steps: u64,
 }
 
 impl Drive {
     /// A body that has not been polled yet.
     pub fn new(body: BodyFuture, calls: Arc<Calls>, history: History, waker: Arc<BodyWaker>) -> Self {
-        let body = Some(Box::pin(tokio::task::unconstrained(body)) as Pin<Box<_>>);
-        Self { body, calls, replay: Replay::new(history), waker, replayed_steps: 0 }
+        let body: Option<BodyFuture> = Some(Box::pin(tokio::task::unconstrained(body)));
+        Self { body, calls, replay: Replay::new(history), waker, owed: true, replayed_steps: 0 }
     }
 
     /// The replay.
@@ -73,12 +79,17 @@ impl Drive {
         if self.waker.is_foreign() { Err(self.foreign("was woken from outside")) } else { Ok(()) }
     }
 
-    /// Polls the body and hands it recorded results until it waits for something that is not recorded.
+    /// Polls the body and hands it recorded results until it waits for something that is not recorded. Without a
+    /// delivery since the last call it polls nothing and returns an empty progress.
     ///
     /// # Errors
     /// The body is stuck.
     pub fn advance(&mut self) -> Result<Progress, Stuck> {
         let mut progress = Progress::default();
+        if !self.owed {
+            self.check_foreign()?;
+            return Ok(progress);
+        }
         for _ in 0..DELIVERIES_PER_SLICE {
             if self.poll(&mut progress)? {
                 return Ok(progress);
@@ -103,13 +114,18 @@ impl Drive {
 
     /// Gives a live outcome its place in the journal and hands it to the body, which [`Drive::advance`] then polls.
     /// `false` if the body no longer waits for it: then it has no place, and nothing is recorded.
+    ///
+    /// # Panics
+    /// If the body has not been polled since the last delivery.
     pub fn deliver(&mut self, entry: &mut Entry) -> bool {
+        assert!(!self.owed, "{} was delivered before the body had seen the result before it", entry.call);
         let Some(slot) = self.replay.record(entry) else { return false };
         self.hand_over(slot, entry);
         true
     }
 
-    fn hand_over(&self, slot: SlotId, entry: &Entry) {
+    fn hand_over(&mut self, slot: SlotId, entry: &Entry) {
+        self.owed = true;
         let delivery = match entry.state {
             EntryState::Failed => entry.failure.clone().map(Delivery::Failed),
             _ => entry.output.clone().map(Delivery::Completed),
@@ -126,17 +142,26 @@ impl Drive {
 
     /// Polls until the body neither returns nor wakes itself; `true` if it returned.
     fn poll(&mut self, progress: &mut Progress) -> Result<bool, Stuck> {
+        self.owed = false;
         let waker = self.waker.waker();
+        let mut wakes = 0;
         let finished = loop {
             let body = self.body.as_mut().expect("a finished body is not polled again");
             let polled = self
                 .waker
                 .during(|| catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(&mut Context::from_waker(&waker)))));
+            // Whatever the body does after a result it could not read, a panic included, that result is the reason.
+            if let Some(undecodable) = self.calls.undecodable() {
+                return Err(self.unreadable(&undecodable));
+            }
             match polled {
                 Err(panic) => return Err(self.panicked(panic.as_ref())),
                 Ok(Poll::Ready(result)) => break Some(result),
-                Ok(Poll::Pending) if self.waker.take_woken() => {}
-                Ok(Poll::Pending) => break None,
+                Ok(Poll::Pending) if !self.waker.take_woken() => break None,
+                Ok(Poll::Pending) if wakes == SELF_WAKES_MAX => {
+                    return Err(self.foreign("keeps waking itself while it waits"));
+                }
+                Ok(Poll::Pending) => wakes += 1,
             }
         };
         if finished.is_some() {
@@ -146,14 +171,6 @@ impl Drive {
             if let Err(panic) = dropped {
                 return Err(self.panicked(panic.as_ref()));
             }
-        }
-        if let Some(undecodable) = self.calls.undecodable() {
-            let seq = self.replay.history().find(&undecodable.call).and_then(|entry| entry.seq);
-            return Err(diverged(Divergence {
-                seq,
-                expected: format!("the outcome of {}", undecodable.call),
-                found: format!("this code cannot read it any more: {}", undecodable.message),
-            }));
         }
         for command in self.calls.take_commands() {
             match command {
@@ -198,6 +215,14 @@ impl Drive {
                 self.last_entry()
             ),
         }
+    }
+
+    fn unreadable(&self, undecodable: &Undecodable) -> Stuck {
+        diverged(Divergence {
+            seq: self.replay.history().find(&undecodable.call).and_then(|entry| entry.seq),
+            expected: format!("the outcome of {}", undecodable.call),
+            found: format!("this code cannot read it any more: {}", undecodable.message),
+        })
     }
 
     fn panicked(&self, panic: &(dyn std::any::Any + Send)) -> Stuck {

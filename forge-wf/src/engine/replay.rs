@@ -4,7 +4,7 @@
 //! then comes the next. That is why every combinator takes the same path again. The rule itself is kept by
 //! [`Drive`](super::drive::Drive); here lies the knowledge of which result is next and whether the code still asks for it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
 
 use super::calls::{SlotId, StepRequest};
@@ -65,12 +65,16 @@ pub struct Replay {
     history: History,
     outstanding: HashMap<CallId, Outstanding>,
     fresh: VecDeque<CallId>,
+    /// Calls with an entry but no seq that the body has not made yet. Nothing begins before all that was handed over
+    /// until then is durable, so at the journal's end the body has made each of them.
+    unmade: BTreeSet<CallId>,
 }
 
 impl Replay {
     /// Begins at the journal's start.
     pub fn new(history: History) -> Self {
-        Self { history, outstanding: HashMap::new(), fresh: VecDeque::new() }
+        let unmade = history.open_calls().cloned().collect();
+        Self { history, outstanding: HashMap::new(), fresh: VecDeque::new(), unmade }
     }
 
     /// The journal.
@@ -105,6 +109,7 @@ impl Replay {
                 ),
             });
         }
+        self.unmade.remove(&call);
         self.fresh.push_back(call.clone());
         self.outstanding.insert(call, Outstanding { slot, request });
         Ok(())
@@ -137,6 +142,7 @@ impl Replay {
     }
 
     fn live(&mut self) -> Result<Vec<Start>, Divergence> {
+        self.check_unmade(|| self.what_is_asked())?;
         let mut starts = Vec::with_capacity(self.fresh.len());
         for call in std::mem::take(&mut self.fresh) {
             // Whatever was delivered from the journal or dropped since is not outstanding any more.
@@ -180,12 +186,19 @@ impl Replay {
     /// There are recorded outcomes it did not ask for.
     pub fn finish(&self) -> Result<(), Divergence> {
         match self.history.peek() {
-            None => Ok(()),
+            None => self.check_unmade(|| "the code returned without making that call".into()),
             Some(entry) => Err(Divergence {
                 seq: entry.seq,
                 expected: format!("the outcome of {}", entry.call),
                 found: format!("the code returned before, with {} recorded outcomes left over", self.history.left()),
             }),
+        }
+    }
+
+    fn check_unmade(&self, found: impl FnOnce() -> String) -> Result<(), Divergence> {
+        match self.unmade.first() {
+            None => Ok(()),
+            Some(call) => Err(Divergence { seq: None, expected: format!("{call} as begun"), found: found() }),
         }
     }
 

@@ -147,6 +147,11 @@ impl History {
         self.open.get(call)
     }
 
+    /// The calls whose entry has no seq.
+    pub fn open_calls(&self) -> impl Iterator<Item = &CallId> {
+        self.open.keys()
+    }
+
     /// Notes that one more result was handed out live: only its time and its number are kept, so memory does not
     /// grow with payloads that will not be read again.
     pub fn push_live(&mut self, entry: &Entry) {

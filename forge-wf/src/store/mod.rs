@@ -45,7 +45,8 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// last, deletes nothing of `worker` itself, whatever its lease says.
     ///
     /// A run that was executing (state `Owned`) has its takeovers counted; one whose journal holds only `start` is
-    /// unbound, so any definition of its name may take it. Safe to repeat and to run from many workers at once.
+    /// unbound, so any definition of its name may take it. Takeovers start again at 1 once a run has a further entry, outcome or
+    /// undone entry, and a claim shows 0 then. Safe to repeat and to run from many workers at once.
     async fn take_over(&self, worker: WorkerId) -> Result<TakenOver, StoreError>;
 
     /// Removes the worker and its lanes; runs it still owns are made ready as in [`Store::take_over`].
@@ -60,7 +61,10 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// # Errors
     /// - `Unavailable`: it may or may not have been applied. Send the same batch with the same number again.
     /// - `LeaseLost`: the lane is gone, nothing was written.
-    /// - `Refused`: the database refuses some of the data, nothing was written and the number is still free.
+    /// - `Refused`: the database refuses some of the data (a birth whose id or key exists, an entry to insert that has a
+    ///   row, an outcome whose entry has none), or the number leaves a gap, which is a mistake of the writer. Nothing was
+    ///   written and the number is still free. A number the lane has passed counts as applied.
+    /// - `Busy`: another process held the database for too long; nothing was written. Send it again.
     async fn commit(
         &self,
         worker: WorkerId,
@@ -80,7 +84,8 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// Gives `request.worker` up to `request.slots` due runs, highest priority and longest waiting first; may return none.
     ///
     /// Each comes back owned by the worker, as a narrow row; its journal is read afterwards by
-    /// [`Store::load_journals`]. Due means ready or waiting with `ready_at <= now()` on the database's clock, or unowned (ready or
+    /// [`Store::load_journals`]. A claim that takes nothing may leave its number unused; the next call may repeat or skip it.
+    /// Adopted runs come on top of the slots. Due means ready or waiting with `ready_at <= now()` on the database's clock, or unowned (ready or
     /// waiting) with mail nobody has noticed. Only runs whose `needs` is among the offers are given; an unbound
     /// one is bound to the definition of the offer. Runs in `request.adopt` that this worker already owns come along too.
     ///

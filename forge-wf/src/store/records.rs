@@ -82,7 +82,8 @@ pub struct RunImage {
     pub generation: i32,
     /// What a worker must offer to claim it next; `None` for an ended run.
     pub needs: Option<Digest>,
-    /// Whether to forget the definition it was bound to, because its journal holds only `start`.
+    /// Whether to forget the definition it was bound to, because its journal holds only `start`. The run then needs what it
+    /// needed when it was started, whatever `needs` says.
     pub unbind: bool,
     /// Why it is blocked.
     pub block_reason: Option<BlockReason>,

@@ -22,13 +22,15 @@ use crate::store::{Batch, Birth, CommitAnswer, NewMail, RunUpdate, SavedState, S
 const CALL: &str = "commit";
 
 macro_rules! shapes {
-    ($($name:ident = $file:literal, $columns:expr;)*) => {
-        $(static $name: LazyLock<Shapes> = LazyLock::new(|| Shapes::new(include_str!($file), $columns));)*
+    ($($name:ident = $file:literal $($more:literal)?, $columns:expr;)*) => {
+        $(static $name: LazyLock<Shapes> =
+            LazyLock::new(|| Shapes::new(concat!(include_str!($file), $($more)?), $columns));)*
     };
 }
 shapes! {
     INSERT_RUNS = "sql/insert_runs.sql", RUN_COLUMNS;
     UPDATE_RUNS = "sql/update_runs.sql", UPDATE_COLUMNS;
+    UPDATE_RUNS_NAMED = "sql/update_runs.sql" "RETURNING id", UPDATE_COLUMNS;
     INSERT_ENTRIES = "sql/insert_entries.sql", ENTRY_COLUMNS;
     UPDATE_ENTRIES = "sql/update_entries.sql", ENTRY_COLUMNS;
     INSERT_MAIL = "sql/insert_mail.sql", MAIL_COLUMNS;
@@ -44,25 +46,39 @@ pub(super) async fn commit(
     batch_no: i64,
     batch: &Batch,
 ) -> Result<CommitAnswer, StoreError> {
-    let mut writing = writer.begin(CALL).await?;
-    let answer = apply(writing.connection(), worker, lane, batch_no, batch).await;
-    writing.finish(answer).await
+    // An update that is not ours is rare, and naming the updated rows costs a message each between the threads. So rows are
+    // counted; only if some are missing is the batch undone and applied again with names.
+    for named in [false, true] {
+        let mut writing = writer.begin(CALL).await?;
+        match apply(writing.connection(), worker, lane, batch_no, batch, named).await {
+            Ok(None) => writing.undo().await,
+            Ok(Some(answer)) => return writing.finish(Ok(answer)).await,
+            Err(error) => return writing.finish(Err(error)).await,
+        }
+    }
+    unreachable!("names are complete whatever is missing")
 }
 
+/// Writes the batch; `None` if rows were only counted and some are missing.
 async fn apply(
     connection: &mut SqliteConnection,
     worker: WorkerId,
     lane: Lane,
     batch_no: i64,
     batch: &Batch,
-) -> Result<CommitAnswer, StoreError> {
+    named: bool,
+) -> Result<Option<CommitAnswer>, StoreError> {
     let fence = query(include_str!("sql/fence.sql")).bind(worker.0).bind(lane.0).bind(batch_no);
     if fence.execute(&mut *connection).await.map_err(sorted(CALL))?.rows_affected() == 0 {
-        return explain(connection, worker, lane, batch_no).await;
+        return explain(connection, worker, lane, batch_no).await.map(Some);
     }
     let now = now();
     insert_runs(connection, &batch.births, worker, now).await?;
-    let not_yours = update_runs(connection, &batch.updates, worker, now).await?;
+    let not_yours = match named {
+        true => update_runs_named(connection, &batch.updates, worker, now).await?,
+        false if update_runs(connection, &batch.updates, worker, now).await? => Vec::new(),
+        false => return Ok(None),
+    };
     let starts: Vec<_> = batch.births.iter().map(start_entry).collect();
     let entries: Vec<_> = starts.iter().chain(&batch.inserts).collect();
     insert_entries(connection, &entries).await?;
@@ -70,7 +86,7 @@ async fn apply(
     notice_mail(connection, &batch.taken, now).await?;
     insert_mail(connection, &batch.sent, now).await?;
     save_states(connection, &batch.states, now).await?;
-    Ok(CommitAnswer { not_yours })
+    Ok(Some(CommitAnswer { not_yours }))
 }
 
 /// Why the fence stopped a batch. One that is behind the lane was applied.
@@ -107,14 +123,32 @@ async fn insert_runs(
     Ok(())
 }
 
+/// Whether every row was there and ours.
 async fn update_runs(
+    connection: &mut SqliteConnection,
+    updates: &[RunUpdate],
+    worker: WorkerId,
+    now: i64,
+) -> Result<bool, StoreError> {
+    for (sql, piece) in UPDATE_RUNS.cut(updates) {
+        let bound = piece.iter().fold(query(sql), |query, update| bind_update(query, update, worker, now));
+        let done = bound.bind(worker.0).execute(&mut *connection).await.map_err(sorted(CALL))?;
+        if done.rows_affected() != piece.len() as u64 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The runs whose row was not there or not ours.
+async fn update_runs_named(
     connection: &mut SqliteConnection,
     updates: &[RunUpdate],
     worker: WorkerId,
     now: i64,
 ) -> Result<Vec<RunId>, StoreError> {
     let mut set = HashSet::with_capacity(updates.len());
-    for (sql, piece) in UPDATE_RUNS.cut(updates) {
+    for (sql, piece) in UPDATE_RUNS_NAMED.cut(updates) {
         let bound = piece.iter().fold(query(sql), |query, update| bind_update(query, update, worker, now));
         for row in bound.bind(worker.0).fetch_all(&mut *connection).await.map_err(sorted(CALL))? {
             set.insert(RunId(row.try_get::<Uuid, _>(0).map_err(sorted(CALL))?));

@@ -84,9 +84,14 @@ impl Writing<'_> {
             },
             Err(error) => Err(error),
         };
+        self.undo().await;
+        answer
+    }
+
+    /// Undoes everything.
+    pub(super) async fn undo(mut self) {
         if query("ROLLBACK").execute(&mut self.connection).await.is_ok() {
             self.slot.connection = Some(self.connection);
         }
-        answer
     }
 }

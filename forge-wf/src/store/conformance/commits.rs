@@ -385,6 +385,22 @@ pub async fn three_hundred_operations_fit_one_batch(store: Arc<dyn Store>) {
     assert!(worker.claim(200).await.is_empty());
 }
 
+pub async fn a_call_that_was_dropped_can_be_sent_again(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let run = bound();
+    let id = run.id;
+    worker.bear(run).await;
+    for n in 0..40 {
+        let batch =
+            Batch { inserts: writes(id, vec![completed("step:charge", n, n as i32 + 1, "1")]), ..Batch::default() };
+        // The caller goes away at once, or after it has begun; what it began goes on or never was.
+        let call = store.commit(worker.id, Lane(1), worker.batch_no + 1, &batch);
+        let _ = tokio::time::timeout(std::time::Duration::from_micros(u64::from(n) * 50), call).await;
+        worker.commit(batch).await;
+    }
+    assert_eq!(calls(&store, id).await.len(), 41);
+}
+
 pub async fn every_lane_counts_for_itself(store: Arc<dyn Store>) {
     assert!(store.commit_lanes() >= 1);
     let worker = Hand::new(&store).await;

@@ -31,7 +31,7 @@ due (id, priority, since) AS (
     )
     UNION ALL
     SELECT run.id, run.priority, mail.sent_at
-    FROM forge_wf_inbox AS mail CROSS JOIN forge_wf_runs AS run
+    FROM forge_wf_inbox AS mail INDEXED BY forge_wf_inbox_unnoticed CROSS JOIN forge_wf_runs AS run
     WHERE mail.noticed_at IS NULL AND run.id = mail.run_id
       AND run.worker_id IS NULL AND run.state IN (0, 2) AND run.needs IN (SELECT needs FROM offer)
 )

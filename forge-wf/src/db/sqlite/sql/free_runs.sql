@@ -2,7 +2,7 @@
 --
 -- Progress is the number of entries, of those with a seq and of those undone: it grows with a new entry and with an outcome,
 -- so a takeover that finds it unchanged followed one without progress. Only executing runs (state 1) are counted. A run whose
--- present journal holds only `start` is unbound.
+-- present journal holds only `start` is unbound. INDEXED BY, lest the planner walk all runs there ever were.
 UPDATE forge_wf_runs AS run SET
     worker_id = NULL,
     state = iif(run.state IN (0, 1, 2), 0, run.state),
@@ -16,7 +16,8 @@ FROM (
     SELECT orphan.id AS id,
         count(iif(entry.generation = orphan.generation, 1, NULL)) AS present,
         count(entry.run_id) + count(entry.seq) + count(iif(entry.undo_state >= 2, 1, NULL)) AS progress
-    FROM forge_wf_runs AS orphan LEFT JOIN forge_wf_journal AS entry ON entry.run_id = orphan.id
+    FROM forge_wf_runs AS orphan INDEXED BY forge_wf_runs_worker
+    LEFT JOIN forge_wf_journal AS entry ON entry.run_id = orphan.id
     WHERE orphan.worker_id IS NOT NULL AND orphan.worker_id NOT IN (SELECT id FROM forge_wf_workers)
     GROUP BY orphan.id
 ) AS journal

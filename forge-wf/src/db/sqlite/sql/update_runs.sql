@@ -1,4 +1,4 @@
--- update_runs: sets rows to their images where the last parameter is their owner under that claim; returns the ids it set.
+-- update_runs: sets rows to their images where the last parameter is their owner under that claim.
 -- The `+` keeps the planner off the index of workers: images are walked, runs found by id.
 WITH image (
     id, claim_no, phase, state, worker_id, ready_at, generation, needs, unbind, block_reason, blocked_build, failure, ended_at
@@ -18,4 +18,3 @@ UPDATE forge_wf_runs AS run SET
     ended_at = image.ended_at
 FROM image
 WHERE run.id = image.id AND run.claim_no = image.claim_no AND +run.worker_id = ?
-RETURNING id

@@ -1,0 +1,91 @@
+//! Lost answers and failing calls are repeated without harm; poison does not spread.
+
+use std::sync::Arc;
+
+use forge_wf::prelude::*;
+use forge_wf::testing::{Fault, FaultyStore, open_store};
+use forge_wf_tests::on_every_backend;
+use forge_wf_tests::workflows::*;
+
+use crate::quick;
+
+/// Runs three runs of `combinators` and `three` with this fault at the `n`-th writing call; returns how many there were.
+async fn with_fault(database: &forge_wf_tests::Database, fault: Fault, n: u64) -> u64 {
+    let inner = open_store(database.url()).await.unwrap();
+    let store =
+        Arc::new(FaultyStore::new(inner, Box::new(move |_, number| if number == n { fault } else { Fault::None })));
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("effects").display().to_string();
+    let rt = quick(database).store(store.clone()).build().await.unwrap();
+    let first = rt.start(three, Job { log: log.clone(), n: 1 }).await.unwrap();
+    let keyed = rt.start(three, Job { log: log.clone(), n: 2 }).key(format!("{fault:?} {n}")).await.unwrap();
+    assert!(keyed.created() || fault == Fault::LosesAnswer, "a repeated start finds the run it made");
+    assert_eq!(first.result().await.unwrap(), 4, "{fault:?} at call {n}");
+    assert_eq!(keyed.result().await.unwrap(), 5, "{fault:?} at call {n}");
+    rt.shutdown().await;
+    let effects = std::fs::read_to_string(log).unwrap();
+    assert_eq!(effects.lines().count(), 6, "{fault:?} at call {n}: every step ran once:\n{effects}");
+    store.calls()
+}
+
+on_every_backend!(every_call_may_fail_or_lose_its_answer_once, |database| {
+    let calls = with_fault(database, Fault::None, u64::MAX).await;
+    assert!(calls >= 8, "{calls} writing calls were counted");
+    for fault in [Fault::Fails, Fault::LosesAnswer] {
+        for n in 0..calls {
+            with_fault(database, fault, n).await;
+        }
+    }
+});
+
+on_every_backend!(every_third_call_may_lose_its_answer, |database| {
+    let inner = open_store(database.url()).await.unwrap();
+    let plan = |_: &'static str, number: u64| if number.is_multiple_of(3) { Fault::LosesAnswer } else { Fault::None };
+    let store = Arc::new(FaultyStore::new(inner, Box::new(plan)));
+    let rt = quick(database).store(store).build().await.unwrap();
+    let runs = futures::future::join_all((0..40).map(|n| rt.start(three, Job::of(n)).into_future())).await;
+    for (n, run) in (0..).zip(runs) {
+        assert_eq!(run.unwrap().result().await.unwrap(), n + 3);
+    }
+    rt.shutdown().await;
+});
+
+on_every_backend!(a_poisonous_entry_fails_its_own_step_and_nobody_else, |database| {
+    let inner = open_store(database.url()).await.unwrap();
+    let store = FaultyStore::new(inner, Box::new(|_, _| Fault::None)).refusing("poison");
+    let rt = quick(database).store(Arc::new(store)).build().await.unwrap();
+    let starts = (0..40).map(|n| rt.start(three, Job::of(n)).into_future());
+    let (neighbours, poisoned) =
+        tokio::join!(futures::future::join_all(starts), rt.start(swallows, "poison".into()).into_future());
+    for (n, run) in (0..).zip(neighbours) {
+        assert_eq!(run.unwrap().result().await.unwrap(), n + 3);
+    }
+    let said = poisoned.unwrap().result().await.unwrap();
+    assert!(said.starts_with("result_unusable") && said.contains("step:brew#0"), "{said}");
+    // An output that is refused at the end of the run fails the run, and never sticks it.
+    let error = rt.start(returns_it, "poison".into()).await.unwrap().result().await.unwrap_err();
+    assert!(error.to_string().contains("refuses"), "{error}");
+    rt.shutdown().await;
+});
+
+/// Brews what it is told to, backwards, so that only the output is refused.
+#[step]
+async fn brew(text: &str) -> Result<String> {
+    Ok(text.to_owned())
+}
+
+/// Sees that the record of its step was refused.
+#[workflow]
+async fn swallows(ctx: &WorkflowContext, text: String) -> Result<String> {
+    match brew(ctx, &text).await {
+        Ok(_) => Ok("fine".into()),
+        Err(failure) => Ok(format!("{}: {failure}", failure.code().unwrap_or("no code")).replace("poison", "")),
+    }
+}
+
+/// Returns what is refused.
+#[workflow]
+async fn returns_it(ctx: &WorkflowContext, text: String) -> Result<String> {
+    add(ctx, "", 1).await?;
+    Ok(text)
+}

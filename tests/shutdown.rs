@@ -1,0 +1,49 @@
+//! A shutdown lets running steps finish, releases the rest and returns.
+
+use std::time::Duration;
+
+use forge_wf::Status;
+use forge_wf_tests::workflows::*;
+use forge_wf_tests::{eventually, on_every_backend};
+
+use crate::quick;
+
+on_every_backend!(a_running_step_finishes_and_its_run_goes_on_elsewhere, |database| {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("effects").display().to_string();
+    let rt = quick(database).build().await.unwrap();
+    let runs =
+        futures::future::join_all((0..50).map(|n| rt.start(ten, Job { log: log.clone(), n }).into_future())).await;
+    let ids: Vec<_> = runs.into_iter().map(|run| run.unwrap().id()).collect();
+    rt.shutdown().await;
+    let owners = database
+        .texts(
+            "SELECT 'owned' FROM forge_wf_runs WHERE worker_id IS NOT NULL",
+            "SELECT 'owned' FROM forge_wf.runs WHERE worker_id IS NOT NULL",
+        )
+        .await;
+    assert!(owners.is_empty(), "every run was released or had ended");
+
+    let rt = quick(database).build().await.unwrap();
+    for (n, id) in (0..).zip(ids) {
+        assert_eq!(rt.run::<u64>(id).await.unwrap().result().await.unwrap(), n + 10);
+    }
+    rt.shutdown().await;
+    let effects = std::fs::read_to_string(log).unwrap();
+    assert_eq!(effects.lines().count(), 500, "every step ran once");
+});
+
+on_every_backend!(a_step_that_outlives_the_grace_time_is_aborted_and_its_run_released, |database| {
+    let rt = quick(database).shutdown_grace(Duration::from_millis(50)).build().await.unwrap();
+    let run = rt.start(endless, ()).await.unwrap();
+    eventually("the run executing", async || (run.status().await.unwrap() == Status::Running).then_some(())).await;
+    rt.shutdown().await;
+    rt.shutdown().await;
+    let states = database
+        .texts(
+            "SELECT state || '' FROM forge_wf_runs WHERE worker_id IS NULL",
+            "SELECT state || '' FROM forge_wf.runs WHERE worker_id IS NULL",
+        )
+        .await;
+    assert_eq!(states, ["0"], "ready for any worker");
+});

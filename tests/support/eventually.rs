@@ -1,0 +1,21 @@
+//! Waiting for a condition, with a bound that is only there to fail.
+
+use std::time::{Duration, Instant};
+
+/// How long a condition may take. Far above what it takes: a test that meets this bound has found a defect.
+const BOUND: Duration = Duration::from_secs(60);
+
+/// Asks again and again until `condition` gives something, and returns that.
+///
+/// # Panics
+/// If it gives nothing for a minute.
+pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(value) = condition().await {
+            return value;
+        }
+        assert!(begun.elapsed() < BOUND, "{what} did not come about within {BOUND:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,8 @@
+//! What the tests share: a fresh database on each backend, and workflows to run on it.
+
+pub mod backend;
+pub mod eventually;
+pub mod workflows;
+
+pub use backend::Database;
+pub use eventually::eventually;

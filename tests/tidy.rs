@@ -1,0 +1,104 @@
+//! The house is in order: imports go down and never up, files are readable, SQL stays in its room.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The rooms of `forge-wf/src`, lowest first; `contract` stands beside `journal`, `db` beside the engine.
+const RANKS: &[(&str, u8)] = &[
+    ("model", 0),
+    ("journal", 1),
+    ("contract", 1),
+    ("store", 2),
+    ("db", 3),
+    ("engine", 3),
+    ("api", 4),
+    ("macro_support", 5),
+];
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").to_owned()
+}
+
+fn files_below(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a readable folder") {
+        let path = entry.expect("a readable entry").path();
+        if path.is_dir() {
+            files_below(&path, ending, found);
+        } else if path.extension().is_some_and(|extension| extension == ending) {
+            found.push(path);
+        }
+    }
+}
+
+fn sources() -> Vec<(String, String)> {
+    let root = repository().join("forge-wf/src");
+    let mut paths = Vec::new();
+    files_below(&root, "rs", &mut paths);
+    assert!(paths.len() > 30, "the sources were found");
+    let read = |path: PathBuf| {
+        let name = path.strip_prefix(&root).expect("below the root").to_string_lossy().replace('\\', "/");
+        (name, fs::read_to_string(path).expect("a readable source"))
+    };
+    paths.into_iter().map(read).collect()
+}
+
+fn rank(room: &str) -> Option<u8> {
+    RANKS.iter().find(|(name, _)| *name == room).map(|(_, rank)| *rank)
+}
+
+#[test]
+fn imports_never_climb() {
+    let mut climbing = Vec::new();
+    for (file, text) in sources() {
+        let room = file.split(['/', '.']).next().unwrap_or_default();
+        let Some(own) = rank(room) else { continue };
+        // Tests at the end of a file may reach for anything.
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim();
+            let used = line.split("crate::").skip(1).filter(|_| !line.starts_with("//"));
+            for rest in used {
+                let target = rest.split([':', ';', ' ', '}', ',', '<', '>', ')']).next().unwrap_or_default();
+                let climbs = rank(target).is_some_and(|other| {
+                    other > own || (other == own && target != room) && !(room == "api" && target == "api")
+                });
+                // The macro door hands its argument list to step calls; connect.rs joins api and db.
+                let allowed = (file == "api/call.rs" && target == "macro_support") || file == "api/connect.rs";
+                if climbs && !allowed {
+                    climbing.push(format!("{file}:{}: {room} uses {target}", number + 1));
+                }
+            }
+        }
+    }
+    assert!(climbing.is_empty(), "imports go down, never up:\n{}", climbing.join("\n"));
+}
+
+#[test]
+fn sqlx_lives_in_db_only() {
+    let outside: Vec<_> = sources()
+        .into_iter()
+        .filter(|(file, text)| !file.starts_with("db/") && text.contains("sqlx::"))
+        .map(|(file, _)| file)
+        .collect();
+    assert!(outside.is_empty(), "sqlx is used outside db: {}", outside.join(", "));
+}
+
+#[test]
+fn every_file_is_short_enough_to_read_and_says_its_job() {
+    for (file, text) in sources() {
+        assert!(text.lines().count() <= 500, "{file} has {} lines; what are its two jobs?", text.lines().count());
+        assert!(text.starts_with("//! "), "{file} does not open with its job");
+    }
+}
+
+#[test]
+fn every_statement_opens_with_its_contract() {
+    let mut paths = Vec::new();
+    files_below(&repository().join("forge-wf/src/db"), "sql", &mut paths);
+    assert!(paths.len() > 20, "the statements were found");
+    for path in paths {
+        let text = fs::read_to_string(&path).expect("a readable statement");
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        assert!(text.starts_with(&format!("-- {name}: ")), "{} does not open with `-- {name}: ..`", path.display());
+    }
+}

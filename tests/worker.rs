@@ -1,0 +1,56 @@
+//! A worker process for the tests that kill, freeze and replace processes.
+//!
+//! `worker URL serve` serves until a signal. `worker URL start COUNT LOG` starts COUNT runs of `three`, keyed, and waits
+//! for all; `worker URL ten COUNT LOG` the same with `ten`. Each prints `ready` once it serves and `done` at the end.
+
+use std::time::Duration;
+
+use forge_wf::prelude::*;
+use forge_wf_tests::workflows::{Job, ten, three};
+use futures::future::try_join_all;
+
+#[tokio::main]
+async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .init();
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let rt = Runtime::builder()
+        .database(&args[0])
+        .lease(Duration::from_secs(2))
+        .heartbeat(Duration::from_millis(500))
+        .poll_interval(Duration::from_millis(50))
+        .build()
+        .await?;
+    println!("ready");
+    let (mode, count) = (args[1].as_str(), args.get(2).map_or(Ok(0), |text| text.parse::<u64>())?);
+    let job = |n| Job { log: args.get(3).cloned().unwrap_or_default(), n };
+    match mode {
+        "serve" => return Ok(rt.run_until_signal().await?),
+        "start" => {
+            let starts = (0..count).map(|n| {
+                let start = rt.start(three, job(n)).key(format!("k{n}"));
+                async { start.await?.result().await }
+            });
+            check(&try_join_all(starts).await?, 3);
+        }
+        "ten" => {
+            let starts = (0..count).map(|n| {
+                let start = rt.start(ten, job(n)).key(format!("k{n}"));
+                async { start.await?.result().await }
+            });
+            check(&try_join_all(starts).await?, 10);
+        }
+        other => return Err(format!("unknown mode {other}").into()),
+    }
+    rt.shutdown().await;
+    println!("done");
+    Ok(())
+}
+
+fn check(results: &[u64], steps: u64) {
+    for (n, result) in (0u64..).zip(results) {
+        assert_eq!(*result, n + steps, "the result of run {n}");
+    }
+}

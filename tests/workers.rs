@@ -1,0 +1,86 @@
+//! Two worker processes on one PostgreSQL: one is killed, one is frozen.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use forge_wf::Client;
+use forge_wf_tests::workflows::{Job, ten, three};
+use forge_wf_tests::{Database, eventually};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+async fn serve(database: &Database) -> Child {
+    let mut worker = Command::new(env!("CARGO_BIN_EXE_worker"))
+        .args([database.url(), "serve"])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(worker.stdout.as_mut().expect("piped")).lines();
+    assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("ready"));
+    worker
+}
+
+async fn ended(database: &Database) -> usize {
+    database.texts("SELECT 1", "SELECT id::text FROM forge_wf.runs WHERE state = 10").await.len()
+}
+
+fn signal(worker: &Child, signal: &str) {
+    let pid = worker.id().expect("a running worker").to_string();
+    assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_one_worker_is_killed_the_other_finishes_its_runs() {
+    let Some(database) = Database::postgres().await else { return };
+    let client = Client::connect(database.url()).await.unwrap();
+    let (mut first, _second) = (serve(&database).await, serve(&database).await);
+    let starts = (0..2_000).map(|n| client.start(three, Job::of(n)).into_future());
+    let runs = futures::future::join_all(starts).await;
+    eventually("some runs done", async || (ended(&database).await >= 200).then_some(())).await;
+    first.kill().await.unwrap();
+    for (n, run) in (0..).zip(runs) {
+        assert_eq!(run.unwrap().result().await.unwrap(), n + 3);
+    }
+    client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_worker_holds_up_nobody_and_writes_nothing_when_it_comes_back() {
+    let Some(database) = Database::postgres().await else { return };
+    let client = Client::connect(database.url()).await.unwrap();
+    let frozen = serve(&database).await;
+    let starts = (0..200).map(|n| client.start(ten, Job::of(n)).into_future());
+    let runs = futures::future::join_all(starts).await;
+    eventually("steps recorded", async || {
+        let rows = database
+            .texts("SELECT 1", "SELECT key FROM forge_wf.journal WHERE key = 'step:pause' AND seq IS NOT NULL")
+            .await;
+        (rows.len() > 100).then_some(())
+    })
+    .await;
+    signal(&frozen, "-STOP");
+    let second = serve(&database).await;
+    for (n, run) in (0..).zip(runs) {
+        assert_eq!(run.unwrap().result().await.unwrap(), n + 10);
+    }
+    let before = database
+        .texts("SELECT 1", "SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM forge_wf.journal t")
+        .await;
+    signal(&frozen, "-CONT");
+    eventually("the worker that came back registering anew", async || {
+        let workers =
+            database.texts("SELECT 1", "SELECT id::text FROM forge_wf.workers WHERE lease_until > now()").await;
+        (workers.len() == 2).then_some(())
+    })
+    .await;
+    let after = database
+        .texts("SELECT 1", "SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM forge_wf.journal t")
+        .await;
+    assert_eq!(before, after, "it wrote nothing of what it had in hand");
+    // Both serve on.
+    let more = client.start(ten, Job::of(1)).await.unwrap();
+    assert_eq!(tokio::time::timeout(Duration::from_secs(60), more.result()).await.unwrap().unwrap(), 11);
+    drop(second);
+    client.close().await;
+}
