@@ -48,7 +48,21 @@ pub use forge_wf_macros::{helper, step, workflow};
 pub use model::{PayloadError, RunId, Status, Timestamp};
 pub use store::{StoreError, Unserved};
 
-/// Everything a file of workflows needs: `use forge_wf::prelude::*;`
+/// Everything a file of workflows needs:
+///
+/// ```
+/// use forge_wf::prelude::*;
+///
+/// #[step(retry(max = 3), timeout = "5s")]
+/// async fn charge(card: &str, cents: u64) -> Result<String> {
+///     Ok(format!("charged {cents} to {card}"))
+/// }
+///
+/// #[workflow]
+/// async fn checkout(ctx: &WorkflowContext, cents: u64) -> Result<String> {
+///     charge(ctx, "card-1", cents).await
+/// }
+/// ```
 pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
