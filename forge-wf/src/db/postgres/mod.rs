@@ -1,1 +1,228 @@
-//! The store on PostgreSQL.
+//! A store in a PostgreSQL database, shared by many workers.
+//!
+//! Every write of a worker is one statement in autocommit that carries its own fence, so the server never holds a lock while
+//! it waits for a client, and a worker that is frozen holds up nobody. What remains a transaction (takeovers, migrations) is
+//! bounded by the server's `idle_in_transaction_session_timeout`. Each lane has a connection of its own, and so has the
+//! lease; everything else shares a pool.
+//!
+//! No advisory locks, no LISTEN, no clock but the server's: rows are the truth.
+
+mod claim;
+mod columns;
+mod commit;
+mod connect;
+mod error;
+mod migrate;
+mod read;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod workers;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::postgres::{PgConnection, PgPool, PgRow};
+use sqlx::{Connection, query_with};
+use tokio::time::timeout;
+
+use self::claim::Wanted;
+use self::columns::Columns;
+use self::connect::{ANSWER_MAX, Line};
+use self::error::{CONNECT, explain, sorted, unavailable};
+use self::read::Which;
+use super::detached;
+use crate::model::{Lane, RunId, Timestamp, WorkerId};
+use crate::store::{
+    Batch, ClaimRequest, ClaimedRun, CommitAnswer, Inspect, Journal, Mail, NewMail, NewRun, NewWorker, RunView,
+    StartAnswer, Store, StoreError, TakenOver, Unserved,
+};
+
+/// How long a renewal of the lease waits for an answer before it tries a new connection.
+const RENEWAL_MAX: Duration = Duration::from_secs(5);
+
+/// A store in a PostgreSQL database. Clones share its connections.
+#[derive(Clone)]
+pub struct PgStore(Arc<Inner>);
+
+struct Inner {
+    /// One for each lane: claims, then commits. A lone worker never waits for one; several workers of one store take turns.
+    lanes: Vec<Line>,
+    leases: Line,
+    pool: PgPool,
+}
+
+impl Inner {
+    fn lane(&self, lane: Lane) -> &Line {
+        let lane = usize::try_from(lane.0).unwrap_or_default();
+        &self.lanes[lane % self.lanes.len()]
+    }
+
+    /// Sends one statement in autocommit through the pool.
+    async fn fetch(&self, call: &'static str, sql: &'static str, columns: Columns) -> Result<Vec<PgRow>, StoreError> {
+        let arguments = columns.finish(call)?;
+        let work = async |connection: &mut PgConnection| {
+            query_with(sql, arguments).fetch_all(connection).await.map_err(sorted(call))
+        };
+        self.borrow(call, work).await
+    }
+
+    /// Does `work` on a connection of the pool. One that does not answer is given up: nobody knows what it holds, and the
+    /// pool would wait for it.
+    async fn borrow<T>(
+        &self,
+        call: &'static str,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(sorted(call))?;
+        match timeout(ANSWER_MAX, work(&mut connection)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                drop(connection.detach());
+                Err(unavailable(call, "no answer in time"))
+            }
+        }
+    }
+}
+
+impl PgStore {
+    /// Connects to the database and brings the tables of its schema `forge_wf` up to date.
+    ///
+    /// `url` is `postgres://user:password@host:5432/database`. The role needs the right to create the schema the first time
+    /// (`GRANT CREATE ON DATABASE`), later only what the top of `migrations/postgres/0001_runs.sql` lists. Many programs may
+    /// do this at once. Through a pooler such as PgBouncer only in session mode: statements are prepared, and every
+    /// connection has settings of its own.
+    ///
+    /// # Errors
+    /// `Misconfigured` with a sentence that says what to change (an address that cannot be read or reached, a wrong
+    /// password, a missing database, missing rights, a server that is too old); `SchemaTooNew` if newer code has migrated
+    /// the database, which is left as it was.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        let options = connect::parse(url)?;
+        detached(CONNECT, async move {
+            let mut connection = connect::connect(&options).await.map_err(|error| explain(error, &options))?;
+            migrate::migrate(&mut connection).await.map_err(|refusal| match refusal {
+                migrate::Refusal::Store(error) => error,
+                migrate::Refusal::Driver(error) => explain(error, &options),
+            })?;
+            // It has done its work; the pool opens its own.
+            let _ = connection.close().await;
+            Ok(Self(Arc::new(Inner {
+                lanes: (0..=workers::COMMIT_LANES).map(|_| Line::new(&options)).collect(),
+                leases: Line::impatient(&options, RENEWAL_MAX),
+                pool: connect::pool(&options),
+            })))
+        })
+        .await
+    }
+}
+
+impl std::fmt::Debug for PgStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PgStore")
+    }
+}
+
+#[async_trait]
+impl Store for PgStore {
+    fn commit_lanes(&self) -> i16 {
+        workers::COMMIT_LANES
+    }
+
+    async fn register_worker(&self, worker: &NewWorker) -> Result<Timestamp, StoreError> {
+        let (it, worker) = (self.0.clone(), worker.clone());
+        detached("register_worker", async move { workers::register(&it, &worker).await }).await
+    }
+
+    async fn renew_lease(&self, worker: WorkerId) -> Result<Timestamp, StoreError> {
+        let it = self.0.clone();
+        detached("renew_lease", async move { workers::renew(&it, worker).await }).await
+    }
+
+    async fn take_over(&self, worker: WorkerId) -> Result<TakenOver, StoreError> {
+        let it = self.0.clone();
+        detached("take_over", async move { workers::take_over(&it, worker).await }).await
+    }
+
+    async fn remove_worker(&self, worker: WorkerId) -> Result<(), StoreError> {
+        let it = self.0.clone();
+        detached("remove_worker", async move { workers::remove(&it, worker).await }).await
+    }
+
+    async fn commit(
+        &self,
+        worker: WorkerId,
+        lane: Lane,
+        batch_no: i64,
+        batch: &Batch,
+    ) -> Result<CommitAnswer, StoreError> {
+        let (it, prepared) = (self.0.clone(), commit::prepare(worker, lane, batch_no, batch));
+        detached("commit", async move { commit::commit(&it, prepared).await }).await
+    }
+
+    async fn start_run(&self, run: &NewRun) -> Result<StartAnswer, StoreError> {
+        let (it, columns) = (self.0.clone(), claim::start_columns(run));
+        let wanted = Wanted { id: run.id, workflow: run.workflow.clone(), key: run.key.clone() };
+        detached("start_run", async move { claim::start_run(&it, columns, wanted).await }).await
+    }
+
+    async fn claim_runs(&self, request: &ClaimRequest) -> Result<Vec<ClaimedRun>, StoreError> {
+        let (it, request) = (self.0.clone(), request.clone());
+        detached("claim_runs", async move { claim::claim_runs(&it, &request).await }).await
+    }
+
+    async fn owned_runs(&self, worker: WorkerId) -> Result<Vec<RunId>, StoreError> {
+        let it = self.0.clone();
+        detached("owned_runs", async move { read::owned_runs(&it, worker).await }).await
+    }
+
+    async fn load_journals(&self, runs: &[(RunId, i32)]) -> Result<Vec<Journal>, StoreError> {
+        let (it, runs) = (self.0.clone(), runs.to_vec());
+        detached("load_journals", async move { read::load_journals(&it, &runs).await }).await
+    }
+
+    async fn send_mail(&self, mail: &[NewMail]) -> Result<(), StoreError> {
+        if mail.is_empty() {
+            return Ok(());
+        }
+        const CALL: &str = "send_mail";
+        let (it, columns) = (self.0.clone(), Columns::new().mail(mail));
+        detached(CALL, async move { it.fetch(CALL, include_str!("sql/send_mail.sql"), columns).await.map(drop) }).await
+    }
+
+    async fn unnoticed_mail(&self, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
+        let it = self.0.clone();
+        detached("unnoticed_mail", async move { read::unnoticed_mail(&it, worker).await }).await
+    }
+
+    async fn close(&self) {
+        for line in self.0.lanes.iter().chain([&self.0.leases]) {
+            line.close().await;
+        }
+        self.0.pool.close().await;
+    }
+}
+
+#[async_trait]
+impl Inspect for PgStore {
+    async fn run(&self, run: RunId, grace: Duration) -> Result<Option<RunView>, StoreError> {
+        let it = self.0.clone();
+        detached("run", async move { read::run(&it, Which::Id(run), grace).await }).await
+    }
+
+    async fn run_by_key(&self, workflow: &str, key: &str, grace: Duration) -> Result<Option<RunView>, StoreError> {
+        let (it, which) = (self.0.clone(), Which::Key(workflow.to_owned(), key.to_owned()));
+        detached("run_by_key", async move { read::run(&it, which, grace).await }).await
+    }
+
+    async fn journal(&self, run: RunId) -> Result<Option<Journal>, StoreError> {
+        let it = self.0.clone();
+        detached("journal", async move { read::journal(&it, run).await }).await
+    }
+
+    async fn unserved(&self, grace: Duration) -> Result<Vec<Unserved>, StoreError> {
+        let it = self.0.clone();
+        detached("unserved", async move { read::unserved(&it, grace).await }).await
+    }
+}

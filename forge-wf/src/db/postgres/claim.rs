@@ -1,0 +1,97 @@
+//! Starts and claims: how a run comes to be, and how a worker comes by it.
+
+use sqlx::Row;
+use uuid::Uuid;
+
+use super::Inner;
+use super::columns::{Columns, micros, text};
+use super::error::{lost, refused, sorted};
+use super::rows::claimed_run;
+use crate::journal::EntryKind;
+use crate::model::{Digest, Lane, Phase, RunId, State};
+use crate::store::{ClaimRequest, ClaimedRun, NewRun, StartAnswer, StoreError};
+
+/// How long a start waits for another transaction that is about to take the same key.
+const START_PATIENCE: &str = "2s";
+
+/// The parameters of `start_run.sql`.
+pub(super) fn start_columns(run: &NewRun) -> Columns {
+    Columns::new()
+        .with(run.id.0)
+        .with(run.seed)
+        .with(&*run.workflow)
+        .with(run.version.as_deref())
+        // A bound run is not known to have been asked for in this version: most are bound to whatever is active.
+        .with(run.version.as_deref().filter(|_| run.definition.is_none()))
+        .with(run.definition.map(Digest::to_uuid))
+        .with(run.start_needs.to_uuid())
+        .with(run.key.as_deref())
+        .with(Phase::Forward as i16)
+        .with(State::Ready as i16)
+        .with(run.needs.to_uuid())
+        .with(&*run.queue)
+        .with(run.priority)
+        .with(EntryKind::Start as i16)
+        .with(micros(run.delay))
+        .with(run.parent.as_ref().map(|(parent, _)| parent.0))
+        .with(run.parent.as_ref().map(|(_, call)| call.as_str()))
+        .with(run.owner.as_deref())
+        .with(run.trace_parent.as_deref())
+        .with(text(&run.tags))
+        .with(run.deadline_at)
+        .with(run.input.as_str())
+        .with(run.at)
+        .with(START_PATIENCE)
+}
+
+/// What a start that wrote nothing has to look for.
+pub(super) struct Wanted {
+    pub(super) id: RunId,
+    pub(super) workflow: std::sync::Arc<str>,
+    pub(super) key: Option<std::sync::Arc<str>>,
+}
+
+/// Inserts one run, or finds the one in whose favour nothing was written.
+pub(super) async fn start_run(inner: &Inner, columns: Columns, wanted: Wanted) -> Result<StartAnswer, StoreError> {
+    const CALL: &str = "start_run";
+    if !inner.fetch(CALL, include_str!("sql/start_run.sql"), columns).await?.is_empty() {
+        return Ok(StartAnswer { id: wanted.id, created: true });
+    }
+    let columns = Columns::new().with(wanted.id.0).with(&*wanted.workflow).with(wanted.key.as_deref());
+    match inner.fetch(CALL, include_str!("sql/find_started.sql"), columns).await?.first() {
+        Some(row) => Ok(StartAnswer { id: RunId(row.try_get::<Uuid, _>(0).map_err(sorted(CALL))?), created: false }),
+        None => Err(refused(CALL, format!("run {} was not inserted, and no other run stands in its way", wanted.id))),
+    }
+}
+
+/// Gives the worker due runs, or what this claim took before.
+pub(super) async fn claim_runs(inner: &Inner, request: &ClaimRequest) -> Result<Vec<ClaimedRun>, StoreError> {
+    const CALL: &str = "claim_runs";
+    let line = inner.lane(Lane::CLAIMS);
+    let columns = Columns::new()
+        .with(request.worker.0)
+        .with(request.claim_no)
+        .with(i64::from(request.slots))
+        .each(&request.offers, |offer| offer.needs.to_uuid())
+        .each(&request.offers, |offer| offer.definition.to_uuid())
+        .each(&request.offers, |offer| &*offer.version)
+        .each(&request.adopt, |run| run.0);
+    let mut rows = line.fetch(CALL, include_str!("sql/claim_runs.sql"), columns).await?;
+    for fresh in [false, true] {
+        let row = rows.first().ok_or_else(|| refused(CALL, "an answer without a row".into()))?;
+        let lane: Option<i64> = row.try_get(0).map_err(sorted(CALL))?;
+        let (due, moved): (bool, bool) = (row.try_get(1).map_err(sorted(CALL))?, row.try_get(2).map_err(sorted(CALL))?);
+        match lane {
+            None => return Err(lost(request.worker)),
+            Some(_) if moved => break,
+            Some(last) if last < request.claim_no && !due => return Ok(Vec::new()),
+            // The lane was moved by an earlier attempt, perhaps one this statement waited for: a fresh look tells.
+            Some(_) if !fresh => {
+                let columns = Columns::new().with(request.worker.0).with(request.claim_no);
+                rows = line.fetch(CALL, include_str!("sql/claimed_runs.sql"), columns).await?;
+            }
+            Some(_) => {}
+        }
+    }
+    rows.iter().filter_map(|row| claimed_run(row).transpose()).collect()
+}

@@ -1,0 +1,89 @@
+//! Reads, for the engine and for people.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::Row;
+use uuid::Uuid;
+
+use super::Inner;
+use super::columns::{Columns, micros};
+use super::error::sorted;
+use super::rows::{entry, mail, run_view};
+use crate::model::{Digest, RunId, WorkerId};
+use crate::store::{Journal, Mail, RunView, StoreError, Unserved};
+
+pub(super) async fn load_journals(inner: &Inner, runs: &[(RunId, i32)]) -> Result<Vec<Journal>, StoreError> {
+    const CALL: &str = "load_journals";
+    let mut journals: Vec<_> = runs
+        .iter()
+        .map(|(run, generation)| Journal { run: *run, generation: *generation, entries: Vec::new() })
+        .collect();
+    if journals.is_empty() {
+        return Ok(journals);
+    }
+    let columns = Columns::new().each(runs, |(run, _)| run.0).each(runs, |(_, generation)| *generation);
+    for row in inner.fetch(CALL, include_str!("sql/load_journals.sql"), columns).await? {
+        let place: i64 = row.try_get(0).map_err(sorted(CALL))?;
+        let journal = usize::try_from(place - 1).ok().and_then(|place| journals.get_mut(place));
+        journal.expect("places count from 1 to the number of runs asked for").entries.push(entry(&row)?);
+    }
+    Ok(journals)
+}
+
+pub(super) async fn owned_runs(inner: &Inner, worker: WorkerId) -> Result<Vec<RunId>, StoreError> {
+    const CALL: &str = "owned_runs";
+    const OWNED: &str = "SELECT id FROM forge_wf.runs WHERE worker_id = $1 ORDER BY id";
+    let rows = inner.fetch(CALL, OWNED, Columns::new().with(worker.0)).await?;
+    rows.iter().map(|row| row.try_get(0).map(RunId).map_err(sorted(CALL))).collect()
+}
+
+pub(super) async fn unnoticed_mail(inner: &Inner, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
+    let columns = Columns::new().with(worker.0);
+    inner.fetch("unnoticed_mail", include_str!("sql/unnoticed_mail.sql"), columns).await?.iter().map(mail).collect()
+}
+
+/// Which run a reader asks for.
+pub(super) enum Which {
+    Id(RunId),
+    Key(String, String),
+}
+
+pub(super) async fn run(inner: &Inner, which: Which, grace: Duration) -> Result<Option<RunView>, StoreError> {
+    let (id, workflow, key) = match &which {
+        Which::Id(id) => (Some(id.0), None, None),
+        Which::Key(workflow, key) => (None, Some(workflow.as_str()), Some(key.as_str())),
+    };
+    let columns = Columns::new().with(id).with(workflow).with(key).with(micros(grace));
+    let rows = inner.fetch("run", include_str!("sql/run_view.sql"), columns).await?;
+    rows.first().map(run_view).transpose()
+}
+
+pub(super) async fn journal(inner: &Inner, run: RunId) -> Result<Option<Journal>, StoreError> {
+    const CALL: &str = "journal";
+    const GENERATION: &str = "SELECT generation FROM forge_wf.runs WHERE id = $1";
+    let rows = inner.fetch(CALL, GENERATION, Columns::new().with(run.0)).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let generation = row.try_get(0).map_err(sorted(CALL))?;
+    Ok(load_journals(inner, &[(run, generation)]).await?.pop())
+}
+
+pub(super) async fn unserved(inner: &Inner, grace: Duration) -> Result<Vec<Unserved>, StoreError> {
+    const CALL: &str = "unserved";
+    let rows = inner.fetch(CALL, include_str!("sql/unserved.sql"), Columns::new().with(micros(grace))).await?;
+    let read = |row: &sqlx::postgres::PgRow| {
+        let versions: Option<Vec<String>> = row.try_get(4)?;
+        let signatures: Option<Vec<Uuid>> = row.try_get(5)?;
+        Ok(Unserved {
+            workflow: row.try_get::<&str, _>(0)?.into(),
+            version: row.try_get::<Option<&str>, _>(1)?.map(Arc::from),
+            definition: row.try_get::<Option<Uuid>, _>(2)?.map(Digest::from_uuid),
+            runs: row.try_get::<i64, _>(3)?.unsigned_abs(),
+            offered: (versions.unwrap_or_default().into_iter())
+                .zip(signatures.unwrap_or_default())
+                .map(|(version, signature)| (version.into(), Digest::from_uuid(signature)))
+                .collect(),
+        })
+    };
+    rows.iter().map(|row| read(row).map_err(sorted(CALL))).collect()
+}

@@ -1,0 +1,163 @@
+//! Rows → records.
+
+use std::sync::Arc;
+
+use sqlx::postgres::PgRow;
+use sqlx::{Decode, Postgres, Row, Type};
+use uuid::Uuid;
+
+use super::error::{corrupt, sort};
+use crate::journal::{Entry, EntryKind, EntryState, Undo, UndoState};
+use crate::model::{BlockReason, CallId, Digest, Payload, Phase, RunId, Served, State, WorkerId};
+use crate::store::{ClaimedRun, Mail, MailKind, NewMail, RunView, StoreError};
+
+/// Reads one column after the other, and says where a row makes no sense.
+struct Reader<'r> {
+    call: &'static str,
+    row: &'r PgRow,
+    next: usize,
+}
+
+impl<'r> Reader<'r> {
+    fn new(call: &'static str, row: &'r PgRow) -> Self {
+        Self::after(call, row, 0)
+    }
+
+    /// Skips the first columns.
+    fn after(call: &'static str, row: &'r PgRow, next: usize) -> Self {
+        Self { call, row, next }
+    }
+
+    fn take<T: Decode<'r, Postgres> + Type<Postgres>>(&mut self) -> Result<T, StoreError> {
+        self.next += 1;
+        self.row.try_get(self.next - 1).map_err(|error| sort(self.call, error))
+    }
+
+    fn digest(&mut self) -> Result<Option<Digest>, StoreError> {
+        Ok(self.take::<Option<Uuid>>()?.map(Digest::from_uuid))
+    }
+
+    fn payload(&mut self) -> Result<Option<Payload>, StoreError> {
+        Ok(self.take::<Option<&str>>()?.map(Payload::from_json_text))
+    }
+
+    fn wire<T>(&mut self, what: &str, from: impl Fn(i16) -> Option<T>) -> Result<T, StoreError> {
+        let number = self.take()?;
+        from(number).ok_or_else(|| corrupt(format!("{}: {number} is no {what}", self.call)))
+    }
+}
+
+pub(super) fn entry(row: &PgRow) -> Result<Entry, StoreError> {
+    let mut row = Reader::after("load_journals", row, 1);
+    let call = CallId::new(row.take::<&str>()?, row.take::<i32>()?.cast_unsigned());
+    let (seq, scope) = (row.take()?, row.take()?);
+    let kind = row.wire("kind of entry", EntryKind::from_wire)?;
+    let state = row.wire("state of an entry", EntryState::from_wire)?;
+    let args_hash = row.take::<i64>()?.cast_unsigned();
+    let (args, output, failure) = (row.payload()?, row.payload()?, row.payload()?);
+    let attempts = row.take()?;
+    let due_at = row.take()?;
+    let undo = match (row.take::<Option<String>>()?, row.digest()?, row.payload()?) {
+        (Some(step), Some(digest), Some(args)) => Some(Undo { step, digest, args }),
+        (None, None, None) => None,
+        _ => return Err(corrupt(format!("load_journals: the undo of {call} is incomplete"))),
+    };
+    let undo_state = match row.take::<Option<i16>>()? {
+        None => None,
+        Some(number) => Some(
+            UndoState::from_wire(number)
+                .ok_or_else(|| corrupt(format!("load_journals: {number} is no state of an undo")))?,
+        ),
+    };
+    let at = row.take()?;
+    Ok(Entry {
+        call,
+        kind,
+        state,
+        seq,
+        scope,
+        args_hash,
+        args,
+        output,
+        failure,
+        attempts,
+        due_at,
+        undo,
+        undo_state,
+        at,
+    })
+}
+
+/// The run of a claim's answer, after three columns about the claim itself; `None` if it took none.
+pub(super) fn claimed_run(row: &PgRow) -> Result<Option<ClaimedRun>, StoreError> {
+    let mut row = Reader::after("claim_runs", row, 3);
+    let Some(id) = row.take::<Option<Uuid>>()?.map(RunId) else { return Ok(None) };
+    Ok(Some(ClaimedRun {
+        id,
+        claim_no: row.take()?,
+        generation: row.take()?,
+        seed: row.take()?,
+        workflow: row.take::<&str>()?.into(),
+        definition: row.digest()?.ok_or_else(|| corrupt(format!("run {id} is owned, but bound to no definition")))?,
+        phase: row.wire("phase", Phase::from_wire)?,
+        takeovers: row.take()?,
+    }))
+}
+
+pub(super) fn mail(row: &PgRow) -> Result<Mail, StoreError> {
+    let mut row = Reader::new("unnoticed_mail", row);
+    let mail = NewMail {
+        id: row.take()?,
+        run: RunId(row.take()?),
+        kind: row.wire("kind of mail", MailKind::from_wire)?,
+        name: row.take::<&str>()?.into(),
+        body: row.payload()?,
+    };
+    Ok(Mail { mail, sent_at: row.take()? })
+}
+
+pub(super) fn run_view(row: &PgRow) -> Result<RunView, StoreError> {
+    let mut row = Reader::new("run", row);
+    let id = RunId(row.take()?);
+    let (workflow, version) = (row.take::<&str>()?.into(), row.take::<Option<&str>>()?.map(Arc::from));
+    let definition = row.digest()?;
+    let key = row.take::<Option<&str>>()?.map(Arc::from);
+    let generation = row.take()?;
+    let phase = row.wire("phase", Phase::from_wire)?;
+    let state = row.wire("state", State::from_wire)?;
+    let due_later = row.take()?;
+    let served = row.wire("way to be served", |number| {
+        [Served::Yes, Served::MissingHandler, Served::MissingVersion, Served::SignatureMismatch]
+            .get(usize::try_from(number).ok()?)
+            .copied()
+    })?;
+    let block_reason = match row.take::<Option<&str>>()? {
+        None => None,
+        Some(name) => Some(
+            BlockReason::from_name(name).ok_or_else(|| corrupt(format!("run {id}: no such block reason: {name}")))?,
+        ),
+    };
+    let (failure, output) = (row.payload()?, row.payload()?);
+    let worker = row.take::<Option<Uuid>>()?.map(WorkerId);
+    let created_at = row.take()?;
+    let (ready_at, ended_at) = (row.take()?, row.take()?);
+    Ok(RunView {
+        id,
+        workflow,
+        version,
+        definition,
+        key,
+        generation,
+        phase,
+        state,
+        due_later,
+        served,
+        block_reason,
+        failure,
+        output: output.filter(|_| state == State::Completed),
+        worker,
+        created_at,
+        ready_at,
+        ended_at,
+    })
+}

@@ -1,0 +1,89 @@
+-- claim_runs: gives worker $1, as claim $2, up to $3 due runs that need one of the offers $4 (with definition $5, version
+-- $6), and those of $7 it owns already. Answers with the lane of claims as it was, whether anything was there to take,
+-- whether the lane moved, and the runs.
+--
+-- A million sleeping runs must not slow down the claim of ten due ones, nor a million due ones the claim of ten. So `level`
+-- hops through the index from one priority to the next, and of each level no more than some heads are looked at. Without
+-- anything due nothing is written. The lane is moved before a run is locked, so the same claim sent again waits for the
+-- first attempt and then finds the lane moved.
+--
+-- Runs are locked one at a time, in order, until there are enough of them: SKIP LOCKED, so claimers never queue behind each
+-- other; MATERIALIZED, so LIMIT is a limit. More heads are looked at than taken, since other claimers lock the first ones.
+-- What is locked is looked at again, as it is by then.
+WITH RECURSIVE offer (needs, definition, version) AS MATERIALIZED (
+    SELECT DISTINCT ON (it.needs) it.needs, it.definition, it.version
+    FROM unnest($4::uuid[], $5::uuid[], $6::text[]) AS it (needs, definition, version)
+), level (needs, priority) AS (
+    SELECT offer.needs, (
+        SELECT run.priority FROM forge_wf.runs AS run
+        WHERE run.needs = offer.needs
+          AND run.worker_id IS NULL AND run.state IN (0, 2) AND run.ready_at IS NOT NULL
+        ORDER BY run.priority DESC LIMIT 1
+    ) FROM offer WHERE $3 > 0
+    UNION ALL
+    SELECT level.needs, (
+        SELECT run.priority FROM forge_wf.runs AS run
+        WHERE run.needs = level.needs AND run.priority < level.priority
+          AND run.worker_id IS NULL AND run.state IN (0, 2) AND run.ready_at IS NOT NULL
+        ORDER BY run.priority DESC LIMIT 1
+    ) FROM level WHERE level.priority IS NOT NULL
+), due (id, priority, since, has_mail) AS MATERIALIZED (
+    SELECT it.id, max(it.priority), min(it.since), bool_or(it.has_mail) FROM (
+        SELECT head.id, level.priority, head.ready_at AS since, false AS has_mail
+        FROM level, LATERAL (
+            SELECT run.id, run.ready_at FROM forge_wf.runs AS run
+            WHERE run.needs = level.needs AND run.priority = level.priority AND run.ready_at <= now()
+              AND run.worker_id IS NULL AND run.state IN (0, 2)
+            ORDER BY run.ready_at LIMIT $3 * 4 + 16
+        ) AS head
+        WHERE level.priority IS NOT NULL
+        UNION ALL
+        SELECT run.id, run.priority, mail.sent_at, true
+        FROM forge_wf.inbox AS mail JOIN forge_wf.runs AS run ON run.id = mail.run_id
+        WHERE mail.noticed_at IS NULL AND run.worker_id IS NULL AND run.state IN (0, 2) AND $3 > 0
+          AND run.needs IN (SELECT offer.needs FROM offer)
+    ) AS it
+    GROUP BY it.id
+    ORDER BY max(it.priority) DESC, min(it.since), it.id
+), mine (id) AS MATERIALIZED (
+    SELECT run.id FROM forge_wf.runs AS run
+    WHERE run.id = ANY ($7::uuid[]) AND run.worker_id IS NOT DISTINCT FROM $1
+), fence AS (
+    UPDATE forge_wf.lanes SET batch_no = $2
+    WHERE worker_id = $1 AND lane = 0 AND batch_no < $2
+      AND (EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM mine))
+    RETURNING batch_no
+), picked (id, needs) AS MATERIALIZED (
+    SELECT locked.id, locked.needs FROM fence, due, LATERAL (
+        SELECT run.id, run.needs FROM forge_wf.runs AS run
+        WHERE run.id = due.id AND fence.batch_no = $2
+          AND run.worker_id IS NULL AND run.state IN (0, 2) AND (run.ready_at <= now() OR due.has_mail)
+        FOR UPDATE SKIP LOCKED
+    ) AS locked
+    LIMIT $3
+), taken AS (
+    UPDATE forge_wf.runs AS run SET
+        worker_id = $1,
+        claim_no = $2,
+        state = 1,
+        definition = coalesce(run.definition, it.definition),
+        version = CASE WHEN run.definition IS NULL THEN it.version ELSE run.version END,
+        needs = CASE WHEN run.definition IS NULL THEN it.definition ELSE run.needs END
+    FROM (
+        SELECT picked.id, offer.definition, offer.version FROM picked JOIN offer ON offer.needs = picked.needs
+        UNION ALL
+        SELECT mine.id, NULL, NULL FROM fence, mine
+    ) AS it
+    WHERE run.id = it.id
+    RETURNING run.id, run.claim_no, run.generation, run.seed, run.workflow, run.definition, run.phase,
+        run.takeovers, run.takeover_entries, run.priority, run.ready_at
+)
+SELECT lane.batch_no, EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM mine), EXISTS (SELECT FROM fence),
+    run.id, run.claim_no, run.generation, run.seed, run.workflow, run.definition, run.phase,
+    CASE WHEN run.takeovers > 0 AND run.takeover_entries = (
+        SELECT count(*) + count(entry.seq) + count(*) FILTER (WHERE entry.undo_state >= 2)
+        FROM forge_wf.journal AS entry WHERE entry.run_id = run.id
+    ) THEN run.takeovers ELSE 0 END
+FROM (SELECT (SELECT batch_no FROM forge_wf.lanes WHERE worker_id = $1 AND lane = 0) AS batch_no) AS lane
+LEFT JOIN taken AS run ON true
+ORDER BY run.priority DESC, run.ready_at NULLS LAST, run.id

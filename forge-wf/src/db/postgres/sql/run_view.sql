@@ -1,0 +1,33 @@
+-- run_view: run $1, or the run of workflow $2 that holds key $3, as people see it; due for longer than $4 microseconds and
+-- offered by no live worker, it is unserved. served: 0 yes, 1 nobody has the workflow, 2 nobody has the version, 3 nobody
+-- has the signature.
+WITH live (id) AS MATERIALIZED (
+    SELECT id FROM forge_wf.workers WHERE lease_until > now()
+), wanted (id) AS MATERIALIZED (
+    SELECT id FROM forge_wf.runs WHERE id = $1
+    UNION ALL
+    SELECT id FROM forge_wf.runs WHERE workflow = $2 AND key = $3 AND holds_key
+)
+SELECT run.id, run.workflow, run.version, run.definition, run.key, run.generation, run.phase, run.state,
+    coalesce(run.ready_at > now(), false),
+    CASE
+        WHEN NOT coalesce(run.worker_id IS NULL AND run.state IN (0, 2)
+            AND run.ready_at <= now() - $4 * interval '1 microsecond', false) THEN 0::smallint
+        WHEN EXISTS (
+            SELECT FROM live JOIN forge_wf.offers AS offer ON offer.worker_id = live.id AND offer.needs = run.needs
+        ) THEN 0::smallint
+        WHEN NOT EXISTS (
+            SELECT FROM live JOIN forge_wf.definitions AS serves
+                ON serves.worker_id = live.id AND serves.workflow = run.workflow
+        ) THEN 1::smallint
+        WHEN NOT EXISTS (
+            SELECT FROM live JOIN forge_wf.definitions AS serves
+                ON serves.worker_id = live.id AND serves.workflow = run.workflow AND serves.version = run.version
+        ) THEN 2::smallint
+        ELSE 3::smallint
+    END,
+    run.block_reason, run.failure, ending.output, run.worker_id, run.created_at, run.ready_at, run.ended_at
+FROM wanted
+JOIN forge_wf.runs AS run ON run.id = wanted.id
+LEFT JOIN forge_wf.journal AS ending
+    ON ending.run_id = run.id AND ending.generation = run.generation AND ending.key = 'end' AND ending.n = 0

@@ -1,0 +1,20 @@
+//! PostgreSQL keeps every promise of the store, and some of its own.
+
+mod concurrency;
+mod connecting;
+mod support;
+
+use std::sync::Arc;
+
+use self::support::Scratch;
+use crate::store::Store;
+
+/// A store over an empty database, which goes when the test ends.
+async fn fresh() -> Option<(Arc<dyn Store>, Scratch)> {
+    let scratch = Scratch::new().await?;
+    Some((Arc::new(scratch.store().await), scratch))
+}
+
+mod conformance {
+    crate::conformance_suite!(super::super::fresh);
+}

@@ -1,0 +1,67 @@
+//! Workers: registering, renewing, taking over and removing.
+
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Row, query, query_scalar};
+
+use super::Inner;
+use super::columns::{Columns, micros};
+use super::error::{lost, sorted, unavailable};
+use crate::model::{Timestamp, WorkerId};
+use crate::store::{NewWorker, StoreError, TakenOver};
+
+/// How many lanes a worker commits through: while one commit waits for the disk, the next is on its way.
+pub(super) const COMMIT_LANES: i16 = 2;
+
+pub(super) async fn register(inner: &Inner, worker: &NewWorker) -> Result<Timestamp, StoreError> {
+    const CALL: &str = "register_worker";
+    let columns = Columns::new()
+        .with(worker.id.0)
+        .with(worker.name.as_str())
+        .with(&*worker.build)
+        .with(micros(worker.lease))
+        .with(i32::from(COMMIT_LANES))
+        .each(&worker.definitions, |it| &*it.workflow)
+        .each(&worker.definitions, |it| &*it.version)
+        .each(&worker.definitions, |it| it.signature.to_uuid())
+        .each(&worker.definitions, |it| it.algorithm)
+        .each(&worker.offers, |it| it.needs.to_uuid())
+        .each(&worker.offers, |it| it.definition.to_uuid())
+        .each(&worker.offers, |it| &*it.version);
+    let rows = inner.fetch(CALL, include_str!("sql/register_worker.sql"), columns).await?;
+    let row = rows.first().ok_or_else(|| unavailable(CALL, "an answer without a row"))?;
+    row.try_get(0).map_err(sorted(CALL))
+}
+
+/// Uses the line of leases, which nothing else does.
+pub(super) async fn renew(inner: &Inner, worker: WorkerId) -> Result<Timestamp, StoreError> {
+    const CALL: &str = "renew_lease";
+    let rows = inner.leases.fetch(CALL, include_str!("sql/renew_lease.sql"), Columns::new().with(worker.0)).await?;
+    rows.first().ok_or_else(|| lost(worker))?.try_get(0).map_err(sorted(CALL))
+}
+
+pub(super) async fn take_over(inner: &Inner, worker: WorkerId) -> Result<TakenOver, StoreError> {
+    free(inner, "take_over", include_str!("sql/bury_workers.sql"), worker).await
+}
+
+pub(super) async fn remove(inner: &Inner, worker: WorkerId) -> Result<(), StoreError> {
+    free(inner, "remove_worker", "DELETE FROM forge_wf.workers WHERE id = $1", worker).await.map(drop)
+}
+
+/// Deletes workers, then frees every run whose worker is gone, in one transaction of two statements. Between them a commit of
+/// a deleted worker cannot slip in: deleting takes its lanes along, and waits for a commit that holds one. The second
+/// statement looks afresh, so it sees what that commit wrote.
+async fn free(
+    inner: &Inner,
+    call: &'static str,
+    gone: &'static str,
+    worker: WorkerId,
+) -> Result<TakenOver, StoreError> {
+    let work = async |connection: &mut PgConnection| {
+        let mut transaction = connection.begin().await?;
+        let workers = query(gone).bind(worker.0).execute(&mut *transaction).await?.rows_affected();
+        let runs: i64 = query_scalar(include_str!("sql/free_runs.sql")).fetch_one(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(TakenOver { workers, runs: runs.unsigned_abs() })
+    };
+    inner.borrow(call, async |connection| work(connection).await.map_err(sorted(call))).await
+}

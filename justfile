@@ -1,0 +1,17 @@
+# Every recipe only calls a script, so nobody needs just.
+
+# list the recipes
+default:
+    @just --list
+
+# all tests, on SQLite and on a PostgreSQL of their own
+test *arguments:
+    scripts/test {{arguments}}
+
+# a command beside a PostgreSQL of its own, as in `just postgres psql`
+postgres *command:
+    scripts/postgres {{command}}
+
+# everything CI runs
+ci:
+    .ci/run
