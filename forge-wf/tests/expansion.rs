@@ -43,6 +43,7 @@ impl Greeter for Polite {
     }
 }
 
+#[allow(clippy::too_many_arguments)] // one of each form
 #[step]
 async fn gather(
     #[state] greeter: &dyn Greeter,

@@ -225,4 +225,9 @@ impl Inspect for PgStore {
         let it = self.0.clone();
         detached("unserved", async move { read::unserved(&it, grace).await }).await
     }
+
+    async fn known_workflows(&self) -> Result<Vec<String>, StoreError> {
+        let it = self.0.clone();
+        detached("known_workflows", async move { read::known_workflows(&it).await }).await
+    }
 }
