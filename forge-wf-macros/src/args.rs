@@ -62,6 +62,24 @@ pub(crate) struct Retry {
     pub(crate) condition: Option<Path>,
 }
 
+/// A part of `steps(..)`: a path, or `path as Marker` for a callee whose type has another name.
+#[derive(Debug)]
+pub(crate) struct NamedStep {
+    pub(crate) call: Path,
+    pub(crate) marker: Option<Path>,
+}
+
+impl syn::parse::Parse for NamedStep {
+    fn parse(input: syn::parse::ParseStream) -> syn::Result<Self> {
+        let call = Path::parse_mod_style(input)?;
+        let marker = match input.parse::<Option<syn::Token![as]>>()? {
+            Some(_) => Some(Path::parse_mod_style(input)?),
+            None => None,
+        };
+        Ok(Self { call, marker })
+    }
+}
+
 /// Everything an attribute may say.
 #[derive(Debug, Default)]
 pub(crate) struct Args {
@@ -71,7 +89,7 @@ pub(crate) struct Args {
     pub(crate) version: Option<String>,
     pub(crate) marker: Option<Ident>,
     pub(crate) root: Option<Path>,
-    pub(crate) steps: Vec<Path>,
+    pub(crate) steps: Vec<NamedStep>,
 }
 
 impl Args {
@@ -180,16 +198,16 @@ impl Entry {
         }
     }
 
-    fn paths(&self, errors: &mut Errors) -> Vec<Path> {
+    fn paths(&self, errors: &mut Errors) -> Vec<NamedStep> {
         let Value::List(tokens) = &self.value else {
             errors.add(&self.key, "expected a list: write `steps(charge, ship)`");
             return Vec::new();
         };
         let mut paths = Vec::new();
         for part in split(tokens.clone()) {
-            match Path::parse_mod_style.parse2(part.clone()) {
-                Ok(path) => paths.push(path),
-                Err(_) => errors.add(part, "expected the path of a step or helper"),
+            match syn::parse2(part.clone()) {
+                Ok(named) => paths.push(named),
+                Err(_) => errors.add(part, "expected the path of a step or helper, or `path as Marker`"),
             }
         }
         paths

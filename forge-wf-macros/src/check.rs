@@ -50,6 +50,10 @@ impl Errors {
 pub(crate) fn signature(kind: Kind, function: &Function, errors: &mut Errors) {
     qualifiers(kind, function, errors);
     generics(kind, function, errors);
+    for attr in function.params.iter().flat_map(|param| &param.unknown_attrs) {
+        let expected = if kind == Kind::Step { "; expected `#[state]`" } else { "" };
+        errors.add(attr, format!("not supported on a parameter of a {kind}{expected}"));
+    }
     match kind {
         Kind::Step => step_parameters(function, errors),
         Kind::Workflow | Kind::Helper => context_first(kind, function, errors),
@@ -97,9 +101,6 @@ fn generics(kind: Kind, function: &Function, errors: &mut Errors) {
 fn step_parameters(function: &Function, errors: &mut Errors) {
     let mut context = None;
     for param in &function.params {
-        if let Some(attr) = param.unknown_attrs.first() {
-            errors.add(attr, "not supported on a parameter of a step; expected `#[state]`");
-        }
         match &param.role {
             Role::WorkflowContext => errors.fatal(
                 &param.ty,
@@ -147,19 +148,18 @@ fn argument(param: &Parameter, errors: &mut Errors) {
         errors
             .fatal(&param.pat, "the journal keeps arguments by name: write a name here, and take it apart in the body");
     }
-    match shape::peel(&param.ty) {
-        Type::ImplTrait(_) => {
-            return errors.fatal(&param.ty, "a step cannot be generic: name the type instead of `impl Trait`");
-        }
-        Type::Reference(reference) if reference.mutability.is_some() => {
-            let message = if param.first {
-                "a transactional step (a first parameter behind `&mut`) is not supported yet"
-            } else {
-                "an argument of a step is never `&mut`: take it by value and return what changed"
-            };
-            return errors.fatal(&param.ty, message);
-        }
-        _ => {}
+    if let Some(found) = shape::impl_trait_within(&param.ty) {
+        return errors.fatal(found, "a step cannot be generic: name the type instead of `impl Trait`");
+    }
+    if let Type::Reference(reference) = shape::peel(&param.ty)
+        && reference.mutability.is_some()
+    {
+        let message = if param.first {
+            "a transactional step (a first parameter behind `&mut`) is not supported yet"
+        } else {
+            "an argument of a step is never `&mut`: take it by value and return what changed"
+        };
+        return errors.fatal(&param.ty, message);
     }
     let shape = Shape::of(&param.ty);
     if let Some(borrow) = shape::borrow_within(&shape.owned) {
@@ -169,9 +169,7 @@ fn argument(param: &Parameter, errors: &mut Errors) {
              write the owned type (`&str`, `&T`, `&[T]` and `Option` of these may stand outermost)",
         );
     }
-    if let Type::Reference(reference) = shape::peel(&param.ty)
-        && let Some(lifetime) = &reference.lifetime
-    {
+    if let Some(lifetime) = shape::lifetime_of(&param.ty) {
         errors.fatal(lifetime, "an argument is borrowed for the call only: leave the lifetime out");
     }
 }
@@ -217,8 +215,8 @@ fn workflow_input(function: &Function, errors: &mut Errors) {
             // Refused already: a second context, or state.
         } else if at > 1 {
             errors.fatal(&param.pat, "a workflow takes one input: put these into a struct");
-        } else if let Type::ImplTrait(_) = shape::peel(&param.ty) {
-            errors.fatal(&param.ty, "a workflow cannot be generic: name the type instead of `impl Trait`");
+        } else if let Some(found) = shape::impl_trait_within(&param.ty) {
+            errors.fatal(found, "a workflow cannot be generic: name the type instead of `impl Trait`");
         } else if let Some(borrow) = shape::borrow_within(&param.ty) {
             errors
                 .fatal(borrow, "a workflow owns its input, which is read back from the journal: write the owned type");
@@ -237,6 +235,9 @@ fn output(kind: Kind, function: &Function, errors: &mut Errors) {
             errors.fatal(ty, format!("a {kind} returns a `Result`: write `forge_wf::Result<{text}>`"));
         }
         Some(ty) => {
+            if let Some(found) = shape::impl_trait_within(ty) {
+                errors.fatal(found, format!("a {kind} cannot be generic: name the type instead of `impl Trait`"));
+            }
             if let Some(borrow) = shape::borrow_within(ty) {
                 errors.fatal(
                     borrow,

@@ -158,13 +158,16 @@ impl Target {
 }
 
 /// What a body calls: what the scan finds, and what the attribute names.
-fn calls(args: &Args, function: &Function) -> Vec<Call> {
+fn calls(target: &Target, args: &Args, function: &Function) -> Vec<Call> {
     let mut found = match function.params.first().and_then(Parameter::name) {
         Some(ctx) => scan::calls(function.block.to_token_stream(), ctx),
         None => Vec::new(),
     };
-    for path in &args.steps {
-        scan::add(&mut found, Call::named(path.clone()));
+    scan::rename(&mut found, &target.ident.clone().into(), &target.marker.clone().into());
+    for named in &args.steps {
+        let marker = named.marker.as_ref().unwrap_or(&named.call);
+        scan::rename(&mut found, &named.call, marker);
+        scan::add(&mut found, Call::named(marker.clone()));
     }
     found
 }

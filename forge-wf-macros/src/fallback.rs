@@ -129,5 +129,5 @@ fn words_of(tokens: TokenStream, words: &mut Vec<String>) {
 
 /// Whether a type cannot stand in an associated type.
 fn is_open(ty: &Type) -> bool {
-    matches!(shape::peel(ty), Type::ImplTrait(_)) || shape::borrow_within(ty).is_some()
+    shape::impl_trait_within(ty).is_some() || shape::borrow_within(ty).is_some()
 }

@@ -46,7 +46,8 @@ use proc_macro::TokenStream;
 /// - `timeout = "30s"`: a bound on each attempt. Without it there is none.
 /// - `name = "charge-card"`: the name in the journal, instead of the function's. Renaming a step whose calls are in a
 ///   journal blocks those runs; with `name` the function can be renamed.
-/// - `marker = Charge`: the name of the step's type, instead of the function's, where that name is taken.
+/// - `marker = Charge`: the name of the step's type, instead of the function's, where that name is taken (by a module).
+///   Callers then say so: `#[workflow(steps(charge as Charge))]`.
 /// - `crate = path`: where `forge_wf` is, if it was renamed.
 ///
 /// # What it becomes
@@ -81,7 +82,8 @@ pub fn step(args: TokenStream, item: TokenStream) -> TokenStream {
 /// # Options
 /// - `version = "1"`: new code for runs in flight is a new version. `"1"` unless given.
 /// - `name = "checkout"`: the name in the database, instead of the function's.
-/// - `steps(path, ..)`: steps and helpers called out of sight.
+/// - `steps(path, ..)`: steps and helpers called out of sight; `steps(charge as Charge)` for those whose type has another
+///   name (`marker`).
 /// - `marker = Checkout`: the name of the workflow's type, instead of the function's, where that name is taken.
 /// - `crate = path`: where `forge_wf` is, if it was renamed.
 ///

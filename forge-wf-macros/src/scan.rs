@@ -27,10 +27,22 @@ impl Call {
         Self { path, cfgs: Vec::new() }
     }
 
-    /// What two ways to write the same path have in common.
+    /// See [`key`].
     pub(crate) fn key(&self) -> String {
-        let text: String = self.path.to_token_stream().into_iter().map(|token| token.to_string()).collect();
-        text.strip_prefix("self::").unwrap_or(&text).to_owned()
+        key(&self.path)
+    }
+}
+
+/// What two ways to write the same path have in common.
+fn key(path: &Path) -> String {
+    let text: String = path.to_token_stream().into_iter().map(|token| token.to_string()).collect();
+    text.strip_prefix("self::").unwrap_or(&text).to_owned()
+}
+
+/// Calls of `path` are calls of the type `marker`, which has another name.
+pub(crate) fn rename(found: &mut [Call], path: &Path, marker: &Path) {
+    for call in found.iter_mut().filter(|call| call.key() == key(path)) {
+        call.path = marker.clone();
     }
 }
 
@@ -285,6 +297,16 @@ mod tests {
             ["x if a", "z if b", "y"]
         );
         assert_eq!(found("#[cfg(a)] { #[cfg(b)] x(ctx); }"), ["x if a&b"]);
+    }
+
+    #[test]
+    fn a_callee_whose_type_has_another_name_is_renamed_with_its_cfgs() {
+        let ctx = Ident::new("ctx", proc_macro2::Span::call_site());
+        let mut found = calls("#[cfg(a)] a::x(ctx); y(ctx)".parse().unwrap(), &ctx);
+        let path = |text| syn::parse_str::<Path>(text).unwrap();
+        rename(&mut found, &path("self::a::x"), &path("a::X"));
+        assert_eq!(found.iter().map(Call::key).collect::<Vec<_>>(), ["a::X", "y"]);
+        assert_eq!(found[0].cfgs.len(), 1);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 use syn::visit_mut::VisitMut;
-use syn::{GenericArgument, Lifetime, PathArguments, Type};
+use syn::{GenericArgument, Lifetime, PathArguments, Type, TypeImplTrait, TypeReference};
 
 /// How an argument is written down and read back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,12 +67,24 @@ impl Shape {
 }
 
 fn borrowed(ty: &Type) -> Option<(Passing, Type)> {
-    let Type::Reference(reference) = peel(ty) else { return None };
+    let reference = reference(ty).filter(|reference| reference.mutability.is_none())?;
     Some(match peel(&reference.elem) {
         Type::Slice(slice) => (Passing::Slice, (*slice.elem).clone()),
         Type::Path(path) if path.path.is_ident("str") => (Passing::Text, Type::Verbatim(quote!(::std::string::String))),
         elem => (Passing::Reference, elem.clone()),
     })
+}
+
+fn reference(ty: &Type) -> Option<&TypeReference> {
+    match peel(ty) {
+        Type::Reference(reference) => Some(reference),
+        _ => None,
+    }
+}
+
+/// The lifetime of the outermost borrow, if it has a name.
+pub(crate) fn lifetime_of(ty: &Type) -> Option<&Lifetime> {
+    reference(ty).or_else(|| reference(option_of(ty)?))?.lifetime.as_ref()
 }
 
 fn option_of(ty: &Type) -> Option<&Type> {
@@ -143,11 +155,24 @@ pub(crate) fn borrow_within(ty: &Type) -> Option<TokenStream> {
                 self.0.get_or_insert_with(|| lifetime.to_token_stream());
             }
         }
-        fn visit_type_reference_mut(&mut self, reference: &mut syn::TypeReference) {
+        fn visit_type_reference_mut(&mut self, reference: &mut TypeReference) {
             self.0.get_or_insert_with(|| reference.to_token_stream());
         }
         // `fn(&T)` borrows nothing.
         fn visit_type_fn_ptr_mut(&mut self, _: &mut syn::TypeFnPtr) {}
+    }
+    let mut finder = Finder(None);
+    finder.visit_type_mut(&mut ty.clone());
+    finder.0
+}
+
+/// The first `impl Trait` inside a type.
+pub(crate) fn impl_trait_within(ty: &Type) -> Option<TypeImplTrait> {
+    struct Finder(Option<TypeImplTrait>);
+    impl VisitMut for Finder {
+        fn visit_type_impl_trait_mut(&mut self, found: &mut TypeImplTrait) {
+            self.0.get_or_insert_with(|| found.clone());
+        }
     }
     let mut finder = Finder(None);
     finder.visit_type_mut(&mut ty.clone());

@@ -1,4 +1,14 @@
-//! Durable workflows: annotated async functions that survive `kill -9`.
+#![doc = include_str!("../README.md")]
+//!
+//! # Where to find what
+//!
+//! - [`step`], [`workflow`] and [`helper`]: the attributes and their options.
+//! - [`Runtime`] runs workflows in this process, [`Client`] starts them from another; both give [`RunHandle`]s.
+//! - [`WorkflowContext`] and [`StepContext`]: what bodies and steps are given; [`StepCall`]: a step written down in a body.
+//! - [`Failure`], [`StepError`] and [`Error`]: what goes wrong in steps and workflows, in typed steps, and around them.
+//!
+//! The rooms behind them (`engine`, `store`, `journal`, `model`, `contract`, `db`) are public for tests and tools of this
+//! repository only, and may change with any release.
 
 extern crate self as forge_wf;
 
@@ -6,11 +16,17 @@ extern crate self as forge_wf;
 #[path = "macro_support.rs"]
 pub mod __private;
 pub mod api;
+#[doc(hidden)]
 pub mod contract;
+#[doc(hidden)]
 pub mod db;
+#[doc(hidden)]
 pub mod engine;
+#[doc(hidden)]
 pub mod journal;
+#[doc(hidden)]
 pub mod model;
+#[doc(hidden)]
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -29,9 +45,24 @@ pub use api::start::Start;
 pub use api::step_context::StepContext;
 pub use engine::retry::Retry;
 pub use forge_wf_macros::{helper, step, workflow};
-pub use model::{RunId, Status};
+pub use model::{PayloadError, RunId, Status, Timestamp};
+pub use store::{StoreError, Unserved};
 
-/// Everything a file of workflows needs: `use forge_wf::prelude::*;`
+/// Everything a file of workflows needs:
+///
+/// ```
+/// use forge_wf::prelude::*;
+///
+/// #[step(retry(max = 3), timeout = "5s")]
+/// async fn charge(card: &str, cents: u64) -> Result<String> {
+///     Ok(format!("charged {cents} to {card}"))
+/// }
+///
+/// #[workflow]
+/// async fn checkout(ctx: &WorkflowContext, cents: u64) -> Result<String> {
+///     charge(ctx, "card-1", cents).await
+/// }
+/// ```
 pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 

@@ -6,4 +6,10 @@ async fn charge(to: &[&str], pair: (&str, u8), forever: &'static str) -> Result<
     Ok(())
 }
 
+#[step]
+async fn ship(maybe: Option<&'static str>, changed: Option<&mut u8>) -> Result<()> {
+    let _ = (maybe, changed);
+    Ok(())
+}
+
 fn main() {}

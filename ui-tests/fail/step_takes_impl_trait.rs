@@ -6,4 +6,10 @@ async fn charge(what: impl Serialize, times: &mut u32) -> Result<()> {
     Ok(())
 }
 
+#[step]
+async fn ship(what: Vec<impl Serialize>) -> Result<impl Serialize> {
+    let _ = what;
+    Ok(())
+}
+
 fn main() {}

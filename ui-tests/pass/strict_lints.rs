@@ -1,6 +1,6 @@
 //! Expansions hold under the strictest lints a crate can set.
 #![forbid(unsafe_code)]
-#![deny(missing_docs, warnings, unused, unreachable_pub, non_camel_case_types)]
+#![deny(clippy::all, missing_docs, warnings, unused, unreachable_pub, non_camel_case_types)]
 
 use forge_wf::{Result, StepContext, WorkflowContext, helper, step, workflow};
 

@@ -11,7 +11,7 @@ use crate::shape;
 
 pub(super) fn expand(target: &Target, args: &Args, function: &Function) -> TokenStream {
     let (private, marker) = (&target.private, &target.marker);
-    let calls = super::calls(args, function);
+    let calls = super::calls(target, args, function);
     let context = function.params.first().map(|param| super::context_parameter(target, param));
     let params: Vec<TokenStream> =
         context.into_iter().chain(function.params.iter().skip(1).map(super::parameter)).collect();

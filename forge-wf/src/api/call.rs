@@ -111,7 +111,7 @@ impl<S: Step> fmt::Debug for StepCall<'_, S> {
 /// A call of a workflow. Its type names the workflow, which is how `rt.start(checkout, order)` knows what to start.
 #[must_use = "calling a workflow does nothing by itself"]
 pub struct ChildCall<'a, M: Workflow> {
-    workflow: PhantomData<(&'a (), fn() -> M)>,
+    workflow: PhantomData<fn(&'a ()) -> M>,
 }
 
 impl<'a, M: Workflow> ChildCall<'a, M> {

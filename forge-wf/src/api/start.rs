@@ -34,7 +34,7 @@ pub struct Start<'r, T> {
     key: Option<String>,
     priority: i16,
     delay: Duration,
-    output: PhantomData<(&'r (), fn() -> T)>,
+    output: PhantomData<fn(&'r ()) -> T>,
 }
 
 impl<T> Start<'_, T> {

@@ -94,7 +94,7 @@ impl Drive {
             if self.poll(&mut progress)? {
                 return Ok(progress);
             }
-            match self.replay.next().map_err(diverged)? {
+            match self.replay.what_next().map_err(diverged)? {
                 Next::Deliver(slot, entry) => {
                     self.replayed_steps += u64::from(entry.kind == EntryKind::Step);
                     self.hand_over(slot, &entry);

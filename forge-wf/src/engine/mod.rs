@@ -6,8 +6,8 @@
 //!            └──────────────── wake ◀──── suspend ◀────┘
 //! ```
 //!
-//! [`Engine::run`] lives one [`session`] after the other: it registers as a worker, claims runs, gives each a
-//! [`turn`], and renews its lease from a thread of its own. All writes go through the [`writer`].
+//! [`Engine::serve`] lives one session after the other: it registers as a worker, claims runs, gives each a turn, and
+//! renews its lease from a thread of its own. All writes go through the writer's lanes.
 
 pub mod calls;
 mod claim;

@@ -124,7 +124,7 @@ impl Replay {
     ///
     /// # Errors
     /// The next recorded outcome belongs to a call the body is not waiting for.
-    pub fn next(&mut self) -> Result<Next, Divergence> {
+    pub fn what_next(&mut self) -> Result<Next, Divergence> {
         let Some(entry) = self.history.peek() else {
             return self.live().map(Next::Live);
         };

@@ -16,7 +16,12 @@ const SOURCES_MAX: usize = 32;
 /// It comes back from the journal equal to what went in, so code may branch on it. Like `anyhow::Error` it is not
 /// itself a `std::error::Error`, which is what lets `?` convert every other error into it.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub struct Failure {
+#[serde(transparent)]
+pub struct Failure(Box<Parts>);
+
+/// Boxed, so that a `Result` of users is no larger than its value: most steps succeed.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+struct Parts {
     message: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     sources: Vec<String>,
@@ -73,7 +78,7 @@ pub const INPUT_UNUSABLE: &str = "input_unusable";
 impl Failure {
     /// A failure with this message; a step is tried again if its policy says so.
     pub fn new(message: impl fmt::Display) -> Self {
-        Self {
+        Self(Box::new(Parts {
             message: message.to_string(),
             sources: Vec::new(),
             code: None,
@@ -82,45 +87,47 @@ impl Failure {
             retry_after: None,
             kind: FailureKind::Returned,
             error: None,
-        }
+        }))
     }
 
     /// A failure that no further attempt can mend, whatever the retry policy says.
     pub fn permanent(message: impl fmt::Display) -> Self {
-        Self { permanent: true, ..Self::new(message) }
+        let mut failure = Self::new(message);
+        failure.0.permanent = true;
+        failure
     }
 
     /// The same failure with a code for programs to branch on.
     #[must_use]
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
-        self.code = Some(code.into());
+        self.0.code = Some(code.into());
         self
     }
 
     /// The same failure with details, as JSON.
     #[must_use]
     pub fn with_details(mut self, details: serde_json::Value) -> Self {
-        self.details = Some(details);
+        self.0.details = Some(details);
         self
     }
 
     /// The same failure, asking that the next attempt wait at least this long (as an HTTP `Retry-After` does).
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
-        self.retry_after = Some(wait);
+        self.0.retry_after = Some(wait);
         self
     }
 
     /// The same failure, of another kind; the engine's own failures are made this way.
     #[must_use]
     pub(crate) fn of_kind(mut self, kind: FailureKind) -> Self {
-        self.kind = kind;
+        self.0.kind = kind;
         self
     }
 
     /// A failure made of a typed error, which is kept as JSON so that it comes back typed.
     pub(crate) fn with_error(mut self, error: serde_json::Value) -> Self {
-        self.error = Some(error);
+        self.0.error = Some(error);
         self
     }
 
@@ -132,7 +139,7 @@ impl Failure {
     /// As the journal keeps it. One that cannot be written (its details too large or not JSON) is cut to its message.
     pub(crate) fn to_payload(&self, limits: &Limits) -> Payload {
         Payload::encode(self, limits).unwrap_or_else(|error| {
-            let short: String = self.message.chars().take(1_000).collect();
+            let short: String = self.0.message.chars().take(1_000).collect();
             let cut =
                 Self::unusable(RESULT_UNUSABLE, format!("{short} (the failure itself cannot be journaled: {error})"));
             Payload::encode(&cut, &Limits::default()).unwrap_or_else(|_| Payload::null())
@@ -141,42 +148,42 @@ impl Failure {
 
     /// What happened, in one sentence.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// The messages of the error's sources, outermost first.
     pub fn sources(&self) -> &[String] {
-        &self.sources
+        &self.0.sources
     }
 
     /// The code for programs to branch on.
     pub fn code(&self) -> Option<&str> {
-        self.code.as_deref()
+        self.0.code.as_deref()
     }
 
     /// Details, as JSON.
     pub fn details(&self) -> Option<&serde_json::Value> {
-        self.details.as_ref()
+        self.0.details.as_ref()
     }
 
     /// Whether no further attempt can mend it.
     pub fn is_permanent(&self) -> bool {
-        self.permanent
+        self.0.permanent
     }
 
     /// How long the next attempt should wait at least.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+        self.0.retry_after
     }
 
     /// How it came about.
     pub fn kind(&self) -> FailureKind {
-        self.kind
+        self.0.kind
     }
 
     /// The step's own error, as JSON, where it has a type of its own.
     pub(crate) fn error(&self) -> Option<&serde_json::Value> {
-        self.error.as_ref()
+        self.0.error.as_ref()
     }
 }
 
@@ -184,8 +191,8 @@ impl<E: StdError + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         let mut failure = Self::new(&error);
         let mut source = error.source();
-        while let Some(inner) = source.filter(|_| failure.sources.len() < SOURCES_MAX) {
-            failure.sources.push(inner.to_string());
+        while let Some(inner) = source.filter(|_| failure.0.sources.len() < SOURCES_MAX) {
+            failure.0.sources.push(inner.to_string());
             source = inner.source();
         }
         failure
@@ -194,9 +201,9 @@ impl<E: StdError + Send + Sync + 'static> From<E> for Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
+        f.write_str(&self.0.message)?;
         if f.alternate() {
-            for source in &self.sources {
+            for source in &self.0.sources {
                 write!(f, ": {source}")?;
             }
         }
@@ -207,7 +214,7 @@ impl fmt::Display for Failure {
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self:#}")?;
-        if let Some(code) = &self.code {
+        if let Some(code) = &self.0.code {
             write!(f, " [{code}]")?;
         }
         Ok(())

@@ -15,7 +15,7 @@ use crate::store::StoreError;
 /// How long connecting may take.
 pub(super) const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// How long any answer may take. A little more than the server's own limit in [`SETTINGS`], so it speaks first if it can.
-const ANSWER_MAX: Duration = Duration::from_secs(70);
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(70);
 /// Reads, starts and mail in flight at a time. Commits, claims and renewals have lines of their own.
 const POOL_MAX: u32 = 8;
 /// A connection that has been idle for longer is asked whether it still lives before it is used.

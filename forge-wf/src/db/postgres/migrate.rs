@@ -60,6 +60,8 @@ async fn attempt(connection: &mut PgConnection) -> Result<(), Refusal> {
         return Ok(());
     }
     let mut transaction = connection.begin().await?;
+    // A migration takes as long as it takes. A program that freezes in the middle of one is cut off by the server.
+    raw_sql("SET LOCAL statement_timeout = 0").execute(&mut *transaction).await?;
     // The schema may be there though the table is not, made by an administrator for a role that may not create one.
     let schema: bool =
         query_scalar("SELECT to_regnamespace('forge_wf') IS NOT NULL").fetch_one(&mut *transaction).await?;

@@ -23,13 +23,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::postgres::{PgPool, PgRow};
+use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use sqlx::{Connection, query_with};
+use tokio::time::timeout;
 
 use self::claim::Wanted;
 use self::columns::Columns;
-use self::connect::Line;
-use self::error::{CONNECT, explain, sorted};
+use self::connect::{ANSWER_MAX, Line};
+use self::error::{CONNECT, explain, sorted, unavailable};
 use self::read::Which;
 use super::detached;
 use crate::model::{Lane, RunId, Timestamp, WorkerId};
@@ -60,7 +61,28 @@ impl Inner {
 
     /// Sends one statement in autocommit through the pool.
     async fn fetch(&self, call: &'static str, sql: &'static str, columns: Columns) -> Result<Vec<PgRow>, StoreError> {
-        query_with(sql, columns.finish(call)?).fetch_all(&self.pool).await.map_err(sorted(call))
+        let arguments = columns.finish(call)?;
+        let work = async |connection: &mut PgConnection| {
+            query_with(sql, arguments).fetch_all(connection).await.map_err(sorted(call))
+        };
+        self.borrow(call, work).await
+    }
+
+    /// Does `work` on a connection of the pool. One that does not answer is given up: nobody knows what it holds, and the
+    /// pool would wait for it.
+    async fn borrow<T>(
+        &self,
+        call: &'static str,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(sorted(call))?;
+        match timeout(ANSWER_MAX, work(&mut connection)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                drop(connection.detach());
+                Err(unavailable(call, "no answer in time"))
+            }
+        }
     }
 }
 
@@ -69,7 +91,8 @@ impl PgStore {
     ///
     /// `url` is `postgres://user:password@host:5432/database`. The role needs the right to create the schema the first time
     /// (`GRANT CREATE ON DATABASE`), later only what the top of `migrations/postgres/0001_runs.sql` lists. Many programs may
-    /// do this at once.
+    /// do this at once. Through a pooler such as PgBouncer only in session mode: statements are prepared, and every
+    /// connection has settings of its own.
     ///
     /// # Errors
     /// `Misconfigured` with a sentence that says what to change (an address that cannot be read or reached, a wrong
@@ -201,5 +224,10 @@ impl Inspect for PgStore {
     async fn unserved(&self, grace: Duration) -> Result<Vec<Unserved>, StoreError> {
         let it = self.0.clone();
         detached("unserved", async move { read::unserved(&it, grace).await }).await
+    }
+
+    async fn known_workflows(&self) -> Result<Vec<String>, StoreError> {
+        let it = self.0.clone();
+        detached("known_workflows", async move { read::known_workflows(&it).await }).await
     }
 }

@@ -87,3 +87,9 @@ pub(super) async fn unserved(inner: &Inner, grace: Duration) -> Result<Vec<Unser
     };
     rows.iter().map(|row| read(row).map_err(sorted(CALL))).collect()
 }
+
+pub(super) async fn known_workflows(inner: &Inner) -> Result<Vec<String>, StoreError> {
+    const CALL: &str = "known_workflows";
+    let rows = inner.fetch(CALL, include_str!("sql/known_workflows.sql"), Columns::new()).await?;
+    rows.iter().map(|row| row.try_get(0).map_err(sorted(CALL))).collect()
+}

@@ -1,5 +1,6 @@
 //! Workers: registering, renewing, taking over and removing.
 
+use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row, query, query_scalar};
 
 use super::Inner;
@@ -55,12 +56,12 @@ async fn free(
     gone: &'static str,
     worker: WorkerId,
 ) -> Result<TakenOver, StoreError> {
-    let fail = sorted(call);
-    let mut connection = inner.pool.acquire().await.map_err(&fail)?;
-    let mut transaction = connection.begin().await.map_err(&fail)?;
-    let workers = query(gone).bind(worker.0).execute(&mut *transaction).await.map_err(&fail)?.rows_affected();
-    let runs: i64 =
-        query_scalar(include_str!("sql/free_runs.sql")).fetch_one(&mut *transaction).await.map_err(&fail)?;
-    transaction.commit().await.map_err(&fail)?;
-    Ok(TakenOver { workers, runs: runs.unsigned_abs() })
+    let work = async |connection: &mut PgConnection| {
+        let mut transaction = connection.begin().await?;
+        let workers = query(gone).bind(worker.0).execute(&mut *transaction).await?.rows_affected();
+        let runs: i64 = query_scalar(include_str!("sql/free_runs.sql")).fetch_one(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(TakenOver { workers, runs: runs.unsigned_abs() })
+    };
+    inner.borrow(call, async |connection| work(connection).await.map_err(sorted(call))).await
 }
