@@ -2,11 +2,11 @@
 //!
 //! Compile time only: this crate knows tokens, never the engine. An attribute walks through the rooms in this order:
 //!
-//! - [`args`] parses what stands inside the attribute
-//! - [`model`] understands the function it stands on, [`shape`] its types
-//! - [`check`] judges, and names the token it blames
-//! - [`scan`] finds the calls in a body
-//! - [`expand`] writes; after an error in the signature it is [`fallback`] instead, so that the user reads one message
+//! - `args` parses what stands inside the attribute
+//! - `model` understands the function it stands on, `shape` its types
+//! - `check` judges, and names the token it blames
+//! - `scan` finds the calls in a body
+//! - `expand` writes; after an error in the signature it is `fallback` instead, so that the user reads one message
 //!
 //! Use the attributes through `forge_wf`, which re-exports them.
 

@@ -238,7 +238,7 @@ pub fn behave(yes: bool) {
     BEHAVES.store(u64::from(yes), Ordering::SeqCst);
 }
 
-/// Opens (or closes) the gate that [`gate`] waits at.
+/// Opens (or closes) the gate that `gate` waits at.
 pub fn open_gate(yes: bool) {
     GATE.store(u64::from(yes), Ordering::SeqCst);
 }

@@ -117,6 +117,10 @@ impl Engine {
             (Some(_), Err(message)) => message,
             (None, _) => format!("this worker does not have its definition {}", run.definition.short()),
         };
+        // A worker that was frozen between its claim and here reads what a new owner wrote since: none of its business.
+        if !session.is_fresh() {
+            return;
+        }
         tracing::error!(run = %run.id, workflow = %run.workflow, "{message}");
         self.block(session, &run, &Stuck { reason: BlockReason::Divergence, message }).await;
     }

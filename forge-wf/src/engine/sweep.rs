@@ -7,6 +7,7 @@ use super::Engine;
 use super::drive::Stuck;
 use super::leaving::blocked_image;
 use super::session::Session;
+use super::waiters::Outcome;
 use super::writer::{Item, Reply};
 use crate::model::RunId;
 use crate::store::ClaimedRun;
@@ -87,8 +88,9 @@ impl Engine {
             current: Arc::new(std::sync::atomic::AtomicBool::new(true)),
         });
         // No answer means a lost lease: whoever owns the run next finds the same.
-        let _ = answered.await;
-        self.waiters.tell(run.id, Some(super::waiters::Outcome::Blocked(stuck.clone())));
+        if let Ok(Ok(())) = answered.await {
+            self.waiters.tell(run.id, Some(Outcome::Blocked(stuck.clone())));
+        }
     }
 
     pub(super) fn left_behind_is_empty(&self) -> bool {
