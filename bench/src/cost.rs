@@ -15,7 +15,7 @@ struct Snapshot {
 }
 
 /// What happened in between.
-pub struct Cost {
+pub struct DatabaseCost {
     pub commits: i64,
     pub writing_transactions: i64,
     pub wal_bytes: i64,
@@ -38,10 +38,10 @@ impl Meter {
         Ok(Self { connection, from })
     }
 
-    pub async fn stop(mut self) -> Result<Cost> {
+    pub async fn stop(mut self) -> Result<DatabaseCost> {
         let to = snapshot(&mut self.connection).await?;
         let (wal_bytes, wal_note) = self.wal_bytes(&to).await?;
-        Ok(Cost {
+        Ok(DatabaseCost {
             commits: to.commits - self.from.commits,
             writing_transactions: to.xid - self.from.xid,
             wal_bytes,

@@ -98,7 +98,16 @@ impl Floor {
 
 async fn serve(mut writer: impl Writer, mut requests: mpsc::UnboundedReceiver<Request>) {
     let mut queued = Vec::with_capacity(BATCH_MAX);
-    while requests.recv_many(&mut queued, BATCH_MAX).await > 0 {
+    while let Some(first) = requests.recv().await {
+        // Callers whose operation has just become durable are about to ask for the next; without this, half of the commits
+        // would carry two or three operations.
+        tokio::task::yield_now().await;
+        queued.push(first);
+        while queued.len() < BATCH_MAX
+            && let Ok(next) = requests.try_recv()
+        {
+            queued.push(next);
+        }
         let mut batch = Batch::default();
         let mut waiting = Vec::with_capacity(queued.len());
         for Request { run, op, durable } in queued.drain(..) {

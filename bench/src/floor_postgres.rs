@@ -48,7 +48,7 @@ impl Writer for PostgresWriter {
 
 fn options(url: &str) -> Result<PgConnectOptions> {
     // The table is small when the statement is planned and large soon after: no plan but one by index stays good.
-    let by_index = [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off")];
+    let by_index = [("jit", "off"), ("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off")];
     Ok(url.parse::<PgConnectOptions>()?.options(by_index).disable_statement_logging())
 }
 

@@ -32,7 +32,7 @@ enum Phase {
     W3,
     /// Latency of a run of 1 step.
     W2,
-    /// Commits and write-ahead log of a run, on PostgreSQL.
+    /// Processor time of a run; on PostgreSQL also its commits and write-ahead log.
     Cost,
 }
 
@@ -54,6 +54,9 @@ struct Args {
     /// Seconds of one side of a round.
     #[arg(long)]
     seconds: Option<f64>,
+    /// Leaves the floor out of W1 and W3, for a profiler.
+    #[arg(long)]
+    without_floor: bool,
     /// What `cargo bench` says to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cost::Meter;
+use crate::cost::{DatabaseCost, Meter};
 use crate::engine::Engine;
 use crate::floor::Floor;
 use crate::measure::{complete, median, quantile, throughput, time};
@@ -40,7 +40,7 @@ impl<'a> Phases<'a> {
         if self.args.wants(Phase::W2) {
             self.latency(report, &engine).await?;
         }
-        if self.args.wants(Phase::Cost) && is_postgres(self.url) {
+        if self.args.wants(Phase::Cost) {
             self.cost(report, &engine).await?;
         }
         engine.close().await;
@@ -56,7 +56,10 @@ impl<'a> Phases<'a> {
                 let floor = floor.clone();
                 async move { floor.run(steps).await }
             };
-            floors.push(throughput(in_flight, self.args.length(), by_hand).await?);
+            floors.push(match self.args.without_floor {
+                true => f64::NAN,
+                false => throughput(in_flight, self.args.length(), by_hand).await?,
+            });
             let engine = engine.clone();
             let by_engine = move || {
                 let engine = engine.clone();
@@ -109,38 +112,56 @@ impl<'a> Phases<'a> {
 
     async fn cost(&self, report: &mut Report, engine: &Engine) -> Result<()> {
         let runs = if self.args.quick { 10_000 } else { 50_000 };
-        let meter = Meter::start(self.url).await?;
         let engine = engine.clone();
-        let by_engine = move || {
+        let ours = self.cost_of(runs, move || {
             let engine = engine.clone();
             async move { engine.run(3).await }
-        };
-        complete(runs, 64, by_engine).await?;
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        let ours = meter.stop().await?;
-        let meter = Meter::start(self.url).await?;
+        });
+        let ours = ours.await?;
         let floor = self.floor.clone();
-        let by_hand = move || {
+        let floor = self.cost_of(runs, move || {
             let floor = floor.clone();
             async move { floor.run(3).await }
-        };
-        complete(runs, 64, by_hand).await?;
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        let floor = meter.stop().await?;
-        let mut row = |what: &str, ours: i64, floor: i64, digits: usize| {
-            let (each, each_floor) = (ours as f64 / runs as f64, floor as f64 / runs as f64);
-            let ratio = format!("{:.2}", ours as f64 / floor as f64);
+        });
+        let floor = floor.await?;
+        let mut row = |what: &str, ours: f64, floor: f64, digits: usize| {
+            let (each, each_floor) = (ours / runs as f64, floor / runs as f64);
+            let ratio = format!("{:.2}", ours / floor);
             report.row(what, format!("{each:.digits$}"), format!("{each_floor:.digits$}"), ratio, String::new());
         };
-        row("commits per 3-step run (xact_commit)", ours.commits, floor.commits, 3);
-        row("writing transactions per 3-step run", ours.writing_transactions, floor.writing_transactions, 3);
-        row("WAL bytes per 3-step run", ours.wal_bytes, floor.wal_bytes, 0);
-        report.note(format!(
-            "Cost of {runs} runs at 64 in flight, read 2 s after the last. WAL: {}. Statistics lag up to a second behind, \
-             transaction ids do not.",
-            ours.wal_note
-        ));
+        if let (Some(ours), Some(floor)) = (ours.cpu, floor.cpu) {
+            row("µs of this process's CPU per 3-step run", ours.as_micros() as f64, floor.as_micros() as f64, 0);
+        }
+        if let (Some(ours), Some(floor)) = (ours.database, floor.database) {
+            let mut row = |what, ours: i64, floor: i64, digits| row(what, ours as f64, floor as f64, digits);
+            row("commits per 3-step run (xact_commit)", ours.commits, floor.commits, 3);
+            row("writing transactions per 3-step run", ours.writing_transactions, floor.writing_transactions, 3);
+            row("WAL bytes per 3-step run", ours.wal_bytes, floor.wal_bytes, 0);
+            report.note(format!(
+                "Commits and WAL of {runs} runs at 64 in flight, read 2 s after the last. WAL: {}. Statistics lag up to \
+                 a second behind, transaction ids do not.",
+                ours.wal_note
+            ));
+        }
         Ok(())
+    }
+
+    /// What this many runs of 3 steps cost at 64 in flight.
+    async fn cost_of<J, F>(&self, runs: u64, run: J) -> Result<Cost>
+    where
+        J: Fn() -> F + Clone + Send + 'static,
+        F: Future<Output = Result<()>> + Send,
+    {
+        let meter = if is_postgres(self.url) { Some(Meter::start(self.url).await?) } else { None };
+        let before = measure::cpu_time();
+        complete(runs, 64, run).await?;
+        let cpu = measure::cpu_time().zip(before).map(|(after, before)| after - before);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let database = match meter {
+            Some(meter) => Some(meter.stop().await?),
+            None => None,
+        };
+        Ok(Cost { cpu, database })
     }
 
     async fn memory(&self, report: &mut Report) -> Result<()> {
@@ -172,6 +193,11 @@ impl<'a> Phases<'a> {
         }
         engine.close_after(held).await
     }
+}
+
+struct Cost {
+    cpu: Option<Duration>,
+    database: Option<DatabaseCost>,
 }
 
 enum Single {
