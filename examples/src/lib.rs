@@ -1,1 +1,1 @@
-//! Holds nothing yet.
+//! The examples of forge-wf, one folder each. Try the flagship: `cargo run --release --example mirror -- SOURCE DEST`.

@@ -99,8 +99,8 @@ impl<T: DeserializeOwned> RunHandle<T> {
         Ok(self.source.view(self.id).await?.status())
     }
 
-    /// How many steps this process took from the journal and how many it ran, since the handle was made. Zero for a
-    /// run that another process drives, and for handles of a [`Client`](crate::Client).
+    /// How many steps this process took from the journal and how many it ran, for as long as it had the run in memory or a
+    /// handle of it. Zero for a run that another process drives, and for handles of a [`Client`](crate::Client).
     pub fn counts(&self) -> Counts {
         let (from_journal, run_now) = self.counters.as_ref().map_or((0, 0), |counters| counters.read());
         Counts { from_journal, run_now }

@@ -173,9 +173,12 @@ impl<'r, T: DeserializeOwned + 'r> IntoFuture for Start<'r, T> {
                 run.needs = run.start_needs;
             }
             // The handle comes first, so that the run's steps are counted from the start.
-            let early = run.key.is_none().then(|| RunHandle::new(run.id, true, self.source.clone()));
+            let early = RunHandle::new(run.id, true, self.source.clone());
             let answer = Self::send(&self.source, run).await?;
-            Ok(early.unwrap_or_else(|| RunHandle::new(answer.id, answer.created, self.source.clone())))
+            if answer.created && answer.id == early.id() {
+                return Ok(early);
+            }
+            Ok(RunHandle::new(answer.id, answer.created, self.source.clone()))
         })
     }
 }

@@ -1,4 +1,4 @@
-//! How many steps of a run came from the journal and how many ran now, for whoever holds a handle of it.
+//! How many steps of a run came from the journal and how many ran now, for whoever has a handle of it or gets one later.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,16 +28,11 @@ impl Counters {
     }
 }
 
-/// The counters of every run somebody holds a handle of.
+/// The counters of every run that is in memory or that somebody holds a handle of.
 #[derive(Default)]
 pub struct CounterBook(Mutex<HashMap<RunId, Weak<Counters>>>);
 
 impl CounterBook {
-    /// The counters of this run, if somebody holds them.
-    pub fn get(&self, run: RunId) -> Option<Arc<Counters>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&run)?.upgrade()
-    }
-
     /// The counters of this run, held from now on.
     pub fn hold(&self, run: RunId) -> Arc<Counters> {
         let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);

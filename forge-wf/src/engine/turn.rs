@@ -99,7 +99,8 @@ impl Turn {
         let limits = engine.config.limits;
         let body = Body { run: run.id, calls: calls.clone(), input: history.input().clone(), limits };
         let drive = Drive::new((workflow.run)(body), calls, history, waker);
-        let counters = engine.counters.get(run.id);
+        // Held whether or not somebody asks: a run may go on before the program that resumes it has a handle of it.
+        let counters = Some(engine.counters.hold(run.id));
         Self {
             engine,
             session,
@@ -455,6 +456,14 @@ impl Turn {
             counters.replayed(replayed - self.replayed_counted);
         }
         self.replayed_counted = replayed;
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(counters) = self.counters.take() {
+            self.engine.counters.release(self.run.id, counters);
+        }
     }
 }
 
