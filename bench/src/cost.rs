@@ -3,7 +3,9 @@
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, query, query_as, query_scalar};
 
-use crate::Result;
+use std::time::Duration;
+
+use crate::{Result, is_here, measure};
 
 /// Counters of the database, taken together.
 struct Snapshot {
@@ -12,6 +14,8 @@ struct Snapshot {
     /// The next transaction id: every transaction that writes takes one. Exact.
     xid: i64,
     lsn: String,
+    /// Of all the server's processes, if it is on this machine.
+    cpu: Option<Duration>,
 }
 
 /// What happened in between.
@@ -19,6 +23,8 @@ pub struct DatabaseCost {
     pub commits: i64,
     pub writing_transactions: i64,
     pub wal_bytes: i64,
+    /// Of all the server's processes, if it is on this machine.
+    pub cpu: Option<Duration>,
     /// How full-page images were left out of `wal_bytes`, or that they were not.
     pub wal_note: &'static str,
 }
@@ -34,17 +40,18 @@ impl Meter {
         let mut connection = url.parse::<PgConnectOptions>()?.disable_statement_logging().connect().await?;
         // No checkpoint in the middle, if we are allowed to ask for one now.
         let _ = query("CHECKPOINT").execute(&mut connection).await;
-        let from = snapshot(&mut connection).await?;
+        let from = snapshot(&mut connection, is_here(url)).await?;
         Ok(Self { connection, from })
     }
 
     pub async fn stop(mut self) -> Result<DatabaseCost> {
-        let to = snapshot(&mut self.connection).await?;
+        let to = snapshot(&mut self.connection, self.from.cpu.is_some()).await?;
         let (wal_bytes, wal_note) = self.wal_bytes(&to).await?;
         Ok(DatabaseCost {
             commits: to.commits - self.from.commits,
             writing_transactions: to.xid - self.from.xid,
             wal_bytes,
+            cpu: to.cpu.zip(self.from.cpu).map(|(to, from)| to.saturating_sub(from)),
             wal_note,
         })
     }
@@ -64,12 +71,14 @@ impl Meter {
     }
 }
 
-async fn snapshot(connection: &mut PgConnection) -> Result<Snapshot> {
-    let (commits, xid, lsn) = query_as(
-        "SELECT xact_commit, pg_snapshot_xmax(pg_current_snapshot())::text::int8, pg_current_wal_flush_lsn()::text
+async fn snapshot(connection: &mut PgConnection, here: bool) -> Result<Snapshot> {
+    let (commits, xid, lsn, process) = query_as::<_, (i64, i64, String, i32)>(
+        "SELECT xact_commit, pg_snapshot_xmax(pg_current_snapshot())::text::int8, pg_current_wal_flush_lsn()::text,
+            pg_backend_pid()
          FROM pg_stat_database WHERE datname = current_database()",
     )
     .fetch_one(connection)
     .await?;
-    Ok(Snapshot { commits, xid, lsn })
+    let cpu = here.then(|| measure::cpu_time_of_siblings(process.cast_unsigned())).flatten();
+    Ok(Snapshot { commits, xid, lsn, cpu })
 }

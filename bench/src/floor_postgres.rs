@@ -19,13 +19,13 @@ const TABLES: &str = "
 const WRITE: &str = "
     WITH started AS (
         INSERT INTO forge_wf_floor.run (id, state, input)
-        SELECT id, 0, input FROM unnest($1::uuid[], $2::text[]) AS started (id, input)
+        SELECT unnest($1::uuid[]), 0, unnest($2::text[])
     ), recorded AS (
         INSERT INTO forge_wf_floor.step (run, n, output)
-        SELECT run, n, output FROM unnest($3::uuid[], $4::int[], $5::text[]) AS recorded (run, n, output)
+        SELECT unnest($3::uuid[]), unnest($4::int[]), unnest($5::text[])
     )
     UPDATE forge_wf_floor.run SET state = 1, output = ended.output
-    FROM unnest($6::uuid[], $7::text[]) AS ended (id, output) WHERE run.id = ended.id
+    FROM (SELECT unnest($6::uuid[]) AS id, unnest($7::text[]) AS output) AS ended WHERE run.id = ended.id
 ";
 
 struct PostgresWriter(PgConnection);

@@ -103,6 +103,11 @@ fn is_postgres(url: &str) -> bool {
     url.starts_with("postgres:") || url.starts_with("postgresql:")
 }
 
+/// Whether a PostgreSQL is on this machine, as far as its address tells.
+fn is_here(url: &str) -> bool {
+    ["@localhost", "@127.0.0.1", "//localhost", "//127.0.0.1"].iter().any(|host| url.contains(host))
+}
+
 /// The file an SQLite address names, and beside it the floor's: one file has one writer, so they cannot share.
 fn floor_file(url: &str) -> String {
     let path = url.trim_start_matches("sqlite:").trim_start_matches("//");

@@ -92,12 +92,25 @@ pub fn resident_bytes() -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// Processor time this process has used, in user and kernel; `None` where there is no `/proc`. Waiting for a busy machine
+/// Processor time a process has used, in user and kernel; `None` where there is no `/proc`. Waiting for a busy machine
 /// does not count, so this is the steadiest figure of all.
-pub fn cpu_time() -> Option<Duration> {
-    // The name in parentheses may hold spaces. Times are in ticks, a hundred a second on every Linux there is.
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    let fields: Vec<_> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+pub fn cpu_time(process: u32) -> Option<Duration> {
+    let fields = stat(process)?;
+    // In ticks, a hundred a second on every Linux there is.
     let ticks = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
     Some(Duration::from_millis(ticks * 10))
+}
+
+/// Processor time of all processes that have the same parent as this one: a PostgreSQL server on this machine, by the
+/// process of one of its connections.
+pub fn cpu_time_of_siblings(process: u32) -> Option<Duration> {
+    let parent = stat(process)?.get(1)?.clone();
+    let all = std::fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    Some(all.filter(|one| stat(*one).is_some_and(|fields| fields[1] == parent)).filter_map(cpu_time).sum())
+}
+
+/// The fields of `/proc/N/stat` that follow the name, which may hold spaces.
+fn stat(process: u32) -> Option<Vec<String>> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    Some(stat.rsplit_once(')')?.1.split_whitespace().map(str::to_owned).collect())
 }

@@ -133,6 +133,9 @@ impl<'a> Phases<'a> {
             row("µs of this process's CPU per 3-step run", ours.as_micros() as f64, floor.as_micros() as f64, 0);
         }
         if let (Some(ours), Some(floor)) = (ours.database, floor.database) {
+            if let (Some(ours), Some(floor)) = (ours.cpu, floor.cpu) {
+                row("µs of the server's CPU per 3-step run", ours.as_micros() as f64, floor.as_micros() as f64, 0);
+            }
             let mut row = |what, ours: i64, floor: i64, digits| row(what, ours as f64, floor as f64, digits);
             row("commits per 3-step run (xact_commit)", ours.commits, floor.commits, 3);
             row("writing transactions per 3-step run", ours.writing_transactions, floor.writing_transactions, 3);
@@ -153,9 +156,9 @@ impl<'a> Phases<'a> {
         F: Future<Output = Result<()>> + Send,
     {
         let meter = if is_postgres(self.url) { Some(Meter::start(self.url).await?) } else { None };
-        let before = measure::cpu_time();
+        let before = measure::cpu_time(std::process::id());
         complete(runs, 64, run).await?;
-        let cpu = measure::cpu_time().zip(before).map(|(after, before)| after - before);
+        let cpu = measure::cpu_time(std::process::id()).zip(before).map(|(after, before)| after - before);
         tokio::time::sleep(Duration::from_secs(2)).await;
         let database = match meter {
             Some(meter) => Some(meter.stop().await?),
