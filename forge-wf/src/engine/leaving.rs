@@ -182,6 +182,8 @@ impl Turn {
             _ => None,
         };
         self.current.store(false, Ordering::Release);
+        // Before anybody hears of the end: whoever waits for this run may start the next, and shall find the slot free.
+        self.permit = None;
         self.engine.turn_ended(self.run.id, self.run.claim_no, outcome);
         true
     }

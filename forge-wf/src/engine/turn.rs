@@ -77,7 +77,7 @@ pub struct Turn {
     draining: bool,
     noted_waiting: bool,
     recheck_lease: Option<Instant>,
-    permit: Option<OwnedSemaphorePermit>,
+    pub(super) permit: Option<OwnedSemaphorePermit>,
     counters: Option<Arc<Counters>>,
     replayed_counted: u64,
 }
