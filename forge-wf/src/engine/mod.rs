@@ -91,6 +91,7 @@ impl Engine {
     /// An engine that has not begun.
     pub fn new(store: Arc<dyn Store>, registry: Registry, states: States, config: Config) -> Arc<Self> {
         Arc::new(Self {
+        let config = config.bounded();
             offers: registry.offers(),
             slots: Arc::new(Semaphore::new(config.concurrency.clamp(1, Semaphore::MAX_PERMITS))),
             store,

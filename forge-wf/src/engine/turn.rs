@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::Engine;
 use super::calls::Calls;
-use super::config::{NOTE_WAITING_FROM, SHOW_STARTED_AFTER};
+use super::config::{FOR_EVER, NOTE_WAITING_FROM, SHOW_STARTED_AFTER};
 use super::counters::Counters;
 use super::definition::{Body, StepOutcome, WorkflowDefinition};
 use super::drive::{Drive, Stuck};
@@ -328,8 +328,7 @@ impl Turn {
                     Some(wait) => {
                         tracing::info!(run = %self.run.id, %call, attempt, %failure, ?wait, "an attempt failed; it will be repeated");
                         let now = self.now();
-                        let due = now + chrono::TimeDelta::from_std(wait).unwrap_or(chrono::TimeDelta::MAX / 4);
-                        self.back_off(call, due, payload);
+                        self.back_off(call, now + wait.min(FOR_EVER), payload);
                     }
                 }
             }
