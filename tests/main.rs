@@ -4,6 +4,7 @@ mod bad_input;
 mod basics;
 mod blocked;
 mod crash;
+mod extremes;
 mod faults;
 mod retries;
 mod shutdown;

@@ -131,7 +131,8 @@ impl Turn {
             }
             Leaving::Blocked(stuck) => self.image = Some(blocked_image(&self.run, stuck, &self.engine.config)),
             Leaving::Released(state, due) => {
-                let unbind = self.drive.replay().history().is_new() && *state == State::Ready;
+                // A step that was only shown as started is an entry too: code that does not make it must not take it up.
+                let unbind = self.is_new() && *state == State::Ready;
                 self.image = Some(RunImage { unbind, ..self.last_image(*state, *due) });
             }
             Leaving::Lost | Leaving::Salvage(_) => return,

@@ -77,7 +77,9 @@ pub struct Turn {
     draining: bool,
     noted_waiting: bool,
     recheck_lease: Option<Instant>,
-    permit: Option<OwnedSemaphorePermit>,
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+    /// Whether its journal holds, or is about to hold, more than its `start`.
+    has_entries: bool,
     counters: Option<Arc<Counters>>,
     replayed_counted: u64,
 }
@@ -97,6 +99,7 @@ impl Turn {
         let waker = BodyWaker::new(move || drop(foreign.send(Message::ForeignWake)));
         let calls = Arc::new(Calls::default());
         let limits = engine.config.limits;
+        let has_entries = !history.is_new();
         let body = Body { run: run.id, calls: calls.clone(), input: history.input().clone(), limits };
         let drive = Drive::new((workflow.run)(body), calls, history, waker);
         let counters = engine.counters.get(run.id);
@@ -123,6 +126,7 @@ impl Turn {
             noted_waiting: false,
             recheck_lease: None,
             permit: Some(permit),
+            has_entries,
             counters,
             replayed_counted: 0,
         }
@@ -405,7 +409,14 @@ impl Turn {
             self.noted_waiting = true;
             self.image = Some(RunImage { state: State::Waiting, due: Due::At(due), ..owned_image(&self.run) });
         }
-        self.permit = None;
+        if self.permit.take().is_some() {
+            self.engine.slot_is_free();
+        }
+    }
+
+    /// Whether its journal holds nothing but its `start`, what is staged included.
+    pub(super) fn is_new(&self) -> bool {
+        !self.has_entries && self.staged.is_empty()
     }
 
     /// Sends what is staged to the lane.
@@ -413,6 +424,7 @@ impl Turn {
         if !self.staged.is_empty() || self.image.is_some() || self.birth.is_some() {
             self.ticket += 1;
             let writes = std::mem::take(&mut self.staged);
+            self.has_entries |= !writes.is_empty();
             self.unacked.push_back((self.ticket, writes.clone()));
             self.submit(writes);
         }
