@@ -34,7 +34,7 @@ pub enum Message {
     /// Everything up to this ticket is durable.
     Committed(u64),
     /// The database refuses the data of a ticket not yet committed.
-    Refused(Arc<StoreError>),
+    Refused(u64, Arc<StoreError>),
     /// The run is owned by somebody else, or under another claim.
     NotYours,
     /// The task of an attempt has ended, with an outcome unless it was aborted.
@@ -190,7 +190,7 @@ impl Turn {
                     let _ = born.send(Ok(()));
                 }
             }
-            Message::Refused(error) => match self.born.take() {
+            Message::Refused(_, error) => match self.born.take() {
                 Some(born) => {
                     let _ = born.send(Err(error));
                     self.leave(Leaving::Lost);

@@ -105,7 +105,7 @@ impl Folded {
                 Reply::Turn(turn, ticket) => {
                     let message = match result {
                         Ok(()) => Message::Committed(ticket),
-                        Err(error) => Message::Refused(error.clone()),
+                        Err(error) => Message::Refused(ticket, error.clone()),
                     };
                     let _ = turn.send(message);
                 }
