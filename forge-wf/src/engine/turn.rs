@@ -284,6 +284,8 @@ impl Turn {
                 if self.engine.is_draining() {
                     return;
                 }
+                // That may have taken long enough for the lease to be lost.
+                continue;
             }
             if std::mem::take(&mut self.noted_waiting) {
                 self.image = Some(owned_image(&self.run));
