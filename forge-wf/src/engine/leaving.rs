@@ -199,6 +199,8 @@ impl Turn {
             _ => None,
         };
         self.current.store(false, Ordering::Release);
+        // Before others hear of it: they come for the slot.
+        self.permit = None;
         self.engine.turn_ended(self.run.id, self.run.claim_no, outcome);
         true
     }

@@ -205,6 +205,11 @@ impl Engine {
         self.left_behind.lock().unwrap_or_else(PoisonError::into_inner).insert(run);
     }
 
+        self.slot_is_free();
+    }
+
+    /// There is room for another run, if there is another.
+    fn slot_is_free(&self) {
     fn tell_all(&self, message: impl Fn() -> Message) {
         for resident in self.turns().values() {
             let _ = resident.turn.send(message());

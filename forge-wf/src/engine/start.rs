@@ -32,15 +32,22 @@ impl Engine {
         if let Some(session) = session.filter(|_| run.key.is_none() && run.definition.is_some() && run.delay.is_zero())
         {
             let (reply, durable) = oneshot::channel();
+            let mut queued = false;
             match self.free_slot() {
                 Some(permit) => self.bear(session, run.clone(), permit, reply),
                 None => {
                     self.queue(&session, run.clone(), reply);
-                    self.nudge();
+                    queued = true;
                 }
             }
             match durable.await {
-                Ok(Ok(())) => return Ok(StartAnswer { id, created: true }),
+                Ok(Ok(())) => {
+                    // Not before: a claim would not find it yet, and take it that there is nothing.
+                    if queued {
+                        self.nudge();
+                    }
+                    return Ok(StartAnswer { id, created: true });
+                }
                 Ok(Err(error)) => {
                     let source = error.to_string().into();
                     return Err(StoreError::Refused { call: "start", source });
