@@ -112,11 +112,13 @@ impl Engine {
         loop {
             tries += 1;
             match self.store.start_run(run).await {
-                Ok(answer) => {
-                    if answer.created {
+                Ok(StartAnswer { id, created }) => {
+                    // An id is never used twice, so a run that has it was made by this start, whose answer got lost.
+                    let created = created || id == run.id;
+                    if created {
                         self.nudge();
                     }
-                    return Ok(answer);
+                    return Ok(StartAnswer { id, created });
                 }
                 Err(error @ (StoreError::Unavailable { .. } | StoreError::Busy { .. })) if tries < TRIES => {
                     tracing::warn!(run = %run.id, %error, "a start had no answer; sending it again");
