@@ -229,3 +229,5 @@ impl Drop for LeaveGuard {
         self.engine.turn_ended(self.run, self.claim_no, None);
     }
 }
+        // The handle may have gone before the turn, which held the counters until now.
+        self.engine.counters.forget(self.run);
