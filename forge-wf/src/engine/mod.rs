@@ -181,6 +181,12 @@ impl Engine {
         let guard = LeaveGuard { engine: self.clone(), run, claim_no };
         tokio::spawn(async move {
             turn.run().await;
+        // A start may come in between: who was told to leave before this turn was on the list is told here.
+        if turn.session.is_lost() {
+            let _ = turn.sender().send(Message::Lost);
+        } else if self.is_draining() {
+            let _ = turn.sender().send(Message::Drain);
+        }
             drop(guard);
         });
     }

@@ -47,6 +47,15 @@ pub struct Item {
 }
 
 /// Whom to answer.
+impl Item {
+    /// Nobody will write it any more. A start hears that from its closed channel.
+    pub fn lost(self) {
+        if let Reply::Turn(turn, _) = self.reply {
+            let _ = turn.send(Message::Lost);
+        }
+    }
+}
+
 pub enum Reply {
     /// A turn, with the number it gave this item.
     Turn(mpsc::UnboundedSender<Message>, u64),
@@ -140,6 +149,7 @@ impl LaneWriter {
     /// Commits what comes in until the queue is closed or the lease is lost. Never to be dropped half-way.
     pub async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Item>) {
         let mut first = None;
+        let _guard = LoseOnPanic(self.session.clone());
         while let Some(item) = match first.take() {
             Some(item) => Some(item),
             None => queue.recv().await,
@@ -214,6 +224,17 @@ fn collect(first: Item, queue: &mut mpsc::UnboundedReceiver<Item>) -> (Vec<Folde
     while let Some(item) = next {
         if item.current.load(Ordering::Acquire) {
             operations += 1 + item.writes.len();
+/// Without its writer a session keeps runs it cannot write: the worker must begin another one.
+struct LoseOnPanic(Arc<Session>);
+
+impl Drop for LoseOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.lose();
+        }
+    }
+}
+
             bytes += item.writes.iter().map(|staged| staged.entry.bytes()).sum::<usize>();
             bytes += item.birth.as_ref().map_or(0, |run| run.input.as_str().len());
             if !groups.is_empty() && (operations > BATCH_OPERATIONS_MAX || bytes > BATCH_BYTES_MAX) {
