@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::config::DATABASE_RETRY;
 use super::session::Session;
 use super::turn::Message;
 use crate::journal::Entry;
@@ -46,7 +47,6 @@ pub struct Item {
     pub current: Arc<AtomicBool>,
 }
 
-/// Whom to answer.
 impl Item {
     /// Nobody will write it any more. A start hears that from its closed channel.
     pub fn lost(self) {
@@ -56,6 +56,7 @@ impl Item {
     }
 }
 
+/// Whom to answer.
 pub enum Reply {
     /// A turn, with the number it gave this item.
     Turn(mpsc::UnboundedSender<Message>, u64),
@@ -148,8 +149,8 @@ impl LaneWriter {
 
     /// Commits what comes in until the queue is closed or the lease is lost. Never to be dropped half-way.
     pub async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Item>) {
-        let mut first = None;
         let _guard = LoseOnPanic(self.session.clone());
+        let mut first = None;
         while let Some(item) = match first.take() {
             Some(item) => Some(item),
             None => queue.recv().await,
@@ -199,31 +200,30 @@ impl LaneWriter {
         Ok(())
     }
 
-    /// Sends one batch until the database answers.
+    /// Sends one batch until the database takes it, refuses its data, or the lease is lost. Whatever else it says (rights
+    /// that were taken away, say) is not the fault of the runs, and blames none of them.
     async fn send(&mut self, batch: &Batch) -> Result<Result<Vec<RunId>, Arc<StoreError>>, LeaseLost> {
         let (store, worker, lane, batch_no) = (&self.store, self.session.worker, self.lane, self.batch_no + 1);
-        match self.session.until_answered("a commit", || store.commit(worker, lane, batch_no, batch)).await {
-            None | Some(Err(StoreError::LeaseLost { .. })) => Err(LeaseLost),
-            Some(Ok(answer)) => {
-                self.batch_no = batch_no;
-                Ok(Ok(answer.not_yours))
+        while !self.session.is_lost() {
+            match self.session.until_answered("a commit", || store.commit(worker, lane, batch_no, batch)).await {
+                None | Some(Err(StoreError::LeaseLost { .. })) => break,
+                Some(Ok(answer)) => {
+                    self.batch_no = batch_no;
+                    return Ok(Ok(answer.not_yours));
+                }
+                Some(Err(refused @ StoreError::Refused { .. })) => return Ok(Err(Arc::new(refused))),
+                Some(Err(error)) => {
+                    tracing::error!(%worker, %error, "a commit is not possible; sending it again");
+                    tokio::time::sleep(DATABASE_RETRY.1).await;
+                }
             }
-            Some(Err(error)) => Ok(Err(Arc::new(error))),
         }
+        Err(LeaseLost)
     }
 }
 
 struct LeaseLost;
 
-/// Takes what is queued, up to a batch, folded by run. What belongs to a turn that is no longer current is dropped.
-fn collect(first: Item, queue: &mut mpsc::UnboundedReceiver<Item>) -> (Vec<Folded>, Option<Item>) {
-    let mut groups: Vec<Folded> = Vec::new();
-    let mut places: HashMap<RunId, usize> = HashMap::new();
-    let (mut operations, mut bytes) = (0, 0);
-    let mut next = Some(first);
-    while let Some(item) = next {
-        if item.current.load(Ordering::Acquire) {
-            operations += 1 + item.writes.len();
 /// Without its writer a session keeps runs it cannot write: the worker must begin another one.
 struct LoseOnPanic(Arc<Session>);
 
@@ -235,6 +235,15 @@ impl Drop for LoseOnPanic {
     }
 }
 
+/// Takes what is queued, up to a batch, folded by run. What belongs to a turn that is no longer current is dropped.
+fn collect(first: Item, queue: &mut mpsc::UnboundedReceiver<Item>) -> (Vec<Folded>, Option<Item>) {
+    let mut groups: Vec<Folded> = Vec::new();
+    let mut places: HashMap<RunId, usize> = HashMap::new();
+    let (mut operations, mut bytes) = (0, 0);
+    let mut next = Some(first);
+    while let Some(item) = next {
+        if item.current.load(Ordering::Acquire) {
+            operations += 1 + item.writes.len();
             bytes += item.writes.iter().map(|staged| staged.entry.bytes()).sum::<usize>();
             bytes += item.birth.as_ref().map_or(0, |run| run.input.as_str().len());
             if !groups.is_empty() && (operations > BATCH_OPERATIONS_MAX || bytes > BATCH_BYTES_MAX) {
