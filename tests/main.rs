@@ -6,6 +6,7 @@ mod blocked;
 mod crash;
 mod extremes;
 mod faults;
+mod outages;
 mod retries;
 mod shutdown;
 mod tidy;
