@@ -90,12 +90,28 @@ impl Engine {
             // Adopted runs may come on top of the slots that were asked for.
             let permit = match permits.split(1) {
                 Some(permit) => Some(permit),
-                None => self.slots.clone().acquire_owned().await.ok(),
+                None => self.slot_while_serving(session).await,
             };
+            // What was claimed and has no turn goes with this worker's row.
             let Some(permit) = permit else { break };
             self.begin(session, run, journal, permit).await;
         }
         taken
+    }
+
+    /// A slot as soon as one is free, unless the worker drains or loses its lease first: nothing here may keep it from that.
+    async fn slot_while_serving(&self, session: &Session) -> Option<OwnedSemaphorePermit> {
+        let mut free = std::pin::pin!(self.slots.clone().acquire_owned());
+        loop {
+            tokio::select! {
+                permit = &mut free => return permit.ok(),
+                () = session.lost() => return None,
+                () = self.nudge.notified() => {}
+            }
+            if self.is_draining() {
+                return None;
+            }
+        }
     }
 
     async fn begin(

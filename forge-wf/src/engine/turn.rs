@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::Engine;
 use super::calls::Calls;
-use super::config::{NOTE_WAITING_FROM, SHOW_STARTED_AFTER};
+use super::config::{FOR_EVER, NOTE_WAITING_FROM, SHOW_STARTED_AFTER};
 use super::counters::Counters;
 use super::definition::{Body, StepOutcome, WorkflowDefinition};
 use super::drive::{Drive, Stuck};
@@ -34,7 +34,7 @@ pub enum Message {
     /// Everything up to this ticket is durable.
     Committed(u64),
     /// The database refuses the data of a ticket not yet committed.
-    Refused(Arc<StoreError>),
+    Refused(u64, Arc<StoreError>),
     /// The run is owned by somebody else, or under another claim.
     NotYours,
     /// The task of an attempt has ended, with an outcome unless it was aborted.
@@ -77,7 +77,9 @@ pub struct Turn {
     draining: bool,
     noted_waiting: bool,
     recheck_lease: Option<Instant>,
-    permit: Option<OwnedSemaphorePermit>,
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+    /// Whether its journal holds, or is about to hold, more than its `start`.
+    has_entries: bool,
     counters: Option<Arc<Counters>>,
     replayed_counted: u64,
 }
@@ -97,6 +99,7 @@ impl Turn {
         let waker = BodyWaker::new(move || drop(foreign.send(Message::ForeignWake)));
         let calls = Arc::new(Calls::default());
         let limits = engine.config.limits;
+        let has_entries = !history.is_new();
         let body = Body { run: run.id, calls: calls.clone(), input: history.input().clone(), limits };
         let drive = Drive::new((workflow.run)(body), calls, history, waker);
         // Held whether or not somebody asks: a run may go on before the program that resumes it has a handle of it.
@@ -124,6 +127,7 @@ impl Turn {
             noted_waiting: false,
             recheck_lease: None,
             permit: Some(permit),
+            has_entries,
             counters,
             replayed_counted: 0,
         }
@@ -187,7 +191,7 @@ impl Turn {
                     let _ = born.send(Ok(()));
                 }
             }
-            Message::Refused(error) => match self.born.take() {
+            Message::Refused(_, error) => match self.born.take() {
                 Some(born) => {
                     let _ = born.send(Err(error));
                     self.leave(Leaving::Lost);
@@ -281,6 +285,8 @@ impl Turn {
                 if self.engine.is_draining() {
                     return;
                 }
+                // That may have taken long enough for the lease to be lost.
+                continue;
             }
             if std::mem::take(&mut self.noted_waiting) {
                 self.image = Some(owned_image(&self.run));
@@ -329,8 +335,7 @@ impl Turn {
                     Some(wait) => {
                         tracing::info!(run = %self.run.id, %call, attempt, %failure, ?wait, "an attempt failed; it will be repeated");
                         let now = self.now();
-                        let due = now + chrono::TimeDelta::from_std(wait).unwrap_or(chrono::TimeDelta::MAX / 4);
-                        self.back_off(call, due, payload);
+                        self.back_off(call, now + wait.min(FOR_EVER), payload);
                     }
                 }
             }
@@ -407,7 +412,14 @@ impl Turn {
             self.noted_waiting = true;
             self.image = Some(RunImage { state: State::Waiting, due: Due::At(due), ..owned_image(&self.run) });
         }
-        self.permit = None;
+        if self.permit.take().is_some() {
+            self.engine.slot_is_free();
+        }
+    }
+
+    /// Whether its journal holds nothing but its `start`, what is staged included.
+    pub(super) fn is_new(&self) -> bool {
+        !self.has_entries && self.staged.is_empty()
     }
 
     /// Sends what is staged to the lane.
@@ -415,6 +427,7 @@ impl Turn {
         if !self.staged.is_empty() || self.image.is_some() || self.birth.is_some() {
             self.ticket += 1;
             let writes = std::mem::take(&mut self.staged);
+            self.has_entries |= !writes.is_empty();
             self.unacked.push_back((self.ticket, writes.clone()));
             self.submit(writes);
         }
