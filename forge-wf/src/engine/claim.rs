@@ -78,10 +78,12 @@ impl Engine {
                 return 0;
             }
         };
+        // An answer uses the number up, even an empty one: the lane may have moved although other claimers were faster to
+        // every run, and the same number again would only ever show that nothing came of it.
+        session.claim_no.store(request.claim_no, Ordering::Relaxed);
         if runs.is_empty() {
             return 0;
         }
-        session.claim_no.store(request.claim_no, Ordering::Relaxed);
         if runs.len() >= slots {
             self.backlog.store(true, Ordering::Release);
         }
