@@ -155,6 +155,9 @@ impl LaneWriter {
             Some(item) => Some(item),
             None => queue.recv().await,
         } {
+            // The turns answered by the last commit are about to ask for more. Letting them go first gives one full batch in place
+            // of a small and a large one; with nothing else to do it takes no time.
+            tokio::task::yield_now().await;
             let (groups, left) = collect(item, &mut queue);
             first = left;
             if !groups.is_empty() && self.commit(groups).await.is_err() {

@@ -12,15 +12,16 @@
         CASE WHEN birth.keep THEN $1 END, birth.parent_id, birth.parent_call, birth.owner, birth.trace_parent,
         birth.tags, birth.deadline_at, birth.block_reason, birth.blocked_build, birth.failure,
         now(), CASE WHEN birth.phase = 2 THEN now() END
-    FROM fence, unnest(
-        $36::uuid[], $37::int[], $38::bigint[], $39::text[], $40::text[], $41::text[], $42::uuid[], $43::uuid[],
-        $44::text[], $45::smallint[], $46::smallint[], $47::uuid[], $48::text[], $49::smallint[], $50::bigint[],
-        $51::timestamptz[], $52::bool[], $53::uuid[], $54::text[], $55::text[], $56::text[], $57::text[],
-        $58::timestamptz[], $59::text[], $60::text[], $61::text[]
-    ) AS birth (
-        id, generation, seed, workflow, version, asked_version, definition, start_needs,
-        key, phase, state, needs, queue, priority, delay_us,
-        due_at, keep, parent_id, parent_call, owner, trace_parent, tags,
-        deadline_at, block_reason, blocked_build, failure
-    )
+    FROM fence, (
+        SELECT
+            unnest($36::uuid[]) AS id, unnest($37::int[]) AS generation, unnest($38::bigint[]) AS seed,
+            unnest($39::text[]) AS workflow, unnest($40::text[]) AS version, unnest($41::text[]) AS asked_version,
+            unnest($42::uuid[]) AS definition, unnest($43::uuid[]) AS start_needs, unnest($44::text[]) AS key,
+            unnest($45::smallint[]) AS phase, unnest($46::smallint[]) AS state, unnest($47::uuid[]) AS needs,
+            unnest($48::text[]) AS queue, unnest($49::smallint[]) AS priority, unnest($50::bigint[]) AS delay_us,
+            unnest($51::timestamptz[]) AS due_at, unnest($52::bool[]) AS keep, unnest($53::uuid[]) AS parent_id,
+            unnest($54::text[]) AS parent_call, unnest($55::text[]) AS owner, unnest($56::text[]) AS trace_parent,
+            unnest($57::text[]) AS tags, unnest($58::timestamptz[]) AS deadline_at,
+            unnest($59::text[]) AS block_reason, unnest($60::text[]) AS blocked_build, unnest($61::text[]) AS failure
+    ) AS birth
 )

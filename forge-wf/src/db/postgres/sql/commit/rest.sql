@@ -17,14 +17,16 @@
         undo_digest = new.undo_digest,
         undo_args = new.undo_args,
         undo_state = new.undo_state
-    FROM fence, unnest(
-        $62::uuid[], $63::int[], $64::text[], $65::int[], $66::int[], $67::int[], $68::smallint[], $69::smallint[],
-        $70::bigint[], $71::text[], $72::text[], $73::text[], $74::int[], $75::timestamptz[], $76::text[], $77::uuid[],
-        $78::text[], $79::smallint[], $80::timestamptz[]
-    ) AS new (
-        run_id, generation, key, n, seq, scope, kind, state, args_hash, args,
-        output, failure, attempts, due_at, undo_step, undo_digest, undo_args, undo_state, at
-    )
+    FROM fence, (
+        SELECT
+            unnest($62::uuid[]) AS run_id, unnest($63::int[]) AS generation, unnest($64::text[]) AS key,
+            unnest($65::int[]) AS n, unnest($66::int[]) AS seq, unnest($67::int[]) AS scope,
+            unnest($68::smallint[]) AS kind, unnest($69::smallint[]) AS state, unnest($70::bigint[]) AS args_hash,
+            unnest($71::text[]) AS args, unnest($72::text[]) AS output, unnest($73::text[]) AS failure,
+            unnest($74::int[]) AS attempts, unnest($75::timestamptz[]) AS due_at, unnest($76::text[]) AS undo_step,
+            unnest($77::uuid[]) AS undo_digest, unnest($78::text[]) AS undo_args,
+            unnest($79::smallint[]) AS undo_state, unnest($80::timestamptz[]) AS at
+    ) AS new
     WHERE old.run_id = new.run_id AND old.generation = new.generation AND old.key = new.key COLLATE "C" AND old.n = new.n
     RETURNING 1
 ), taken AS (

@@ -14,13 +14,14 @@
         blocked_build = image.blocked_build,
         failure = image.failure,
         ended_at = CASE WHEN image.phase = 2 THEN now() END
-    FROM fence, unnest(
-        $23::uuid[], $24::bigint[], $25::smallint[], $26::smallint[], $27::bool[], $28::bool[], $29::timestamptz[],
-        $30::int[], $31::uuid[], $32::bool[], $33::text[], $34::text[], $35::text[]
-    ) AS image (
-        id, claim_no, phase, state, keep, due_now, due_at,
-        generation, needs, unbind, block_reason, blocked_build, failure
-    )
+    FROM fence, (
+        SELECT
+            unnest($23::uuid[]) AS id, unnest($24::bigint[]) AS claim_no, unnest($25::smallint[]) AS phase,
+            unnest($26::smallint[]) AS state, unnest($27::bool[]) AS keep, unnest($28::bool[]) AS due_now,
+            unnest($29::timestamptz[]) AS due_at, unnest($30::int[]) AS generation, unnest($31::uuid[]) AS needs,
+            unnest($32::bool[]) AS unbind, unnest($33::text[]) AS block_reason, unnest($34::text[]) AS blocked_build,
+            unnest($35::text[]) AS failure
+    ) AS image
     WHERE run.id = image.id AND run.claim_no = image.claim_no AND run.worker_id IS NOT DISTINCT FROM $1
     RETURNING run.id
 )
