@@ -162,7 +162,7 @@ impl RuntimeBuilder {
             format!("state of type {name} was given twice; give each type once, or wrap one in a type of its own")
         } else if config.concurrency == 0 || config.max_resident == 0 {
             "concurrency and max_resident must be at least 1".into()
-        } else if config.heartbeat.is_zero() || config.lease < config.heartbeat * 2 {
+        } else if config.heartbeat.is_zero() || config.lease < config.heartbeat.saturating_mul(2) {
             format!(
                 "a lease of {:?} with a heartbeat of {:?} would be lost by one late renewal; make the lease at least \
                  three heartbeats",

@@ -116,6 +116,8 @@ impl<T: DeserializeOwned> RunHandle<T> {
     /// - `NoSuchRun`, or the database does not answer.
     pub async fn result(&self) -> Result<T, Error> {
         let mut pause = LOOK_AGAIN.0;
+        // Declared first, so dropped after the channel: then that one counts as gone.
+        let _gone = Gone(self);
         let mut waiting = self.wait();
         loop {
             if let Source::Engine(engine) = &self.source
@@ -189,6 +191,17 @@ impl<T: DeserializeOwned> RunHandle<T> {
         let failure =
             failure.decode().unwrap_or_else(|error| Failure::new(format!("its failure cannot be read: {error}")));
         Error::RunFailed { run: self.id, status, failure: Box::new(failure) }
+    }
+}
+
+/// Tidies up after a wait that has ended or was dropped.
+struct Gone<'h, T>(&'h RunHandle<T>);
+
+impl<T> Drop for Gone<'_, T> {
+    fn drop(&mut self) {
+        if let Source::Engine(engine) = &self.0.source {
+            engine.waiters.forget_gone(self.0.id);
+        }
     }
 }
 

@@ -136,10 +136,11 @@ impl<T> Start<'_, T> {
             Source::Engine(engine) => engine.start(run).await,
             Source::Store(store, _) => {
                 // The id makes it safe to ask again when an answer was lost.
-                match store.start_run(&run).await {
+                let answer = match store.start_run(&run).await {
                     Err(StoreError::Unavailable { .. } | StoreError::Busy { .. }) => store.start_run(&run).await,
                     answer => answer,
-                }
+                };
+                answer.map(|answer| StartAnswer { created: answer.created || answer.id == run.id, ..answer })
             }
         }
     }

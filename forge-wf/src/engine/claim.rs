@@ -78,10 +78,12 @@ impl Engine {
                 return 0;
             }
         };
+        // An answer uses the number up, even an empty one: the lane may have moved although other claimers were faster to
+        // every run, and the same number again would only ever show that nothing came of it.
+        session.claim_no.store(request.claim_no, Ordering::Relaxed);
         if runs.is_empty() {
             return 0;
         }
-        session.claim_no.store(request.claim_no, Ordering::Relaxed);
         if runs.len() >= slots {
             self.backlog.store(true, Ordering::Release);
         }
@@ -90,12 +92,28 @@ impl Engine {
             // Adopted runs may come on top of the slots that were asked for.
             let permit = match permits.split(1) {
                 Some(permit) => Some(permit),
-                None => self.slots.clone().acquire_owned().await.ok(),
+                None => self.slot_while_serving(session).await,
             };
+            // What was claimed and has no turn goes with this worker's row.
             let Some(permit) = permit else { break };
             self.begin(session, run, journal, permit).await;
         }
         taken
+    }
+
+    /// A slot as soon as one is free, unless the worker drains or loses its lease first: nothing here may keep it from that.
+    async fn slot_while_serving(&self, session: &Session) -> Option<OwnedSemaphorePermit> {
+        let mut free = std::pin::pin!(self.slots.clone().acquire_owned());
+        loop {
+            tokio::select! {
+                permit = &mut free => return permit.ok(),
+                () = session.lost() => return None,
+                () = self.nudge.notified() => {}
+            }
+            if self.is_draining() {
+                return None;
+            }
+        }
     }
 
     async fn begin(

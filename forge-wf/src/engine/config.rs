@@ -47,6 +47,26 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// The same settings, without durations that no clock can add to the present.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        for length in [
+            &mut self.lease,
+            &mut self.heartbeat,
+            &mut self.poll,
+            &mut self.park_for,
+            &mut self.grace,
+            &mut self.unserved_grace,
+        ] {
+            *length = (*length).min(FOR_EVER);
+        }
+        self
+    }
+}
+
+/// What counts as for ever: a century. `Duration::MAX` from now is a point in time neither a clock nor a database has.
+pub const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// How long a step runs before a `started` entry shows it to people.
 pub const SHOW_STARTED_AFTER: Duration = Duration::from_secs(1);
 /// A backoff shorter than this is not worth a note that the run is waiting.

@@ -46,10 +46,33 @@ impl CounterBook {
 
     /// Lets go of counters; the last one out removes their place.
     pub fn release(&self, run: RunId, counters: Arc<Counters>) {
-        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         drop(counters);
+        self.forget(run);
+    }
+
+    /// Removes the place of counters nobody holds any more.
+    pub fn forget(&self, run: RunId) {
+        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if book.get(&run).is_some_and(|held| held.strong_count() == 0) {
             book.remove(&run);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_left_once_handle_and_turn_are_gone_whichever_goes_first() {
+        let (book, run) = (CounterBook::default(), RunId::new());
+        let handle = book.hold(run);
+        let turn = book.hold(run);
+        turn.ran_now();
+        book.release(run, handle);
+        assert_eq!(book.hold(run).read(), (0, 1), "the turn still counts");
+        drop(turn);
+        book.forget(run);
+        assert!(book.0.lock().unwrap().is_empty());
     }
 }

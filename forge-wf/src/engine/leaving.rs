@@ -91,10 +91,26 @@ pub fn blocked_image(run: &ClaimedRun, stuck: &Stuck, config: &Config) -> RunIma
     }
 }
 
+/// What became of one write of a salvage.
+enum Written {
+    /// It is durable.
+    Durable,
+    /// The database refuses it.
+    Refused,
+    /// The run is somebody else's, or soon will be: nobody answers any more, and nothing more is to be written.
+    Lost,
+}
+
 impl Turn {
     /// Begins to leave. The first reason counts, but a lost run writes nothing whatever it was about to do.
     pub(super) fn leave(&mut self, leaving: Leaving) {
-        if matches!((&self.leaving, &leaving), (Some(_), Leaving::Lost | Leaving::Salvage(_)) | (None, _)) {
+        let counts = match (&self.leaving, &leaving) {
+            (None, _) | (Some(_), Leaving::Lost) => true,
+            (Some(Leaving::Lost), _) => false,
+            (Some(_), Leaving::Salvage(_)) => true,
+            (Some(_), _) => false,
+        };
+        if counts {
             self.leaving = Some(leaving);
             self.leave_ticket = None;
             self.leave_by = Instant::now() + self.engine.config.grace;
@@ -131,7 +147,8 @@ impl Turn {
             }
             Leaving::Blocked(stuck) => self.image = Some(blocked_image(&self.run, stuck, &self.engine.config)),
             Leaving::Released(state, due) => {
-                let unbind = self.drive.replay().history().is_new() && *state == State::Ready;
+                // A step that was only shown as started is an entry too: code that does not make it must not take it up.
+                let unbind = self.is_new() && *state == State::Ready;
                 self.image = Some(RunImage { unbind, ..self.last_image(*state, *due) });
             }
             Leaving::Lost | Leaving::Salvage(_) => return,
@@ -182,7 +199,7 @@ impl Turn {
             _ => None,
         };
         self.current.store(false, Ordering::Release);
-        // Before anybody hears of the end: whoever waits for this run may start the next, and shall find the slot free.
+        // Before others hear of it: they come for the slot.
         self.permit = None;
         self.engine.turn_ended(self.run.id, self.run.claim_no, outcome);
         true
@@ -195,8 +212,12 @@ impl Turn {
         let entries: Vec<Staged> = self.unacked.drain(..).flat_map(|(_, writes)| writes).collect();
         for staged in entries {
             let Staged { mut entry, fresh } = staged;
-            if entry.kind != EntryKind::End && self.write_alone(entry.clone(), fresh, None).await.is_ok() {
-                continue;
+            if entry.kind != EntryKind::End {
+                match self.write_alone(entry.clone(), fresh, None).await {
+                    Written::Durable => continue,
+                    Written::Refused => {}
+                    Written::Lost => return,
+                }
             }
             // A `started` entry is for people only, and no outcome is lost with it.
             if entry.state == EntryState::Started {
@@ -220,9 +241,10 @@ impl Turn {
             });
             let ends = image.is_some();
             match self.write_alone(entry, fresh, image).await {
-                Ok(()) if ends => return,
-                Ok(()) => break,
-                Err(()) => {
+                Written::Durable if ends => return,
+                Written::Durable => break,
+                Written::Lost => return,
+                Written::Refused => {
                     let message = format!("the database refuses what the run has to write: {refused}");
                     let image =
                         blocked_image(&self.run, &Stuck { reason: BlockReason::Refused, message }, &self.engine.config);
@@ -235,22 +257,23 @@ impl Turn {
         let _ = self.write(Vec::new(), Some(image)).await;
     }
 
-    async fn write_alone(&mut self, entry: Entry, fresh: bool, image: Option<RunImage>) -> Result<(), ()> {
+    async fn write_alone(&mut self, entry: Entry, fresh: bool, image: Option<RunImage>) -> Written {
         self.write(vec![Staged { entry, fresh }], image).await
     }
 
-    /// Writes and waits for the answer. `Err` means refused, or that the run is lost and nothing more is to be written.
-    async fn write(&mut self, writes: Vec<Staged>, image: Option<RunImage>) -> Result<(), ()> {
+    /// Writes and waits for the answer to this very write: one batch may have refused several items of the run before.
+    async fn write(&mut self, writes: Vec<Staged>, image: Option<RunImage>) -> Written {
         self.ticket += 1;
         self.image = image;
         self.submit(writes);
         loop {
             match self.inbox.recv().await {
-                Some(Message::Committed(ticket)) if ticket >= self.ticket => return Ok(()),
-                Some(Message::Refused(_) | Message::NotYours | Message::Lost) | None => {
+                Some(Message::Committed(ticket)) if ticket >= self.ticket => return Written::Durable,
+                Some(Message::Refused(ticket, _)) if ticket >= self.ticket => {
                     self.current = Arc::new(std::sync::atomic::AtomicBool::new(true));
-                    return Err(());
+                    return Written::Refused;
                 }
+                Some(Message::NotYours | Message::Lost) | None => return Written::Lost,
                 Some(_) => {}
             }
         }

@@ -14,6 +14,9 @@ use super::{Engine, lease};
 use crate::model::{Lane, WorkerId};
 use crate::store::{NewWorker, StoreError};
 
+/// How long a worker that goes waits for the last answers of a database that gives none.
+const LAST_ANSWER: Duration = Duration::from_secs(5);
+
 /// A session and the tasks that serve it.
 pub struct Life {
     session: Arc<Session>,
@@ -67,7 +70,11 @@ impl Engine {
         let pulse = tokio::spawn(beat(self.clone()));
         loop {
             let sweeper = tokio::spawn(self.clone().sweep(life.session.clone()));
-            self.claim_until_over(&life.session).await;
+            // A claim without an answer must not hold up a shutdown. What it took goes with this worker's row.
+            tokio::select! {
+                () = self.claim_until_over(&life.session) => {}
+                () = self.drained_for(LAST_ANSWER) => {}
+            }
             // Store calls run in tasks of their own, so none is cut off here.
             sweeper.abort();
             let session = life.session.clone();
@@ -138,10 +145,28 @@ impl Engine {
         }
     }
 
+    /// Returns this long after the worker was told to drain.
+    async fn drained_for(&self, patience: Duration) {
+        self.told_to_drain.notified().await;
+        tokio::time::sleep(patience).await;
+    }
+
     async fn end(&self, life: Life) {
         life.session.close();
-        for lane in life.lanes {
-            if let Err(error) = lane.await {
+        let until = tokio::time::Instant::now() + LAST_ANSWER;
+        for mut lane in life.lanes {
+            let ended = match tokio::time::timeout_at(until, &mut lane).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    tracing::error!(
+                        "the database does not answer; what is not written is left to the end of the lease"
+                    );
+                    life.session.lose();
+                    self.tell_all(|| Message::Lost);
+                    lane.await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::error!(%error, "a writer lane ended badly");
             }
         }
@@ -152,7 +177,8 @@ impl Engine {
 }
 
 async fn beat(engine: Arc<Engine>) {
-    let mut every = tokio::time::interval(Tick::EVERY);
+    // More often than the lease thread looks, however short the lease is.
+    let mut every = tokio::time::interval(Tick::EVERY.min(engine.config.heartbeat));
     loop {
         every.tick().await;
         engine.tick.beat();

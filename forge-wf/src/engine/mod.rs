@@ -76,6 +76,7 @@ pub struct Engine {
     turn_left: Notify,
     backlog: AtomicBool,
     draining: AtomicBool,
+    told_to_drain: Notify,
     /// The counters of runs somebody holds a handle of.
     pub counters: CounterBook,
     /// Who waits for which run.
@@ -90,6 +91,7 @@ struct Resident {
 impl Engine {
     /// An engine that has not begun.
     pub fn new(store: Arc<dyn Store>, registry: Registry, states: States, config: Config) -> Arc<Self> {
+        let config = config.bounded();
         Arc::new(Self {
             offers: registry.offers(),
             slots: Arc::new(Semaphore::new(config.concurrency.clamp(1, Semaphore::MAX_PERMITS))),
@@ -107,6 +109,7 @@ impl Engine {
             turn_left: Notify::new(),
             backlog: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            told_to_drain: Notify::new(),
             counters: CounterBook::default(),
             waiters: Waiters::default(),
         })
@@ -135,6 +138,7 @@ impl Engine {
     /// Stops claiming, lets running steps finish within the grace time, releases the rest; [`Engine::run`] then returns.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
+        self.told_to_drain.notify_one();
         self.nudge.notify_one();
     }
 
@@ -177,6 +181,12 @@ impl Engine {
     fn spawn(self: &Arc<Self>, turn: Turn) {
         let (run, claim_no) = (turn.run.id, turn.run.claim_no);
         self.turns().insert(run, Resident { claim_no, turn: turn.sender() });
+        // A start may come in between: who was told to leave before this turn was on the list is told here.
+        if turn.session.is_lost() {
+            let _ = turn.sender().send(Message::Lost);
+        } else if self.is_draining() {
+            let _ = turn.sender().send(Message::Drain);
+        }
         let guard = LeaveGuard { engine: self.clone(), run, claim_no };
         tokio::spawn(async move {
             turn.run().await;
@@ -195,6 +205,11 @@ impl Engine {
         }
         self.waiters.tell(run, outcome);
         self.turn_left.notify_waiters();
+        self.slot_is_free();
+    }
+
+    /// There is room for another run, if there is another.
+    fn slot_is_free(&self) {
         if self.backlog.load(Ordering::Acquire) {
             self.nudge.notify_one();
         }
@@ -221,5 +236,7 @@ struct LeaveGuard {
 impl Drop for LeaveGuard {
     fn drop(&mut self) {
         self.engine.turn_ended(self.run, self.claim_no, None);
+        // The handle may have gone before the turn, which held the counters until now.
+        self.engine.counters.forget(self.run);
     }
 }

@@ -59,7 +59,10 @@ impl Retry {
             return None;
         }
         let doubled = self.first.saturating_mul(1u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX));
-        let wait = doubled.min(self.longest).mul_f64(1.0 - self.jitter * chance.clamp(0.0, 1.0));
+        let wait = doubled.min(self.longest);
+        // What the fields hold may be no share, and the longest durations round up to more than one can be.
+        let share = 1.0 - self.jitter * chance.clamp(0.0, 1.0);
+        let wait = Duration::try_from_secs_f64(wait.as_secs_f64() * share).map_or(wait, |shorter| shorter.min(wait));
         Some(wait.max(at_least.unwrap_or_default()))
     }
 }
@@ -87,5 +90,14 @@ mod tests {
     fn huge_attempt_numbers_do_not_overflow() {
         let policy = Retry { max: u32::MAX, ..POLICY };
         assert_eq!(policy.wait_after(4_000_000_000, None, 0.0), Some(policy.longest));
+    }
+
+    #[test]
+    fn neither_the_longest_wait_nor_an_odd_jitter_panics() {
+        let endless = Retry::new(2).backoff(Duration::MAX, Duration::MAX);
+        assert_eq!(endless.jitter(0.0).wait_after(1, None, 0.0), Some(Duration::MAX));
+        for jitter in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, 7.0] {
+            assert!(Retry { jitter, ..POLICY }.wait_after(1, None, 0.9) <= Some(POLICY.first), "{jitter}");
+        }
     }
 }

@@ -53,9 +53,14 @@ impl Session {
     /// Queues an item on its run's lane. A run keeps its lane, hence its order.
     pub fn submit(&self, item: Item) {
         let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
-        // A closed lane means a session that is over: the turn hears of that on its own.
-        if let Some(lane) = lanes.get((item.run.0.as_u128() % lanes.len().max(1) as u128) as usize) {
-            let _ = lane.send(item);
+        match lanes.get((item.run.0.as_u128() % lanes.len().max(1) as u128) as usize) {
+            Some(lane) => {
+                if let Err(unsent) = lane.send(item) {
+                    unsent.0.lost();
+                }
+            }
+            // The session is over.
+            None => item.lost(),
         }
     }
 

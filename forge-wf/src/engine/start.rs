@@ -32,15 +32,22 @@ impl Engine {
         if let Some(session) = session.filter(|_| run.key.is_none() && run.definition.is_some() && run.delay.is_zero())
         {
             let (reply, durable) = oneshot::channel();
+            let mut queued = false;
             match self.free_slot() {
                 Some(permit) => self.bear(session, run.clone(), permit, reply),
                 None => {
                     self.queue(&session, run.clone(), reply);
-                    self.nudge();
+                    queued = true;
                 }
             }
             match durable.await {
-                Ok(Ok(())) => return Ok(StartAnswer { id, created: true }),
+                Ok(Ok(())) => {
+                    // Not before: a claim would not find it yet, and take it that there is nothing.
+                    if queued {
+                        self.nudge();
+                    }
+                    return Ok(StartAnswer { id, created: true });
+                }
                 Ok(Err(error)) => {
                     let source = error.to_string().into();
                     return Err(StoreError::Refused { call: "start", source });
@@ -105,11 +112,13 @@ impl Engine {
         loop {
             tries += 1;
             match self.store.start_run(run).await {
-                Ok(answer) => {
-                    if answer.created {
+                Ok(StartAnswer { id, created }) => {
+                    // An id is never used twice, so a run that has it was made by this start, whose answer got lost.
+                    let created = created || id == run.id;
+                    if created {
                         self.nudge();
                     }
-                    return Ok(answer);
+                    return Ok(StartAnswer { id, created });
                 }
                 Err(error @ (StoreError::Unavailable { .. } | StoreError::Busy { .. })) if tries < TRIES => {
                     tracing::warn!(run = %run.id, %error, "a start had no answer; sending it again");

@@ -105,21 +105,20 @@ impl Steps {
         self.held.push_back((call, Some(ticket)));
     }
 
-    /// The body dropped a call: stops its attempt, if one runs.
+    /// The body dropped a call: stops its attempt, if one runs. A call that replay or the same poll both began and
+    /// dropped never became a step.
     pub fn drop_call(&mut self, call: &CallId) {
-        match self.table.get_mut(call) {
-            Some(state) => match &state.stage {
-                Stage::Running(attempt) => {
-                    attempt.abort();
-                    state.stage = Stage::Aborting;
-                }
-                Stage::Aborting => {}
-                Stage::Held | Stage::Backoff(_) => {
-                    self.table.remove(call);
-                    self.held.retain(|(held, _)| held != call);
-                }
-            },
-            None => debug_assert!(false, "{call} was dropped before it began"),
+        let Some(state) = self.table.get_mut(call) else { return };
+        match &state.stage {
+            Stage::Running(attempt) => {
+                attempt.abort();
+                state.stage = Stage::Aborting;
+            }
+            Stage::Aborting => {}
+            Stage::Held | Stage::Backoff(_) => {
+                self.table.remove(call);
+                self.held.retain(|(held, _)| held != call);
+            }
         }
     }
 

@@ -5,6 +5,8 @@
 //! itself: all it wants written goes through its lane, and a step starts only when everything the body was handed
 //! before is committed.
 
+mod attempts;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,19 +16,17 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::Engine;
 use super::calls::Calls;
-use super::config::{NOTE_WAITING_FROM, SHOW_STARTED_AFTER};
+use super::config::NOTE_WAITING_FROM;
 use super::counters::Counters;
 use super::definition::{Body, StepOutcome, WorkflowDefinition};
 use super::drive::{Drive, Stuck};
 use super::leaving::{Leaving, owned_image};
-use super::replay::Start;
 use super::session::Session;
-use super::step;
-use super::steps::{Fired, Stage, StepState, Steps};
+use super::steps::Steps;
 use super::waker::BodyWaker;
 use super::writer::{Item, Reply, Staged};
-use crate::journal::{Entry, EntryKind, EntryState, History};
-use crate::model::{CallId, Payload, State, Timestamp};
+use crate::journal::{Entry, History};
+use crate::model::{CallId, State, Timestamp};
 use crate::store::{ClaimedRun, Due, NewRun, RunImage, StoreError};
 
 /// What a turn is told.
@@ -34,7 +34,7 @@ pub enum Message {
     /// Everything up to this ticket is durable.
     Committed(u64),
     /// The database refuses the data of a ticket not yet committed.
-    Refused(Arc<StoreError>),
+    Refused(u64, Arc<StoreError>),
     /// The run is owned by somebody else, or under another claim.
     NotYours,
     /// The task of an attempt has ended, with an outcome unless it was aborted.
@@ -78,6 +78,8 @@ pub struct Turn {
     noted_waiting: bool,
     recheck_lease: Option<Instant>,
     pub(super) permit: Option<OwnedSemaphorePermit>,
+    /// Whether its journal holds, or is about to hold, more than its `start`.
+    has_entries: bool,
     counters: Option<Arc<Counters>>,
     replayed_counted: u64,
 }
@@ -97,6 +99,7 @@ impl Turn {
         let waker = BodyWaker::new(move || drop(foreign.send(Message::ForeignWake)));
         let calls = Arc::new(Calls::default());
         let limits = engine.config.limits;
+        let has_entries = !history.is_new();
         let body = Body { run: run.id, calls: calls.clone(), input: history.input().clone(), limits };
         let drive = Drive::new((workflow.run)(body), calls, history, waker);
         // Held whether or not somebody asks: a run may go on before the program that resumes it has a handle of it.
@@ -124,6 +127,7 @@ impl Turn {
             noted_waiting: false,
             recheck_lease: None,
             permit: Some(permit),
+            has_entries,
             counters,
             replayed_counted: 0,
         }
@@ -187,7 +191,7 @@ impl Turn {
                     let _ = born.send(Ok(()));
                 }
             }
-            Message::Refused(error) => match self.born.take() {
+            Message::Refused(_, error) => match self.born.take() {
                 Some(born) => {
                     let _ = born.send(Err(error));
                     self.leave(Leaving::Lost);
@@ -250,146 +254,6 @@ impl Turn {
         self.leave(Leaving::Blocked(stuck));
     }
 
-    fn begin(&mut self, start: Start) {
-        let Start { call, request, prior } = start;
-        let attempts = prior.as_ref().map_or(0, |entry| entry.attempts.max(0) as u32);
-        let due = prior.as_ref().and_then(|entry| entry.due_at);
-        let last_failure = prior.as_ref().and_then(|entry| entry.failure.clone());
-        let state = StepState { request, attempts, row: prior.is_some(), last_failure, stage: Stage::Held };
-        match due {
-            Some(due) if due > self.engine.clock.now() => {
-                self.steps.insert_waiting(call.clone(), StepState { stage: Stage::Backoff(due), ..state });
-                self.steps.set_due(self.instant_of(due), call);
-            }
-            _ => self.steps.insert(call, state),
-        }
-    }
-
-    /// Starts what may start: everything the body was handed before is committed, and the lease is good.
-    async fn start_held(&mut self) {
-        self.recheck_lease = None;
-        if self.leaving.is_some() || self.draining {
-            return;
-        }
-        while self.steps.has_startable(self.acked) {
-            if !self.session.is_fresh() {
-                self.recheck_lease = Some(Instant::now() + self.engine.config.heartbeat / 10);
-                return;
-            }
-            if self.permit.is_none() {
-                self.permit = self.engine.slots.clone().acquire_owned().await.ok();
-                if self.engine.is_draining() {
-                    return;
-                }
-            }
-            if std::mem::take(&mut self.noted_waiting) {
-                self.image = Some(owned_image(&self.run));
-                self.flush();
-            }
-            let Some(call) = self.steps.take_startable(self.acked) else { return };
-            self.start(call);
-        }
-    }
-
-    fn start(&mut self, call: CallId) {
-        let Some(state) = self.steps.get_mut(&call) else { return };
-        let args = match &state.request.args {
-            Ok(args) => args.clone(),
-            Err(failure) => {
-                let outcome = StepOutcome::Failed { failure: failure.clone(), retryable: false };
-                let _ = self.outbox.send(Message::AttemptEnded(call, Some(outcome)));
-                return;
-            }
-        };
-        let env = self.engine.step_env(&self.run, call.clone(), state.attempts + 1);
-        let attempt = step::spawn(state.request.step, env, args, state.request.options.timeout, self.outbox.clone());
-        state.stage = Stage::Running(attempt);
-        if !state.row {
-            self.steps.set_show(Instant::now() + SHOW_STARTED_AFTER, call);
-        }
-    }
-
-    async fn attempt_ended(&mut self, call: CallId, outcome: Option<StepOutcome>) {
-        let Some(state) = self.steps.get_mut(&call) else { return };
-        if self.leaving.is_some() || matches!(state.stage, Stage::Aborting) {
-            self.steps.remove(&call);
-            return;
-        }
-        state.attempts += 1;
-        let attempt = state.attempts;
-        match outcome.unwrap_or_else(|| step::vanished(&call)) {
-            StepOutcome::Completed(output) => self.record(call, EntryState::Completed, Some(output), None).await,
-            StepOutcome::Failed { failure, retryable } => {
-                let policy = state.request.options.retry.filter(|_| retryable && !failure.is_permanent());
-                let chance = chance(&call, &self.run, attempt);
-                let wait = policy.and_then(|retry| retry.wait_after(attempt, failure.retry_after(), chance));
-                let payload = failure.to_payload(&self.engine.config.limits);
-                match wait {
-                    None => self.record(call, EntryState::Failed, None, Some(payload)).await,
-                    Some(wait) => {
-                        tracing::info!(run = %self.run.id, %call, attempt, %failure, ?wait, "an attempt failed; it will be repeated");
-                        let now = self.now();
-                        let due = now + chrono::TimeDelta::from_std(wait).unwrap_or(chrono::TimeDelta::MAX / 4);
-                        self.back_off(call, due, payload);
-                    }
-                }
-            }
-        }
-    }
-
-    fn back_off(&mut self, call: CallId, due: Timestamp, failure: Payload) {
-        let at = self.now();
-        let Some(state) = self.steps.get_mut(&call) else { return };
-        state.stage = Stage::Backoff(due);
-        state.last_failure = Some(failure);
-        let fresh = !std::mem::replace(&mut state.row, true);
-        let mut entry = open_entry(&call, state, at);
-        entry.due_at = Some(due);
-        self.staged.push(Staged { entry, fresh });
-        self.steps.set_due(self.instant_of(due), call);
-    }
-
-    /// Gives an outcome its place in the journal and hands it to the body.
-    async fn record(&mut self, call: CallId, state: EntryState, output: Option<Payload>, failure: Option<Payload>) {
-        let at = self.now();
-        let Some(step) = self.steps.remove(&call) else { return };
-        let mut entry = Entry::new(call, EntryKind::Step, state, at);
-        entry.args_hash = step.request.args_hash;
-        entry.attempts = step.attempts as i32;
-        (entry.output, entry.failure) = (output, failure);
-        if self.drive.deliver(&mut entry) {
-            if let Some(counters) = &self.counters {
-                counters.ran_now();
-            }
-            self.staged.push(Staged { entry, fresh: !step.row });
-            self.advance().await;
-        }
-    }
-
-    fn fire_timers(&mut self) {
-        let now = Instant::now();
-        while let Some(fired) = self.steps.fired(now) {
-            match fired {
-                Fired::Due(call) => {
-                    if let Some(state) = self.steps.get_mut(&call) {
-                        state.stage = Stage::Held;
-                        self.steps.hold_again(call, self.ticket);
-                    }
-                }
-                Fired::Show(call) => {
-                    let at = self.now();
-                    if let Some(state) = self.steps.get_mut(&call)
-                        && matches!(state.stage, Stage::Running(_))
-                        && !std::mem::replace(&mut state.row, true)
-                    {
-                        let entry = open_entry(&call, state, at);
-                        self.staged.push(Staged { entry, fresh: true });
-                    }
-                }
-            }
-        }
-    }
-
     /// Once nothing runs: gives the slot back, or parks the run, or leaves for the shutdown.
     fn settle(&mut self) {
         if self.leaving.is_some() || self.steps.any_task() {
@@ -407,7 +271,14 @@ impl Turn {
             self.noted_waiting = true;
             self.image = Some(RunImage { state: State::Waiting, due: Due::At(due), ..owned_image(&self.run) });
         }
-        self.permit = None;
+        if self.permit.take().is_some() {
+            self.engine.slot_is_free();
+        }
+    }
+
+    /// Whether its journal holds nothing but its `start`, what is staged included.
+    pub(super) fn is_new(&self) -> bool {
+        !self.has_entries && self.staged.is_empty()
     }
 
     /// Sends what is staged to the lane.
@@ -415,6 +286,7 @@ impl Turn {
         if !self.staged.is_empty() || self.image.is_some() || self.birth.is_some() {
             self.ticket += 1;
             let writes = std::mem::take(&mut self.staged);
+            self.has_entries |= !writes.is_empty();
             self.unacked.push_back((self.ticket, writes.clone()));
             self.submit(writes);
         }
@@ -445,11 +317,6 @@ impl Turn {
         self.engine.clock.now().max(self.drive.replay().now())
     }
 
-    fn instant_of(&self, due: Timestamp) -> Instant {
-        let wait = (due - self.engine.clock.now()).to_std().unwrap_or_default();
-        Instant::now().checked_add(wait).unwrap_or_else(|| Instant::now() + self.engine.config.lease)
-    }
-
     fn count_replayed(&mut self) {
         let replayed = self.drive.replayed_steps();
         if let Some(counters) = &self.counters {
@@ -465,20 +332,4 @@ impl Drop for Turn {
             self.engine.counters.release(self.run.id, counters);
         }
     }
-}
-
-/// A `started` entry of a step that has no outcome yet.
-fn open_entry(call: &CallId, state: &StepState, at: Timestamp) -> Entry {
-    let mut entry = Entry::new(call.clone(), EntryKind::Step, EntryState::Started, at);
-    entry.args_hash = state.request.args_hash;
-    entry.args = state.request.args.as_ref().ok().cloned();
-    entry.attempts = state.attempts as i32;
-    entry.failure = state.last_failure.clone();
-    entry
-}
-
-/// A number from 0 to 1 that differs between runs, calls and attempts: jitter needs no more than that.
-fn chance(call: &CallId, run: &ClaimedRun, attempt: u32) -> f64 {
-    let text = format!("{}{call}{attempt}", run.id);
-    (xxhash_rust::xxh3::xxh3_64(text.as_bytes()) >> 11) as f64 / (1u64 << 53) as f64
 }

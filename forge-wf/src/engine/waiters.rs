@@ -42,6 +42,17 @@ impl Waiters {
         receiver
     }
 
+    /// Somebody has stopped waiting: nothing is kept for those who are gone, whether or not the run ever ends here.
+    pub fn forget_gone(&self, run: RunId) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(senders) = waiting.get_mut(&run) {
+            senders.retain(|sender| !sender.is_closed());
+            if senders.is_empty() {
+                waiting.remove(&run);
+            }
+        }
+    }
+
     /// The run's turn is over, with or without an outcome.
     pub fn tell(&self, run: RunId, outcome: Option<Outcome>) {
         let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
@@ -50,5 +61,22 @@ impl Waiters {
                 let _ = waiter.send(outcome.clone());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_stops_waiting_leaves_nothing_behind() {
+        let (waiters, run) = (Waiters::default(), RunId::new());
+        let (first, second) = (waiters.wait(run), waiters.wait(run));
+        drop(first);
+        waiters.forget_gone(run);
+        assert_eq!(waiters.0.lock().unwrap()[&run].len(), 1);
+        drop(second);
+        waiters.forget_gone(run);
+        assert!(waiters.0.lock().unwrap().is_empty());
     }
 }

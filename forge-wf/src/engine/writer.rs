@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::config::DATABASE_RETRY;
 use super::session::Session;
 use super::turn::Message;
 use crate::journal::Entry;
@@ -44,6 +45,15 @@ pub struct Item {
     pub reply: Reply,
     /// Lowered when the turn is no longer current; its items are dropped then.
     pub current: Arc<AtomicBool>,
+}
+
+impl Item {
+    /// Nobody will write it any more. A start hears that from its closed channel.
+    pub fn lost(self) {
+        if let Reply::Turn(turn, _) = self.reply {
+            let _ = turn.send(Message::Lost);
+        }
+    }
 }
 
 /// Whom to answer.
@@ -105,7 +115,7 @@ impl Folded {
                 Reply::Turn(turn, ticket) => {
                     let message = match result {
                         Ok(()) => Message::Committed(ticket),
-                        Err(error) => Message::Refused(error.clone()),
+                        Err(error) => Message::Refused(ticket, error.clone()),
                     };
                     let _ = turn.send(message);
                 }
@@ -139,6 +149,7 @@ impl LaneWriter {
 
     /// Commits what comes in until the queue is closed or the lease is lost. Never to be dropped half-way.
     pub async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Item>) {
+        let _guard = LoseOnPanic(self.session.clone());
         let mut first = None;
         while let Some(item) = match first.take() {
             Some(item) => Some(item),
@@ -192,21 +203,40 @@ impl LaneWriter {
         Ok(())
     }
 
-    /// Sends one batch until the database answers.
+    /// Sends one batch until the database takes it, refuses its data, or the lease is lost. Whatever else it says (rights
+    /// that were taken away, say) is not the fault of the runs, and blames none of them.
     async fn send(&mut self, batch: &Batch) -> Result<Result<Vec<RunId>, Arc<StoreError>>, LeaseLost> {
         let (store, worker, lane, batch_no) = (&self.store, self.session.worker, self.lane, self.batch_no + 1);
-        match self.session.until_answered("a commit", || store.commit(worker, lane, batch_no, batch)).await {
-            None | Some(Err(StoreError::LeaseLost { .. })) => Err(LeaseLost),
-            Some(Ok(answer)) => {
-                self.batch_no = batch_no;
-                Ok(Ok(answer.not_yours))
+        while !self.session.is_lost() {
+            match self.session.until_answered("a commit", || store.commit(worker, lane, batch_no, batch)).await {
+                None | Some(Err(StoreError::LeaseLost { .. })) => break,
+                Some(Ok(answer)) => {
+                    self.batch_no = batch_no;
+                    return Ok(Ok(answer.not_yours));
+                }
+                Some(Err(refused @ StoreError::Refused { .. })) => return Ok(Err(Arc::new(refused))),
+                Some(Err(error)) => {
+                    tracing::error!(%worker, %error, "a commit is not possible; sending it again");
+                    tokio::time::sleep(DATABASE_RETRY.1).await;
+                }
             }
-            Some(Err(error)) => Ok(Err(Arc::new(error))),
         }
+        Err(LeaseLost)
     }
 }
 
 struct LeaseLost;
+
+/// Without its writer a session keeps runs it cannot write: the worker must begin another one.
+struct LoseOnPanic(Arc<Session>);
+
+impl Drop for LoseOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.lose();
+        }
+    }
+}
 
 /// Takes what is queued, up to a batch, folded by run. What belongs to a turn that is no longer current is dropped.
 fn collect(first: Item, queue: &mut mpsc::UnboundedReceiver<Item>) -> (Vec<Folded>, Option<Item>) {

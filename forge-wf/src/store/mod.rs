@@ -84,8 +84,8 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// Gives `request.worker` up to `request.slots` due runs, highest priority and longest waiting first; may return none.
     ///
     /// Each comes back owned by the worker, as a narrow row; its journal is read afterwards by
-    /// [`Store::load_journals`]. A claim that takes nothing may leave its number unused; the next call may repeat or skip it.
-    /// Adopted runs come on top of the slots. Due means ready or waiting with `ready_at <= now()` on the database's clock, or unowned (ready or
+    /// [`Store::load_journals`]. An answer uses its number up, even an empty one: the next claim has the next number. Adopted
+    /// runs come on top of the slots. Due means ready or waiting with `ready_at <= now()` on the database's clock, or unowned (ready or
     /// waiting) with mail nobody has noticed. Only runs whose `needs` is among the offers are given; an unbound
     /// one is bound to the definition of the offer. Runs in `request.adopt` that this worker already owns come along too.
     ///

@@ -21,6 +21,8 @@ pub enum Fault {
     Fails,
     /// The database does it, but the answer is lost.
     LosesAnswer,
+    /// The database says that this worker has no right to do it.
+    Denied,
 }
 
 /// Decides what happens to the `number`-th call (from 0, counted over all methods that write) of this name.
@@ -60,6 +62,7 @@ impl FaultyStore {
         let lost = |what: &str| StoreError::Unavailable { call, source: what.to_owned().into() };
         match fault {
             Fault::None => work.await,
+            Fault::Denied => Err(StoreError::Misconfigured { what: format!("the test denies {call}") }),
             Fault::Fails => Err(lost("the test cut the call off")),
             Fault::LosesAnswer => {
                 work.await?;

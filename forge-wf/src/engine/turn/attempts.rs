@@ -1,0 +1,182 @@
+//! The steps of a turn: begun, held back until it is safe, attempted, tried again, recorded.
+//!
+//! Takes what the body asks for and what the tasks of attempts report; hands outcomes to the body and to the writer.
+//! Never starts a step before everything the body was handed is committed, nor on a lease that may be lost.
+
+use std::time::Instant;
+
+use super::{Message, Turn};
+use crate::engine::config::{FOR_EVER, SHOW_STARTED_AFTER};
+use crate::engine::definition::StepOutcome;
+use crate::engine::leaving::owned_image;
+use crate::engine::replay::Start;
+use crate::engine::step;
+use crate::engine::steps::{Fired, Stage, StepState};
+use crate::engine::writer::Staged;
+use crate::journal::{Entry, EntryKind, EntryState};
+use crate::model::{CallId, Payload, Timestamp};
+use crate::store::ClaimedRun;
+
+impl Turn {
+    pub(super) fn begin(&mut self, start: Start) {
+        let Start { call, request, prior } = start;
+        let attempts = prior.as_ref().map_or(0, |entry| entry.attempts.max(0) as u32);
+        let due = prior.as_ref().and_then(|entry| entry.due_at);
+        let last_failure = prior.as_ref().and_then(|entry| entry.failure.clone());
+        let state = StepState { request, attempts, row: prior.is_some(), last_failure, stage: Stage::Held };
+        match due {
+            Some(due) if due > self.engine.clock.now() => {
+                self.steps.insert_waiting(call.clone(), StepState { stage: Stage::Backoff(due), ..state });
+                self.steps.set_due(self.instant_of(due), call);
+            }
+            _ => self.steps.insert(call, state),
+        }
+    }
+
+    /// Starts what may start: everything the body was handed before is committed, and the lease is good.
+    pub(super) async fn start_held(&mut self) {
+        self.recheck_lease = None;
+        if self.leaving.is_some() || self.draining {
+            return;
+        }
+        while self.steps.has_startable(self.acked) {
+            if !self.session.is_fresh() {
+                self.recheck_lease = Some(Instant::now() + self.engine.config.heartbeat / 10);
+                return;
+            }
+            if self.permit.is_none() {
+                self.permit = self.engine.slots.clone().acquire_owned().await.ok();
+                if self.engine.is_draining() {
+                    return;
+                }
+                // That may have taken long enough for the lease to be lost.
+                continue;
+            }
+            if std::mem::take(&mut self.noted_waiting) {
+                self.image = Some(owned_image(&self.run));
+                self.flush();
+            }
+            let Some(call) = self.steps.take_startable(self.acked) else { return };
+            self.start(call);
+        }
+    }
+
+    fn start(&mut self, call: CallId) {
+        let Some(state) = self.steps.get_mut(&call) else { return };
+        let args = match &state.request.args {
+            Ok(args) => args.clone(),
+            Err(failure) => {
+                let outcome = StepOutcome::Failed { failure: failure.clone(), retryable: false };
+                let _ = self.outbox.send(Message::AttemptEnded(call, Some(outcome)));
+                return;
+            }
+        };
+        let env = self.engine.step_env(&self.run, call.clone(), state.attempts + 1);
+        let attempt = step::spawn(state.request.step, env, args, state.request.options.timeout, self.outbox.clone());
+        state.stage = Stage::Running(attempt);
+        if !state.row {
+            self.steps.set_show(Instant::now() + SHOW_STARTED_AFTER, call);
+        }
+    }
+
+    pub(super) async fn attempt_ended(&mut self, call: CallId, outcome: Option<StepOutcome>) {
+        let Some(state) = self.steps.get_mut(&call) else { return };
+        if self.leaving.is_some() || matches!(state.stage, Stage::Aborting) {
+            self.steps.remove(&call);
+            return;
+        }
+        state.attempts += 1;
+        let attempt = state.attempts;
+        match outcome.unwrap_or_else(|| step::vanished(&call)) {
+            StepOutcome::Completed(output) => self.record(call, EntryState::Completed, Some(output), None).await,
+            StepOutcome::Failed { failure, retryable } => {
+                let policy = state.request.options.retry.filter(|_| retryable && !failure.is_permanent());
+                let chance = chance(&call, &self.run, attempt);
+                let wait = policy.and_then(|retry| retry.wait_after(attempt, failure.retry_after(), chance));
+                let payload = failure.to_payload(&self.engine.config.limits);
+                match wait {
+                    None => self.record(call, EntryState::Failed, None, Some(payload)).await,
+                    Some(wait) => {
+                        tracing::info!(run = %self.run.id, %call, attempt, %failure, ?wait, "an attempt failed; it will be repeated");
+                        let now = self.now();
+                        self.back_off(call, now + wait.min(FOR_EVER), payload);
+                    }
+                }
+            }
+        }
+    }
+
+    fn back_off(&mut self, call: CallId, due: Timestamp, failure: Payload) {
+        let at = self.now();
+        let Some(state) = self.steps.get_mut(&call) else { return };
+        state.stage = Stage::Backoff(due);
+        state.last_failure = Some(failure);
+        let fresh = !std::mem::replace(&mut state.row, true);
+        let mut entry = open_entry(&call, state, at);
+        entry.due_at = Some(due);
+        self.staged.push(Staged { entry, fresh });
+        self.steps.set_due(self.instant_of(due), call);
+    }
+
+    /// Gives an outcome its place in the journal and hands it to the body.
+    async fn record(&mut self, call: CallId, state: EntryState, output: Option<Payload>, failure: Option<Payload>) {
+        let at = self.now();
+        let Some(step) = self.steps.remove(&call) else { return };
+        let mut entry = Entry::new(call, EntryKind::Step, state, at);
+        entry.args_hash = step.request.args_hash;
+        entry.attempts = step.attempts as i32;
+        (entry.output, entry.failure) = (output, failure);
+        if self.drive.deliver(&mut entry) {
+            if let Some(counters) = &self.counters {
+                counters.ran_now();
+            }
+            self.staged.push(Staged { entry, fresh: !step.row });
+            self.advance().await;
+        }
+    }
+
+    pub(super) fn fire_timers(&mut self) {
+        let now = Instant::now();
+        while let Some(fired) = self.steps.fired(now) {
+            match fired {
+                Fired::Due(call) => {
+                    if let Some(state) = self.steps.get_mut(&call) {
+                        state.stage = Stage::Held;
+                        self.steps.hold_again(call, self.ticket);
+                    }
+                }
+                Fired::Show(call) => {
+                    let at = self.now();
+                    if let Some(state) = self.steps.get_mut(&call)
+                        && matches!(state.stage, Stage::Running(_))
+                        && !std::mem::replace(&mut state.row, true)
+                    {
+                        let entry = open_entry(&call, state, at);
+                        self.staged.push(Staged { entry, fresh: true });
+                    }
+                }
+            }
+        }
+    }
+
+    fn instant_of(&self, due: Timestamp) -> Instant {
+        let wait = (due - self.engine.clock.now()).to_std().unwrap_or_default();
+        Instant::now().checked_add(wait).unwrap_or_else(|| Instant::now() + self.engine.config.lease)
+    }
+}
+
+/// A `started` entry of a step that has no outcome yet.
+fn open_entry(call: &CallId, state: &StepState, at: Timestamp) -> Entry {
+    let mut entry = Entry::new(call.clone(), EntryKind::Step, EntryState::Started, at);
+    entry.args_hash = state.request.args_hash;
+    entry.args = state.request.args.as_ref().ok().cloned();
+    entry.attempts = state.attempts as i32;
+    entry.failure = state.last_failure.clone();
+    entry
+}
+
+/// A number from 0 to 1 that differs between runs, calls and attempts: jitter needs no more than that.
+fn chance(call: &CallId, run: &ClaimedRun, attempt: u32) -> f64 {
+    let text = format!("{}{call}{attempt}", run.id);
+    (xxhash_rust::xxh3::xxh3_64(text.as_bytes()) >> 11) as f64 / (1u64 << 53) as f64
+}
