@@ -139,3 +139,74 @@ impl Registry {
 fn twice(what: &str, name: &str, first: Place, second: Place) -> String {
     format!("{what} {name} is defined twice, at {first} and at {second}: rename one, or give it `name = \"..\"`")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::definition::StepOptions;
+    use crate::engine::states::StateNeed;
+
+    const fn place(line: u32) -> Place {
+        Place { file: "shop.rs", line, column: 1 }
+    }
+
+    const fn step(key: &'static str, line: u32, states: &'static [StateNeed]) -> StepDefinition {
+        let options = StepOptions { retry: None, timeout: None };
+        StepDefinition { key, place: place(line), digest: Digest(1), options, states, run: |_, _| unreachable!() }
+    }
+
+    const fn workflow(name: &'static str, version: &'static str, line: u32) -> WorkflowDefinition {
+        let signature = digest::of_version(name, version);
+        WorkflowDefinition { name, version, place: place(line), signature, run: |_| unreachable!() }
+    }
+
+    static CHARGE: StepDefinition = step("step:charge", 1, &[]);
+    static OTHER_CHARGE: StepDefinition = step("step:charge", 2, &[]);
+    static STOCKED: StepDefinition = step(
+        "step:reserve",
+        3,
+        &[StateNeed {
+            types: || vec![std::any::TypeId::of::<u8>()],
+            name: std::any::type_name::<u8>,
+            hint: "`.state(..)`",
+        }],
+    );
+    static CHECKOUT: WorkflowDefinition = workflow("checkout", "1", 4);
+    static OTHER_CHECKOUT: WorkflowDefinition = workflow("checkout", "1", 5);
+    static NEXT_CHECKOUT: WorkflowDefinition = workflow("checkout", "2", 6);
+
+    fn wrong(registrations: &[Registration]) -> String {
+        match Registry::of(registrations.iter().copied(), &States::default()) {
+            Ok(_) => panic!("it was accepted"),
+            Err(RegistryError(sentences)) => sentences.join("\n"),
+        }
+    }
+
+    #[test]
+    fn duplicates_are_refused_with_both_places() {
+        use Registration::{Step, Workflow};
+        let sentences = wrong(&[Step(&CHARGE), Step(&OTHER_CHARGE), Workflow(&CHECKOUT), Workflow(&OTHER_CHECKOUT)]);
+        assert!(sentences.contains("step charge is defined twice, at shop.rs:1:1 and at shop.rs:2:1"), "{sentences}");
+        assert!(sentences.contains("workflow checkout version 1 is defined twice, at shop.rs:4:1"), "{sentences}");
+        let sentences = wrong(&[Workflow(&CHECKOUT), Workflow(&NEXT_CHECKOUT)]);
+        assert!(sentences.contains("has two versions") && sentences.contains("shop.rs:6:1"), "{sentences}");
+    }
+
+    #[test]
+    fn what_is_registered_by_hand_too_is_no_duplicate() {
+        let both = [Registration::Workflow(&CHECKOUT), Registration::Workflow(&CHECKOUT)];
+        let registry = Registry::of(both.into_iter(), &States::default()).unwrap_or_else(|_| panic!("refused"));
+        assert_eq!(registry.offers().len(), 3, "its definition, its name, and its name with the version");
+    }
+
+    #[test]
+    fn state_nobody_gave_and_an_empty_registry_are_refused() {
+        let sentences = wrong(&[Registration::Step(&STOCKED)]);
+        assert!(sentences.contains("step reserve (shop.rs:3:1) needs state of type u8"), "{sentences}");
+        assert!(sentences.contains("no workflow is registered"), "{sentences}");
+        let mut states = States::default();
+        states.add(7_u8);
+        let enough = [Registration::Step(&STOCKED), Registration::Workflow(&CHECKOUT)];
+        assert!(Registry::of(enough.into_iter(), &states).is_ok());
+    }
+}
