@@ -15,7 +15,7 @@ use super::writer::Staged;
 use crate::journal::{Entry, EntryKind, EntryState};
 use crate::model::failure::RESULT_UNUSABLE;
 use crate::model::{BlockReason, CallId, Failure, Limits, Payload, Phase, State, Timestamp};
-use crate::store::{ClaimedRun, Due, NewRun, RunImage, StoreError};
+use crate::store::{ClaimedRun, Due, RunImage, StoreError};
 
 /// How a turn ends.
 pub enum Leaving {
@@ -45,36 +45,9 @@ impl Leaving {
     }
 }
 
-/// The image of a run that is inserted without an owner.
-pub fn ready_image(run: &NewRun) -> RunImage {
-    RunImage {
-        phase: Phase::Forward,
-        state: State::Ready,
-        keep: false,
-        due: Due::Now,
-        generation: 0,
-        needs: Some(run.needs),
-        unbind: false,
-        block_reason: None,
-        blocked_build: None,
-        failure: None,
-    }
-}
-
 /// The image of a run this worker executes.
 pub fn owned_image(run: &ClaimedRun) -> RunImage {
-    RunImage {
-        phase: Phase::Forward,
-        state: State::Owned,
-        keep: true,
-        due: Due::Now,
-        generation: run.generation,
-        needs: Some(run.definition),
-        unbind: false,
-        block_reason: None,
-        blocked_build: None,
-        failure: None,
-    }
+    RunImage { state: State::Owned, keep: true, ..RunImage::ready(run.generation, run.definition) }
 }
 
 /// The image of a run that cannot go on with this code.

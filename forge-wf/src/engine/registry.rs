@@ -13,7 +13,6 @@ use crate::store::{DefinitionRow, Offer};
 /// Every definition this process has.
 pub struct Registry {
     workflows: HashMap<Digest, &'static WorkflowDefinition>,
-    steps: Vec<&'static StepDefinition>,
 }
 
 /// What is wrong with the definitions of this process; each sentence names the places in the source.
@@ -94,17 +93,12 @@ impl Registry {
             return Err(RegistryError(wrong));
         }
         let workflows = workflows.into_values().map(|workflow| (workflow.signature, workflow)).collect();
-        Ok(Self { workflows, steps: steps.into_values().collect() })
+        Ok(Self { workflows })
     }
 
     /// The workflow with this signature.
     pub fn workflow(&self, definition: Digest) -> Option<&'static WorkflowDefinition> {
         self.workflows.get(&definition).copied()
-    }
-
-    /// How many workflows and steps there are.
-    pub fn counts(&self) -> (usize, usize) {
-        (self.workflows.len(), self.steps.len())
     }
 
     /// What is written to the database for people and for routing.

@@ -7,13 +7,12 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::Engine;
 use super::config::DATABASE_RETRY;
-use super::leaving::ready_image;
 use super::session::Session;
 use super::turn::Turn;
 use super::writer::{Item, Reply};
 use crate::journal::History;
 use crate::model::Phase;
-use crate::store::{ClaimedRun, NewRun, StartAnswer, StoreError};
+use crate::store::{ClaimedRun, NewRun, RunImage, StartAnswer, StoreError};
 
 /// How often a start outside the lanes is sent again before its caller hears of it.
 const TRIES: u32 = 5;
@@ -98,7 +97,7 @@ impl Engine {
             run: run.id,
             generation: 0,
             claim_no: 0,
-            image: Some(ready_image(&run)),
+            image: Some(RunImage::ready(0, run.needs)),
             birth: Some(Box::new(run)),
             writes: Vec::new(),
             reply: Reply::Start(reply),

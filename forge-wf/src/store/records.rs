@@ -93,6 +93,24 @@ pub struct RunImage {
     pub failure: Option<Payload>,
 }
 
+impl RunImage {
+    /// A run nobody owns that is due at once for whoever offers `needs`. The other images are changes of this one.
+    pub fn ready(generation: i32, needs: Digest) -> Self {
+        Self {
+            phase: Phase::Forward,
+            state: State::Ready,
+            keep: false,
+            due: Due::Now,
+            generation,
+            needs: Some(needs),
+            unbind: false,
+            block_reason: None,
+            blocked_build: None,
+            failure: None,
+        }
+    }
+}
+
 /// A change to one run this worker owns under this claim.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RunUpdate {

@@ -8,8 +8,8 @@ use super::commit::insert_entries;
 use super::error::{lost, now, refused, sorted};
 use super::rows::{bind_run, claimed_run};
 use super::writer::Writer;
-use crate::model::{Digest, Lane, Phase, RunId, State};
-use crate::store::{ClaimRequest, ClaimedRun, Due, NewRun, RunImage, StartAnswer, StoreError, Write};
+use crate::model::{Digest, Lane, RunId};
+use crate::store::{ClaimRequest, ClaimedRun, NewRun, RunImage, StartAnswer, StoreError, Write};
 
 /// Inserts one run, or finds the one in whose favour nothing was written.
 pub(super) async fn start_run(writer: &Writer, run: &NewRun) -> Result<StartAnswer, StoreError> {
@@ -20,18 +20,7 @@ pub(super) async fn start_run(writer: &Writer, run: &NewRun) -> Result<StartAnsw
 
 async fn insert(connection: &mut SqliteConnection, run: &NewRun) -> Result<StartAnswer, StoreError> {
     const CALL: &str = "start_run";
-    let image = RunImage {
-        phase: Phase::Forward,
-        state: State::Ready,
-        keep: false,
-        due: Due::Now,
-        generation: 0,
-        needs: Some(run.needs),
-        unbind: false,
-        block_reason: None,
-        blocked_build: None,
-        failure: None,
-    };
+    let image = RunImage::ready(0, run.needs);
     let inserted = bind_run(query(include_str!("sql/start_run.sql")), run, &image, None, now());
     if inserted.execute(&mut *connection).await.map_err(sorted(CALL))?.rows_affected() == 1 {
         let start = Write { run: run.id, generation: 0, entry: run.start_entry() };
