@@ -47,6 +47,7 @@ blocks_and_recovers!(a_body_that_awaits_a_timer_is_blocked, awaits_foreign, Bloc
 
 on_every_backend!(code_that_does_not_fit_the_journal_is_blocked_before_any_effect, |database| {
     let _turn = TURN.lock().await;
+    let _gate = crate::GATE.lock().await;
     behave(true);
     open_gate(false);
     let folder = tempfile::tempdir().unwrap();

@@ -3,13 +3,17 @@
 mod bad_input;
 mod basics;
 mod blocked;
+mod children;
 mod crash;
+mod events;
 mod extremes;
 mod faults;
+mod generations;
 mod outages;
 mod retries;
 mod shutdown;
 mod tidy;
+mod timers;
 mod workers;
 
 use std::time::Duration;
@@ -18,13 +22,19 @@ use forge_wf::RuntimeBuilder;
 use forge_wf::prelude::*;
 use forge_wf_tests::Database;
 
+/// Tests that open and close the gate of this process take turns.
+static GATE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// A builder with a short lease and a short poll, so that no test waits for the defaults.
+///
+/// With `FORGE_WF_TEST_EVICT` set, runs leave memory at every wait unless the test says otherwise.
 fn quick(database: &Database) -> RuntimeBuilder {
-    Runtime::builder()
+    let builder = Runtime::builder()
         .database(database.url())
         .lease(Duration::from_secs(2))
         .heartbeat(Duration::from_millis(400))
         .poll_interval(Duration::from_millis(20))
         .shutdown_grace(Duration::from_secs(5))
-        .build_id("test build")
+        .build_id("test build");
+    if std::env::var_os("FORGE_WF_TEST_EVICT").is_some() { builder.park_for(Duration::ZERO) } else { builder }
 }

@@ -1,4 +1,4 @@
-//! Parses what stands inside `#[step(..)]`, `#[workflow(..)]` and `#[helper(..)]`.
+//! Parses what stands inside `#[step(..)]`, `#[workflow(..)]`, `#[helper(..)]` and `#[event(..)]`.
 //!
 //! Takes tokens; hands on [`Args`] with whatever could be read, and adds every error it meets to the list, each on its
 //! own token. Never stops at the first one.
@@ -10,9 +10,14 @@ use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::Parser;
-use syn::{Lit, LitStr, Path};
+use syn::{Lit, LitStr, Path, Token, Type};
 
 use crate::check::Errors;
+use crate::shape;
+
+/// How long a name may be. As in `forge_wf::model::limits`: a journal key, `event:` or `child:` and the name, must fit
+/// an index row.
+pub(crate) const NAME_BYTES_MAX: usize = 200 - "event:".len();
 
 /// Which attribute.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,22 +38,32 @@ impl fmt::Display for Kind {
 }
 
 impl Kind {
-    fn keys(self) -> &'static [&'static str] {
-        match self {
-            Self::Step => &["retry", "timeout", "name", "marker", "crate"],
-            Self::Workflow => &["version", "name", "steps", "marker", "crate"],
-            Self::Helper => &["steps", "marker", "crate"],
-        }
+    /// What it may say.
+    pub(crate) fn options(self) -> Options {
+        let (keys, later): (&'static [_], &'static [_]) = match self {
+            Self::Step => (&["retry", "timeout", "name", "marker", "crate"], &["compensate"]),
+            Self::Workflow => (
+                &["version", "name", "steps", "events", "marker", "crate"],
+                &["signature", "replaces", "schedule", "timeout", "compensate", "status"],
+            ),
+            Self::Helper => (&["steps", "events", "marker", "crate"], &[]),
+        };
+        Options { keys, later, example_name: "\"checkout\"" }
     }
+}
 
+/// What an attribute may say.
+pub(crate) struct Options {
+    keys: &'static [&'static str],
     /// Keys that a later release brings.
-    fn later(self) -> &'static [&'static str] {
-        match self {
-            Self::Step => &["compensate"],
-            Self::Workflow => &["signature", "replaces", "schedule", "timeout", "compensate", "status"],
-            Self::Helper => &[],
-        }
-    }
+    later: &'static [&'static str],
+    /// For its messages.
+    example_name: &'static str,
+}
+
+impl Options {
+    /// Of `#[event(..)]`.
+    pub(crate) const EVENT: Self = Self { keys: &["name", "crate"], later: &[], example_name: "\"approved\"" };
 }
 
 /// `retry(..)`.
@@ -80,6 +95,14 @@ impl syn::parse::Parse for NamedStep {
     }
 }
 
+/// An event that is waited for by name.
+#[derive(Debug)]
+pub(crate) struct NamedEvent {
+    pub(crate) name: String,
+    /// Of its payload.
+    pub(crate) ty: Type,
+}
+
 /// Everything an attribute may say.
 #[derive(Debug, Default)]
 pub(crate) struct Args {
@@ -90,25 +113,80 @@ pub(crate) struct Args {
     pub(crate) marker: Option<Ident>,
     pub(crate) root: Option<Path>,
     pub(crate) steps: Vec<NamedStep>,
+    /// The types in `events(..)`.
+    pub(crate) events: Vec<Path>,
+    /// The names in `events(..)`, each once.
+    pub(crate) named_events: Vec<NamedEvent>,
 }
 
 impl Args {
     /// Reads all of it.
-    pub(crate) fn parse(kind: Kind, tokens: TokenStream, errors: &mut Errors) -> Self {
+    pub(crate) fn parse(options: &Options, tokens: TokenStream, errors: &mut Errors) -> Self {
         let mut args = Self::default();
-        for entry in entries(tokens, kind.keys(), kind.later(), errors) {
+        for entry in entries(tokens, options.keys, options.later, errors) {
             match entry.key.unraw().to_string().as_str() {
                 "retry" => args.retry = retry(&entry, errors),
                 "timeout" => args.timeout = entry.duration("\"30s\"", errors).map(|(timeout, _)| timeout),
-                "name" => args.name = entry.name("a name such as", "\"checkout\"", errors),
+                "name" => args.name = entry.name("a name such as", options.example_name, errors),
                 "version" => args.version = entry.name("a string such as", "\"1\"", errors),
                 "marker" => args.marker = entry.value("a name for the type, such as `Charge`", errors),
                 "crate" => args.root = entry.path("the path of forge_wf, such as `::durable`", errors),
+                "events" => args.read_events(&entry, errors),
                 _ => args.steps = entry.paths(errors),
             }
         }
         args
     }
+
+    fn read_events(&mut self, entry: &Entry, errors: &mut Errors) {
+        let Value::List(tokens) = &entry.value else {
+            let example = "`events(Approved)`, or `events(\"approved\": Approval)` for a wait by name";
+            return errors.add(&entry.key, format!("expected a list: write {example}"));
+        };
+        for part in split(tokens.clone()) {
+            if let Ok(path) = Path::parse_mod_style.parse2(part.clone()) {
+                self.events.push(path);
+                continue;
+            }
+            let Some(event) = named_event(&part, errors) else { continue };
+            if self.named_events.iter().any(|known| known.name == event.name) {
+                let name = part.into_iter().next();
+                errors.add(name, format!("the event {:?} is given twice: a name has one payload", event.name));
+            } else {
+                self.named_events.push(event);
+            }
+        }
+    }
+}
+
+fn named_event(part: &TokenStream, errors: &mut Errors) -> Option<NamedEvent> {
+    let wrong =
+        "expected the type of an event, or a name and the type of its payload, such as `\"approved\": Approval`";
+    let mut rest = part.clone().into_iter();
+    let first = rest.next()?;
+    let Ok(Lit::Str(lit)) = syn::parse2::<Lit>(first.into()) else {
+        errors.add(part, wrong);
+        return None;
+    };
+    let name = checked_name(&lit, "a name such as", "\"approved\"", errors)?;
+    let named = |input: syn::parse::ParseStream<'_>| {
+        input.parse::<Token![:]>()?;
+        input.parse::<Type>()
+    };
+    let Ok(ty) = named.parse2(rest.collect()) else {
+        errors.add(part, format!("expected a name and the type of its payload: write `{}: Type`", lit.token()));
+        return None;
+    };
+    if let Some(found) = shape::impl_trait_within(&ty) {
+        errors.add(found, "the signature names the type of a payload: name it instead of `impl Trait`");
+        return None;
+    }
+    if let Some(borrow) = shape::borrow_within(&ty) {
+        errors
+            .add(borrow, "a payload is read back from the journal, so nothing in it is borrowed: write the owned type");
+        return None;
+    }
+    Some(NamedEvent { name, ty })
 }
 
 fn retry(entry: &Entry, errors: &mut Errors) -> Option<Retry> {
@@ -207,7 +285,7 @@ impl Entry {
         for part in split(tokens.clone()) {
             match syn::parse2(part.clone()) {
                 Ok(named) => paths.push(named),
-                Err(_) => errors.add(part, "expected the path of a step or helper, or `path as Marker`"),
+                Err(_) => errors.add(part, "expected the path of a step, helper or workflow, or `path as Marker`"),
             }
         }
         paths
@@ -224,20 +302,8 @@ impl Entry {
     }
 
     fn name(&self, what: &str, example: &str, errors: &mut Errors) -> Option<String> {
-        // As in forge_wf::model::limits: a journal key must fit an index row.
-        const NAME_BYTES_MAX: usize = 200 - "step:".len();
         let lit = self.string(&format!("{what} `{example}`"), errors)?;
-        let text = lit.value();
-        if text.is_empty() {
-            errors.add(lit, format!("expected {what} `{example}`, not an empty one"));
-        } else if text.len() > NAME_BYTES_MAX {
-            errors.add(lit, format!("too long: at most {NAME_BYTES_MAX} bytes"));
-        } else if text.chars().any(char::is_control) {
-            errors.add(lit, "expected text without control characters");
-        } else {
-            return Some(text);
-        }
-        None
+        checked_name(&lit, what, example, errors)
     }
 
     /// `"1s"` is the same twice; a range only where the example has one.
@@ -260,6 +326,20 @@ impl Entry {
             }
         }
     }
+}
+
+fn checked_name(lit: &LitStr, what: &str, example: &str, errors: &mut Errors) -> Option<String> {
+    let text = lit.value();
+    if text.is_empty() {
+        errors.add(lit, format!("expected {what} `{example}`, not an empty one"));
+    } else if text.len() > NAME_BYTES_MAX {
+        errors.add(lit, format!("too long: at most {NAME_BYTES_MAX} bytes"));
+    } else if text.chars().any(char::is_control) {
+        errors.add(lit, "expected text without control characters");
+    } else {
+        return Some(text);
+    }
+    None
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -317,12 +397,22 @@ fn value(mut rest: impl Iterator<Item = TokenTree>) -> Result<Value, TokenStream
     }
 }
 
+/// What stands between the commas; those inside `<..>` part nothing.
 fn split(tokens: TokenStream) -> Vec<TokenStream> {
     let mut parts = vec![TokenStream::new()];
+    let (mut depth, mut before) = (0_usize, ' ');
     for token in tokens {
-        match &token {
-            TokenTree::Punct(punct) if punct.as_char() == ',' => parts.push(TokenStream::new()),
-            _ => parts.last_mut().expect("it starts with one part and only grows").extend([token]),
+        let punct = if let TokenTree::Punct(punct) = &token { punct.as_char() } else { ' ' };
+        match punct {
+            '<' => depth += 1,
+            '>' if before != '-' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        before = punct;
+        if punct == ',' && depth == 0 {
+            parts.push(TokenStream::new());
+        } else {
+            parts.last_mut().expect("it starts with one part and only grows").extend([token]);
         }
     }
     parts.retain(|part| !part.is_empty());
@@ -334,7 +424,7 @@ fn list(keys: &[&str]) -> String {
 }
 
 /// The key that was probably meant.
-fn similar<'k>(name: &str, keys: &[&'k str]) -> Option<&'k str> {
+pub(crate) fn similar<'k>(name: &str, keys: &[&'k str]) -> Option<&'k str> {
     let near = keys.iter().map(|key| (distance(name, key), *key)).min()?;
     (near.0 <= 2 && near.0 < name.len()).then_some(near.1)
 }
@@ -360,7 +450,7 @@ mod tests {
 
     fn parse(kind: Kind, text: &str) -> (Args, Vec<String>) {
         let mut errors = Errors::default();
-        let args = Args::parse(kind, text.parse().unwrap(), &mut errors);
+        let args = Args::parse(&kind.options(), text.parse().unwrap(), &mut errors);
         (args, errors.messages())
     }
 
@@ -400,9 +490,43 @@ mod tests {
     }
 
     #[test]
+    fn events_are_types_and_names() {
+        let text = r#"events(Approved, a::B, "one": HashMap<String, (u8, u8)>, "two": fn() -> u8,)"#;
+        let (args, errors) = parse(Kind::Helper, text);
+        assert_eq!(errors, [""; 0]);
+        assert_eq!(args.events.len(), 2);
+        let named: Vec<_> = args.named_events.iter().map(|event| (&*event.name, shape::readable(&event.ty))).collect();
+        assert_eq!(named, [("one", "HashMap<String, (u8, u8)>".into()), ("two", "fn()->u8".into())]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_event_is_told() {
+        let text =
+            r#"events(A<B>, "one", "one": u8, "one": u16, "": u8, 7: u8, "x" = u8, "x": &'static str, "x": &str)"#;
+        let (args, errors) = parse(Kind::Workflow, text);
+        assert!(errors[0].contains("expected the type of an event"), "{errors:?}");
+        assert!(errors[1].contains(r#"write `"one": Type`"#), "{errors:?}");
+        assert!(errors[2].contains(r#"the event "one" is given twice"#), "{errors:?}");
+        assert!(errors[3].contains("not an empty one"), "{errors:?}");
+        assert!(errors[4].contains("expected the type of an event"), "{errors:?}");
+        assert!(errors[5].contains(r#"write `"x": Type`"#), "{errors:?}");
+        assert!(errors[6].contains("write the owned type") && errors[7].contains("write the owned type"), "{errors:?}");
+        assert_eq!((errors.len(), args.named_events.len()), (8, 1));
+        assert!(parse(Kind::Workflow, "events = A").1[0].contains("write `events(Approved)`"));
+        assert!(parse(Kind::Step, "events(A)").1[0].contains("unknown option `events`"));
+    }
+
+    #[test]
+    fn a_name_fits_into_a_journal_key() {
+        let named = |length: usize| parse(Kind::Step, &format!("name = {:?}", "x".repeat(length))).1;
+        assert_eq!(named(194), [""; 0]);
+        assert_eq!(named(195), ["too long: at most 194 bytes"]);
+    }
+
+    #[test]
     fn nothing_far_away_is_suggested() {
-        assert_eq!(similar("verison", Kind::Workflow.keys()), Some("version"));
-        assert_eq!(similar("colour", Kind::Workflow.keys()), None);
+        assert_eq!(similar("verison", Kind::Workflow.options().keys), Some("version"));
+        assert_eq!(similar("colour", Kind::Workflow.options().keys), None);
         assert_eq!(distance("", "abc"), 3);
     }
 }

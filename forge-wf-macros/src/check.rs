@@ -7,8 +7,9 @@ use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::{GenericParam, Pat, Safety, Type};
 
-use crate::args::Kind;
+use crate::args::{Args, Kind, similar};
 use crate::model::{Function, Parameter, Role};
+use crate::scan::{Found, NamedWait};
 use crate::shape::{self, Shape};
 
 /// What is wrong, all of it.
@@ -33,6 +34,11 @@ impl Errors {
     /// Whether the item needs the fallback.
     pub(crate) fn is_broken(&self) -> bool {
         self.broken
+    }
+
+    /// Whether nothing is wrong so far.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
     }
 
     #[cfg(test)]
@@ -63,6 +69,30 @@ pub(crate) fn signature(kind: Kind, function: &Function, errors: &mut Errors) {
     }
     if kind != Kind::Helper {
         output(kind, function, errors);
+    }
+}
+
+/// Every rule about the waits for events in a body: what they wait for is written out, or declared in the attribute.
+///
+/// The type check would refuse the same waits, but cannot say the names.
+pub(crate) fn waits(kind: Kind, args: &Args, function: &Function, found: &Found, errors: &mut Errors) {
+    let is_generic = |ident: &syn::Ident| function.sig.generics.type_params().any(|param| param.ident == *ident);
+    for wait in found.calls.iter().filter(|call| call.is_wait && call.path.get_ident().is_some_and(is_generic)) {
+        let message = format!("a {kind} cannot wait for a generic event, since its signature names it: write the type");
+        errors.add(&wait.path, message);
+    }
+    for method in found.untyped_waits.iter().filter(|_| args.events.is_empty()) {
+        errors.add(method, "which event? Write its type: `ctx.wait_for_event::<Approved>()`");
+    }
+    for NamedWait { name, ty } in &found.named_waits {
+        let text = name.value();
+        if args.named_events.iter().all(|event| event.name != text) {
+            let ty = ty.as_ref().map_or_else(|| String::from("Type"), shape::readable);
+            let write = format!("`#[{kind}(events({}: {ty}))]`", name.token());
+            let known: Vec<&str> = args.named_events.iter().map(|event| &*event.name).collect();
+            let hint = similar(&text, &known).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+            errors.add(name, format!("this wait is not in the signature: write {write}{hint}"));
+        }
     }
 }
 

@@ -13,17 +13,17 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Attribute, FnArg, Item, ItemFn, Pat, PathArguments, Token, Type, TypePath};
 
-use crate::args::{Args, Kind};
+use crate::args::{Args, Kind, NamedEvent};
 use crate::check::{self, Errors};
 use crate::model::{Function, Parameter};
-use crate::scan::{self, Call};
+use crate::scan::{self, Call, Found};
 use crate::{fallback, shape};
 
 /// One attribute on one item.
 pub(crate) fn attribute(kind: Kind, args: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
-    let args = Args::parse(kind, args, &mut errors);
-    let function = match function(kind, item.clone(), &mut errors) {
+    let args = Args::parse(&kind.options(), args, &mut errors);
+    let mut function = match function(kind, item.clone(), &mut errors) {
         Some(function) => function,
         None => {
             let errors = errors.into_tokens();
@@ -32,11 +32,12 @@ pub(crate) fn attribute(kind: Kind, args: TokenStream, item: TokenStream) -> Tok
     };
     check::signature(kind, &function, &mut errors);
     let target = Target::new(&args, &function);
+    let calls = calls(kind, &target, &args, &mut function, &mut errors);
     let expanded = match kind {
         _ if errors.is_broken() => fallback::expand(kind, &target, &function),
         Kind::Step => step::expand(&target, &args, &function),
-        Kind::Workflow => workflow::expand(&target, &args, &function),
-        Kind::Helper => helper::expand(&target, &args, &function),
+        Kind::Workflow => workflow::expand(&target, &args, &function, &calls),
+        Kind::Helper => helper::expand(&target, &args, &function, &calls),
     };
     let errors = errors.into_tokens();
     quote!(#errors #expanded)
@@ -136,7 +137,7 @@ impl Target {
     /// The proofs that the signature names what the body calls.
     pub(crate) fn uses(&self, function: &Function, calls: &[Call]) -> TokenStream {
         let (Self { private, marker, .. }, Function { cfgs, .. }) = (self, function);
-        let proofs = calls.iter().map(|Call { path, cfgs: when }| {
+        let proofs = calls.iter().map(|Call { path, cfgs: when, .. }| {
             let when = cfg_attribute(when);
             // In parentheses it can only be a type, so a function that is no helper is reported once and as that.
             quote_spanned!(mixed()=> #(#cfgs)* #when impl #private::Uses<(#path)> for #marker {})
@@ -144,32 +145,83 @@ impl Target {
         proofs.collect()
     }
 
-    /// The digest of the set of what the body calls. A call of itself says nothing new, and would be a const cycle.
-    pub(crate) fn digest_of_calls(&self, calls: &[Call]) -> TokenStream {
+    /// The names of events, for each type of payload.
+    pub(crate) fn named_events(&self, function: &Function, events: &[NamedEvent]) -> TokenStream {
+        let (Self { private, marker, .. }, Function { cfgs, .. }) = (self, function);
+        let mut by_type: Vec<(String, &Type, Vec<&str>)> = Vec::new();
+        for NamedEvent { name, ty } in events {
+            let text = shape::canonical(&ty.to_token_stream());
+            match by_type.iter_mut().find(|known| known.0 == text) {
+                Some((_, _, names)) => names.push(name),
+                None => by_type.push((text, ty, vec![name])),
+            }
+        }
+        let impls = by_type.iter().map(|(_, ty, names)| {
+            quote_spanned! {mixed()=>
+                #(#cfgs)*
+                impl #private::NamedEvents<(#ty)> for #marker {
+                    const NAMES: &'static [&'static ::core::primitive::str] = &[#(#names),*];
+                }
+            }
+        });
+        impls.collect()
+    }
+
+    /// The digest of the set of what the body calls and waits for.
+    pub(crate) fn digest_of_uses<'c>(
+        &self,
+        calls: impl IntoIterator<Item = &'c Call>,
+        named_events: &[NamedEvent],
+    ) -> TokenStream {
         let private = &self.private;
-        let marker = self.marker.to_string();
-        let others: Vec<&Call> = calls.iter().filter(|call| call.key() != marker).collect();
-        let paths = others.iter().map(|call| &call.path);
-        let when = others.iter().map(|call| cfg_attribute(&call.cfgs));
+        let digests = calls.into_iter().map(|Call { path, cfgs, is_wait }| {
+            let when = cfg_attribute(cfgs);
+            if *is_wait {
+                quote_spanned!(mixed()=> #when { use #private::NoEvent as _; <#private::WaitDigest<(#path)>>::DIGEST })
+            } else {
+                quote_spanned!(mixed()=> #when <#path as #private::Callee>::DIGEST)
+            }
+        });
+        let named = named_events
+            .iter()
+            .map(|NamedEvent { name, ty }| format!("event:{name}:{}", shape::canonical(&ty.to_token_stream())));
         quote_spanned! {mixed()=>
-            #private::digest::set([#(#when <#paths as #private::Callee>::DIGEST),*])
+            #private::digest::set([
+                #(#digests,)*
+                #(#private::digest::text(#named),)*
+            ])
         }
     }
 }
 
-/// What a body calls: what the scan finds, and what the attribute names.
-fn calls(target: &Target, args: &Args, function: &Function) -> Vec<Call> {
-    let mut found = match function.params.first().and_then(Parameter::name) {
-        Some(ctx) => scan::calls(function.block.to_token_stream(), ctx),
-        None => Vec::new(),
+/// What a body calls and waits for: what the scan finds, and what the attribute names. A step's calls nothing.
+///
+/// A body whose waits are wrong, or may be because the attribute is, is emptied: or the compiler would say the same again
+/// in other words.
+fn calls(kind: Kind, target: &Target, args: &Args, function: &mut Function, errors: &mut Errors) -> Vec<Call> {
+    let found = match function.params.first().and_then(Parameter::name) {
+        Some(ctx) if kind != Kind::Step => scan::scan(function.block.to_token_stream(), ctx),
+        _ => Found::default(),
     };
-    scan::rename(&mut found, &target.ident.clone().into(), &target.marker.clone().into());
+    if errors.is_empty() {
+        check::waits(kind, args, function, &found, errors);
+    }
+    if !errors.is_empty() && found.has_waits() {
+        function.block = syn::parse_quote!({ loop {} });
+        function.inner.push(syn::parse_quote!(#[allow(unused)]));
+        return Vec::new();
+    }
+    let mut calls = found.calls;
+    scan::rename(&mut calls, &target.ident.clone().into(), &target.marker.clone().into());
     for named in &args.steps {
         let marker = named.marker.as_ref().unwrap_or(&named.call);
-        scan::rename(&mut found, &named.call, marker);
-        scan::add(&mut found, Call::named(marker.clone()));
+        scan::rename(&mut calls, &named.call, marker);
+        scan::add(&mut calls, Call::named(marker.clone()));
     }
-    found
+    for event in &args.events {
+        scan::add(&mut calls, Call::named(event.clone()));
+    }
+    calls
 }
 
 fn cfg_attribute(cfgs: &[Vec<TokenStream>]) -> TokenStream {

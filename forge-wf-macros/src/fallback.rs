@@ -22,15 +22,14 @@ pub(crate) fn expand(kind: Kind, target: &Target, function: &Function) -> TokenS
         Kind::Workflow => workflow(target, function),
         Kind::Helper => helper(target, function),
     };
-    let callee = (kind != Kind::Workflow).then(|| {
-        quote_spanned! {mixed()=>
-            #(#cfgs)*
-            impl #private::Callee for #marker {
-                const DIGEST: ::core::primitive::u128 = 0;
-            }
+    quote_spanned! {mixed()=>
+        #type_item
+        #(#cfgs)*
+        impl #private::Callee for #marker {
+            const DIGEST: ::core::primitive::u128 = 0;
         }
-    });
-    quote!(#type_item #callee #rest)
+        #rest
+    }
 }
 
 fn step(target: &Target, function: &Function) -> TokenStream {
@@ -66,9 +65,9 @@ fn workflow(target: &Target, function: &Function) -> TokenStream {
         #(#outer)*
         #[allow(dead_code)]
         #vis fn #ident<'a, W: #private::Uses<#marker>>(
-            ctx: &'a #private::WorkflowContext<W> #param
+            _: &'a #private::WorkflowContext<W> #param
         ) -> #private::ChildCall<'a, #marker> {
-            #private::ChildCall::new(ctx, ())
+            loop {}
         }
         #(#cfgs)*
         impl #private::Workflow for #marker {

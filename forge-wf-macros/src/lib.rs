@@ -1,17 +1,18 @@
-//! The attributes of [forge-wf](https://docs.rs/forge-wf): `#[step]`, `#[workflow]` and `#[helper]`.
+//! The macros of [forge-wf](https://docs.rs/forge-wf): `#[step]`, `#[workflow]`, `#[helper]` and `#[derive(Event)]`.
 //!
 //! Compile time only: this crate knows tokens, never the engine. An attribute walks through the rooms in this order:
 //!
 //! - `args` parses what stands inside the attribute
 //! - `model` understands the function it stands on, `shape` its types
 //! - `check` judges, and names the token it blames
-//! - `scan` finds the calls in a body
+//! - `scan` finds the calls and waits in a body
 //! - `expand` writes; after an error in the signature it is `fallback` instead, so that the user reads one message
 //!
-//! Use the attributes through `forge_wf`, which re-exports them.
+//! `event` is all of the derive. Use the macros through `forge_wf`, which re-exports them.
 
 mod args;
 mod check;
+mod event;
 mod expand;
 mod fallback;
 mod model;
@@ -74,16 +75,28 @@ pub fn step(args: TokenStream, item: TokenStream) -> TokenStream {
 /// becomes a `Failure`. Everything with a side effect belongs into a [`macro@step`], because the body runs again from the
 /// start after a crash, with the recorded outcomes.
 ///
-/// Each call of a step or helper in the body, `path(ctx, ..)`, becomes part of the workflow's `SIGNATURE`: what its runs
-/// in flight rely on. The calls are found in the text, also inside `join!` and closures. A call the text hides (a macro
-/// that writes it) does not compile until `steps(path)` names it. A plain function that only looks like a call is
-/// written `(log)(ctx, ..)`.
+/// Each call in the body, `path(ctx, ..)`, becomes part of the workflow's `SIGNATURE`: what its runs in flight rely on.
+/// The calls are found in the text, also inside `join!` and closures. A call the text hides (a macro that writes it)
+/// does not compile until `steps(path)` names it. A plain function that only looks like a call is written
+/// `(log)(ctx, ..)`.
+///
+/// # Children
+/// Calling a workflow, `ship(ctx, order).await?`, starts a run of its own and waits for what it returns. The caller's
+/// signature holds the child's name, input and output, and nothing of its inside: a new version of the child leaves the
+/// caller's runs alone, and workflows may call themselves and each other.
+///
+/// # Events
+/// `ctx.wait_for_event::<Approved>().await?` waits for an event, a type with [`macro@Event`]. It is found in the text and
+/// becomes part of the signature like a call. `ctx.wait_for_event_named::<Approval>("approved")` waits for one by name;
+/// its name and payload are declared: `events("approved": Approval)`.
 ///
 /// # Options
 /// - `version = "1"`: new code for runs in flight is a new version. `"1"` unless given.
 /// - `name = "checkout"`: the name in the database, instead of the function's.
-/// - `steps(path, ..)`: steps and helpers called out of sight; `steps(charge as Charge)` for those whose type has another
-///   name (`marker`).
+/// - `steps(path, ..)`: steps, helpers and workflows called out of sight; `steps(charge as Charge)` for those whose type
+///   has another name (`marker`).
+/// - `events(Approved, "paid": Payment, ..)`: the types of events waited for out of sight; the names and payloads of those
+///   waited for by name.
 /// - `marker = Checkout`: the name of the workflow's type, instead of the function's, where that name is taken.
 /// - `crate = path`: where `forge_wf` is, if it was renamed.
 ///
@@ -106,14 +119,15 @@ pub fn workflow(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::attribute(args::Kind::Workflow, args.into(), item.into()).into()
 }
 
-/// Makes an async function a helper: a part of a workflow that may call steps and other helpers.
+/// Makes an async function a helper: a part of a workflow that may call steps, workflows and other helpers, and wait.
 ///
 /// It takes `ctx: &WorkflowContext` first and otherwise what it likes, generics included, and returns what it likes. What
-/// it calls becomes part of the signature of every workflow that calls it. A function with a `&WorkflowContext` that
+/// it calls and waits for becomes part of the signature of every workflow that calls it. A function with a `&WorkflowContext` that
 /// is neither a [`macro@workflow`] nor a `#[helper]` cannot call steps.
 ///
 /// # Options
-/// - `steps(path, ..)`: steps and helpers called out of sight, as in [`macro@workflow`].
+/// - `steps(path, ..)`: what is called out of sight, as in [`macro@workflow`].
+/// - `events(Approved, "paid": Payment, ..)`: as in [`macro@workflow`]. A helper declares its own.
 /// - `marker = NotifyAll`: the name of the helper's type, instead of the function's, where that name is taken.
 /// - `crate = path`: where `forge_wf` is, if it was renamed.
 ///
@@ -132,4 +146,33 @@ pub fn workflow(args: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn helper(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::attribute(args::Kind::Helper, args.into(), item.into()).into()
+}
+
+/// Makes a type an event: a named, typed payload sent to a run from outside.
+///
+/// The type is a struct or enum without generics, owns what it carries, and is `Serialize + DeserializeOwned`. A workflow
+/// or helper waits for it by `ctx.wait_for_event::<Approved>()`.
+///
+/// # Options
+/// - `#[event(name = "order.approved")]`: the name in the journal and for senders, instead of the type's in snake case
+///   (`order_approved`). Both names are in the signature of every workflow that waits for it.
+/// - `#[event(crate = path)]`: where `forge_wf` is, if it was renamed.
+///
+/// # Example
+/// ```ignore
+/// use forge_wf::prelude::*;
+///
+/// #[derive(Serialize, Deserialize, Event)]
+/// pub struct Approved {
+///     pub by: String,
+/// }
+///
+/// #[workflow]
+/// pub async fn checkout(ctx: &WorkflowContext) -> Result<String> {
+///     Ok(ctx.wait_for_event::<Approved>().await?.by)
+/// }
+/// ```
+#[proc_macro_derive(Event, attributes(event))]
+pub fn event(item: TokenStream) -> TokenStream {
+    event::derive(item.into()).into()
 }

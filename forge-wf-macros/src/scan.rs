@@ -1,30 +1,58 @@
-//! Finds the calls `path(ctx, ..)` in a body, on tokens.
+//! Finds the calls `path(ctx, ..)` and the waits `ctx.wait_for_event::<Type>()` in a body, on tokens.
 //!
 //! Takes the body's tokens and the name of the context; hands on each distinct path once, with the `#[cfg]`s that stand
-//! around its calls. Works on tokens because calls hide in the arguments of `join!` and of users' macros, which no
-//! syntax tree shows. A heuristic: the type check (`W: Uses<S>`) refuses what it misses, so it need not be clever.
+//! around its calls or waits, and every wait by name. Works on tokens because calls hide in the arguments of `join!` and
+//! of users' macros, which no syntax tree shows. A heuristic: the type check (`W: Uses<S>`) refuses what it misses, so it
+//! need not be clever.
 
 use std::collections::HashSet;
 
 use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::ext::IdentExt;
-use syn::parse::Parser;
-use syn::{Attribute, Path};
+use syn::parse::{Parse, Parser};
+use syn::{Attribute, Lit, LitStr, Path, Type};
 
-/// A path that is called with the context.
+/// What a body does through its context.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// Each path once, in the order of the text.
+    pub(crate) calls: Vec<Call>,
+    /// Each one.
+    pub(crate) named_waits: Vec<NamedWait>,
+    /// The method of each `ctx.wait_for_event()` that leaves the type to inference.
+    pub(crate) untyped_waits: Vec<Ident>,
+}
+
+impl Found {
+    /// Whether there are any.
+    pub(crate) fn has_waits(&self) -> bool {
+        let typed = self.calls.iter().any(|call| call.is_wait);
+        typed || !self.named_waits.is_empty() || !self.untyped_waits.is_empty()
+    }
+}
+
+/// `ctx.wait_for_event_named::<Type>("name")`, as far as it is written out.
+pub(crate) struct NamedWait {
+    pub(crate) name: LitStr,
+    pub(crate) ty: Option<Type>,
+}
+
+/// A path that is called with the context, or the type of an event that it waits for.
 #[derive(Clone)]
 pub(crate) struct Call {
     /// As it is written at its first call, without generic arguments.
     pub(crate) path: Path,
     /// When it is called: any of these, each of which is all of its `#[cfg]` predicates. Empty: always.
     pub(crate) cfgs: Vec<Vec<TokenStream>>,
+    /// Whether the body was seen to wait for it.
+    pub(crate) is_wait: bool,
 }
 
 impl Call {
-    /// A call the attribute names.
+    /// A call or event the attribute names.
     pub(crate) fn named(path: Path) -> Self {
-        Self { path, cfgs: Vec::new() }
+        Self { path, cfgs: Vec::new(), is_wait: false }
     }
 
     /// See [`key`].
@@ -46,12 +74,12 @@ pub(crate) fn rename(found: &mut [Call], path: &Path, marker: &Path) {
     }
 }
 
-/// Every distinct call in these tokens, in the order of the text.
-pub(crate) fn calls(body: TokenStream, ctx: &Ident) -> Vec<Call> {
+/// Every distinct call and every wait in these tokens.
+pub(crate) fn scan(body: TokenStream, ctx: &Ident) -> Found {
     let body = flatten(body);
     let mut locals = HashSet::new();
     note_locals(&body, &mut locals);
-    let mut scanner = Scanner { ctx, locals, found: Vec::new() };
+    let mut scanner = Scanner { ctx, locals, found: Found::default() };
     scanner.scan(&body, &[]);
     scanner.found
 }
@@ -96,7 +124,7 @@ fn note_locals(tokens: &[TokenTree], locals: &mut HashSet<String>) {
 struct Scanner<'s> {
     ctx: &'s Ident,
     locals: HashSet<String>,
-    found: Vec<Call>,
+    found: Found,
 }
 
 impl Scanner<'_> {
@@ -115,10 +143,35 @@ impl Scanner<'_> {
                     self.scan(&flatten(group.stream()), cfgs);
                     at += 1;
                 }
-                TokenTree::Ident(_) => at = self.path(tokens, at, cfgs),
+                TokenTree::Ident(_) => at = self.wait(tokens, at, cfgs).unwrap_or_else(|| self.path(tokens, at, cfgs)),
                 _ => at += 1,
             }
         }
+    }
+
+    /// Reads the wait for an event that starts here and notes it; returns where to go on.
+    fn wait(&mut self, tokens: &[TokenTree], start: usize, cfgs: &[TokenStream]) -> Option<usize> {
+        let method = start + 2;
+        let is_ctx = matches!(&tokens[start], TokenTree::Ident(word) if word == self.ctx);
+        if !is_ctx || !is_punct(tokens.get(start + 1), '.') || is_field(tokens, start) {
+            return None;
+        }
+        let arguments = after_turbofish(tokens, method + 1);
+        // Between `::<` and `>`.
+        let ty = tokens.get(method + 4..arguments.saturating_sub(1)).unwrap_or_default().iter().cloned().collect();
+        if is_word(tokens.get(method), "wait_for_event") {
+            match Path::parse.parse2(ty) {
+                Ok(path) => self.add(path, cfgs, true),
+                Err(_) if arguments == method + 1 => self.found.untyped_waits.extend(ident(tokens, method)),
+                Err(_) => return None,
+            }
+        } else if is_word(tokens.get(method), "wait_for_event_named") {
+            let Some(TokenTree::Group(group)) = tokens.get(arguments) else { return None };
+            let name = flatten(group.stream()).into_iter().next()?;
+            let Ok(Lit::Str(name)) = syn::parse2(name.into()) else { return None };
+            self.found.named_waits.push(NamedWait { name, ty: syn::parse2(ty).ok() });
+        }
+        Some(method + 1)
     }
 
     /// Reads the path that starts here and notes it if it is a call; returns where to go on.
@@ -138,10 +191,9 @@ impl Scanner<'_> {
             self.note(&tokens[first..end], cfgs);
             return end;
         };
-        let is_method = is_punct(Some(before), '.') && !(first >= 2 && is_punct(tokens.get(first - 2), '.'));
         // `<T as Trait>::f(ctx)`, `a::<T>::f(ctx)` and `name!(ctx)` are no paths of ours.
         let is_qualified = rooted && (is_punct(Some(before), '>') || matches!(before, TokenTree::Ident(_)));
-        if !is_method && !is_qualified && !is_word(Some(before), "fn") {
+        if !is_field(tokens, first) && !is_qualified && !is_word(Some(before), "fn") {
             self.note(&tokens[first..end], cfgs);
         }
         end
@@ -171,10 +223,27 @@ impl Scanner<'_> {
         if let Ok(path) = Path::parse_mod_style.parse2(path.iter().cloned().collect())
             && !(names.len() == 1 && matches!(names[0].as_str(), "self" | "super" | "crate"))
         {
-            let cfgs = if cfgs.is_empty() { Vec::new() } else { vec![cfgs.to_vec()] };
-            add(&mut self.found, Call { path, cfgs });
+            self.add(path, cfgs, false);
         }
     }
+
+    fn add(&mut self, path: Path, cfgs: &[TokenStream], is_wait: bool) {
+        let cfgs = if cfgs.is_empty() { Vec::new() } else { vec![cfgs.to_vec()] };
+        add(&mut self.found.calls, Call { path, cfgs, is_wait });
+    }
+}
+
+fn ident(tokens: &[TokenTree], at: usize) -> Option<Ident> {
+    match tokens.get(at) {
+        Some(TokenTree::Ident(ident)) => Some(ident.clone()),
+        _ => None,
+    }
+}
+
+/// Whether what starts here is a field or method of what stands before it: a dot, but not a range.
+fn is_field(tokens: &[TokenTree], at: usize) -> bool {
+    let back = |by: usize| at.checked_sub(by).and_then(|at| tokens.get(at));
+    is_punct(back(1), '.') && !is_punct(back(2), '.')
 }
 
 fn is_punct(token: Option<&TokenTree>, what: char) -> bool {
@@ -242,8 +311,9 @@ mod tests {
 
     fn found(body: &str) -> Vec<String> {
         let ctx = Ident::new("ctx", proc_macro2::Span::call_site());
-        let calls = calls(body.parse().unwrap(), &ctx);
-        calls
+        let found = scan(body.parse().unwrap(), &ctx);
+        found
+            .calls
             .iter()
             .map(|call| {
                 let cfgs: Vec<String> = call
@@ -302,11 +372,49 @@ mod tests {
     #[test]
     fn a_callee_whose_type_has_another_name_is_renamed_with_its_cfgs() {
         let ctx = Ident::new("ctx", proc_macro2::Span::call_site());
-        let mut found = calls("#[cfg(a)] a::x(ctx); y(ctx)".parse().unwrap(), &ctx);
+        let mut found = scan("#[cfg(a)] a::x(ctx); y(ctx)".parse().unwrap(), &ctx).calls;
         let path = |text| syn::parse_str::<Path>(text).unwrap();
         rename(&mut found, &path("self::a::x"), &path("a::X"));
         assert_eq!(found.iter().map(Call::key).collect::<Vec<_>>(), ["a::X", "y"]);
         assert_eq!(found[0].cfgs.len(), 1);
+    }
+
+    #[test]
+    fn waits_are_found_by_the_type_of_their_event() {
+        assert_eq!(found("ctx.wait_for_event::<Approved>().await?; self::Approved"), ["Approved"]);
+        assert_eq!(
+            found("join!(ctx\n.wait_for_event::<a::B>(), c(ctx, ctx.wait_for_event::<D>()))"),
+            ["a::B", "c", "D"]
+        );
+        assert_eq!(found("|| ctx.wait_for_event::<::a::B>().timeout(days(3))"), ["::a::B"]);
+        assert_eq!(found("#[cfg(a)] ctx.wait_for_event::<A>().await?; b(ctx)"), ["A if a", "b"]);
+        assert_eq!(found("ctx.wait_for_event::<A>(); ctx.wait_for_event::<self::A>(); A(ctx)"), ["A"]);
+        assert_eq!(found("0..ctx.wait_for_event::<A>()"), ["A"]);
+    }
+
+    #[test]
+    fn what_only_looks_like_a_wait_is_left_alone() {
+        assert_eq!(found("ctx.wait_for_event(); ctx.wait_for_event::<_>(); ctx.wait_for_event::<(A, B)>()"), [""; 0]);
+        assert_eq!(found("other.wait_for_event::<A>(); x.ctx.wait_for_event::<A>(); ctx.other::<A>()"), [""; 0]);
+        assert_eq!(found("ctx.wait_for_event_named::<A>(\"a\"); ctx; ctx."), [""; 0]);
+    }
+
+    #[test]
+    fn waits_by_name_are_found_where_the_name_is_written_out() {
+        let ctx = Ident::new("ctx", proc_macro2::Span::call_site());
+        let text = r#"join!(ctx.wait_for_event_named::<HashMap<A, B>>("one"), ctx.wait_for_event_named("two").await?);
+                      ctx.wait_for_event_named::<A>(name); ctx.wait_for_event_named::<A>(&format!("x"))"#;
+        let waits = scan(text.parse().unwrap(), &ctx).named_waits;
+        assert_eq!(waits.iter().map(|wait| wait.name.value()).collect::<Vec<_>>(), ["one", "two"]);
+        assert_eq!(waits.iter().map(|wait| wait.ty.is_some()).collect::<Vec<_>>(), [true, false]);
+    }
+
+    #[test]
+    fn waits_that_leave_the_type_to_inference_are_told_apart() {
+        let ctx = Ident::new("ctx", proc_macro2::Span::call_site());
+        let text =
+            "ctx.wait_for_event().await?; ctx.wait_for_event::<_>(); ctx.wait_for_event::<A>(); x.wait_for_event()";
+        assert_eq!(scan(text.parse().unwrap(), &ctx).untyped_waits, ["wait_for_event"]);
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //!
 //! - [`step`], [`workflow`] and [`helper`]: the attributes and their options.
 //! - [`Runtime`] runs workflows in this process, [`Client`] starts them from another; both give [`RunHandle`]s.
-//! - [`WorkflowContext`] and [`StepContext`]: what bodies and steps are given; [`StepCall`]: a step written down in a body.
+//! - [`WorkflowContext`] and [`StepContext`]: what bodies and steps are given; [`StepCall`], [`ChildCall`], [`EventCall`] and
+//!   [`SleepCall`]: durable calls written down in a body.
+//! - [`Event`](macro@Event): a payload sent to a run from outside, with [`SendEvent`]; [`RunRef`] says to which.
 //! - [`Failure`], [`StepError`] and [`Error`]: what goes wrong in steps and workflows, in typed steps, and around them.
 //!
 //! The rooms behind them (`engine`, `store`, `journal`, `model`, `contract`, `db`) are public for tests and tools of this
@@ -34,19 +36,26 @@ pub mod testing;
 use __private as macro_support;
 
 pub use api::builder::RuntimeBuilder;
-pub use api::call::{ChildCall, StepCall};
+pub use api::call::StepCall;
+pub use api::child::{ChildCall, ChildHandle, DetachedCall};
 pub use api::client::Client;
 pub use api::context::WorkflowContext;
+pub use api::definition::Event;
 pub use api::error::Error;
 pub use api::failure::{Failure, FailureKind, Result, StepError};
 pub use api::handle::{Counts, RunHandle};
 pub use api::runtime::Runtime;
+pub use api::send::{RunRef, SendEvent, UntakenEvent};
 pub use api::start::Start;
 pub use api::step_context::StepContext;
+pub use api::time::{checked_seconds, days, hours, minutes, seconds};
+pub use api::timeout::{Timed, Timeout};
+pub use api::wait::{EventCall, SleepCall};
+pub use engine::random::WorkflowRng;
 pub use engine::retry::Retry;
-pub use forge_wf_macros::{helper, step, workflow};
-pub use model::{PayloadError, RunId, Status, Timestamp};
-pub use store::{StoreError, Unserved};
+pub use forge_wf_macros::{Event, helper, step, workflow};
+pub use model::{ChildError, PayloadError, RunId, Status, Timestamp};
+pub use store::{Join, StoreError, Unserved};
 
 /// Everything a file of workflows needs:
 ///
@@ -67,6 +76,7 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        Client, Failure, Result, Retry, Runtime, StepContext, StepError, WorkflowContext, helper, step, workflow,
+        ChildError, Client, Event, Failure, Result, Retry, RunRef, Runtime, StepContext, StepError, WorkflowContext,
+        days, helper, hours, minutes, seconds, step, workflow,
     };
 }

@@ -2,6 +2,7 @@
 
 use std::any::TypeId;
 use std::collections::HashMap;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -10,15 +11,18 @@ use serde_json::value::RawValue;
 
 pub use inventory;
 
-pub use crate::api::call::{ChildCall, StepCall};
+pub use crate::api::call::StepCall;
+pub use crate::api::child::ChildCall;
 pub use crate::api::context::WorkflowContext;
-pub use crate::api::definition::{Argument, Callee, IntoFailure, Registered, Returned, Root, Step, Uses, Workflow};
+pub use crate::api::definition::{
+    Argument, Callee, Event, IntoFailure, NamedEvents, Registered, Returned, Root, Step, Uses, Workflow,
+};
 pub use crate::api::failure::{Failure, StepFailure};
 pub use crate::api::step_context::StepContext;
 pub use crate::contract::digest;
 pub use crate::engine::definition::{
-    Body, BodyFuture, Place, Registration, StepDefinition, StepEnv, StepFuture, StepOptions, StepOutcome,
-    WorkflowDefinition,
+    Body, BodyFuture, EventDefinition, Place, Registration, StepDefinition, StepEnv, StepFuture, StepOptions,
+    StepOutcome, WorkflowDefinition,
 };
 pub use crate::engine::retry::Retry;
 pub use crate::engine::states::StateNeed;
@@ -241,6 +245,30 @@ fn encode_readable<T: Serialize + DeserializeOwned>(value: &T, limits: &Limits) 
 pub fn workflow_context<W>(body: &Body) -> WorkflowContext<W> {
     WorkflowContext::new(body.calls.clone(), body.run, body.limits)
 }
+
+/// What an event asks of its type, as one bound: for a generic type, which the derive refuses but still makes an event, so
+/// that its waits are not refused as well.
+pub trait Journaled: Serialize + DeserializeOwned + Send + 'static {}
+
+impl<T: Serialize + DeserializeOwned + Send + 'static> Journaled for T {}
+
+/// The digest of an event that a body waits for.
+///
+/// Of a type that is no event it is [`NoEvent`]'s, silently: the wait itself is refused, in better words than these.
+pub struct WaitDigest<E>(PhantomData<E>);
+
+impl<E: Event> WaitDigest<E> {
+    /// Part of the waiter's signature.
+    pub const DIGEST: u128 = E::DIGEST;
+}
+
+/// See [`WaitDigest`]; its own constant goes first where there is one.
+pub trait NoEvent {
+    /// Part of no signature that compiles.
+    const DIGEST: u128 = 0;
+}
+
+impl<E> NoEvent for WaitDigest<E> {}
 
 /// What a `#[workflow]` function returns when it fails.
 pub trait WorkflowError: Workflow {

@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod eventually;
+pub mod waiting;
 pub mod workflows;
 
 pub use backend::Database;

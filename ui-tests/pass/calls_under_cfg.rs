@@ -13,6 +13,14 @@ pub async fn not_there() -> Result<u8> {
     Ok(1)
 }
 
+#[derive(Serialize, Deserialize, Event)]
+#[cfg(missing)]
+pub struct NotThere;
+
+#[derive(Serialize, Deserialize, Event)]
+#[cfg(not(missing))]
+pub struct There;
+
 #[workflow]
 pub async fn checkout(ctx: &WorkflowContext) -> Result<u8> {
     #[cfg(missing)]
@@ -23,6 +31,10 @@ pub async fn checkout(ctx: &WorkflowContext) -> Result<u8> {
     {
         first += not_there(ctx).await?;
     }
+    #[cfg(missing)]
+    ctx.wait_for_event::<NotThere>().await?;
+    #[cfg(not(missing))]
+    ctx.wait_for_event::<There>().await?;
     let second = there(ctx).await?;
     Ok(match first {
         #[cfg(missing)]

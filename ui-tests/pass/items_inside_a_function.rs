@@ -6,6 +6,9 @@ fn main() {
         Ok(cents)
     }
 
+    #[derive(Serialize, Deserialize, Event)]
+    struct Approved;
+
     #[helper]
     async fn twice(ctx: &WorkflowContext, cents: u64) -> Result<u64> {
         Ok(charge(ctx, cents).await? + charge(ctx, cents).await?)
@@ -13,6 +16,7 @@ fn main() {
 
     #[workflow]
     async fn checkout(ctx: &WorkflowContext, cents: u64) -> Result<u64> {
+        ctx.wait_for_event::<Approved>().await?;
         twice(ctx, cents).await
     }
 

@@ -3,11 +3,21 @@ mod vendor {
     pub use forge_wf as durable;
 }
 
-use vendor::durable::{Result, WorkflowContext, helper, step, workflow};
+use vendor::durable::{Event, Result, WorkflowContext, helper, step, workflow};
 
 #[step(crate = crate::vendor::durable)]
 pub async fn charge(cents: u64) -> Result<u64> {
     Ok(cents)
+}
+
+#[derive(serde::Serialize, serde::Deserialize, Event)]
+#[event(crate = crate::vendor::durable)]
+pub struct Approved;
+
+#[workflow(crate = crate::vendor::durable, events("paid": u64))]
+pub async fn wait(ctx: &WorkflowContext) -> Result<u64> {
+    ctx.wait_for_event::<Approved>().await?;
+    ctx.wait_for_event_named("paid").await
 }
 
 #[helper(crate = crate::vendor::durable)]
@@ -17,6 +27,7 @@ pub async fn help(ctx: &WorkflowContext) -> Result<u64> {
 
 #[workflow(crate = crate::vendor::durable)]
 pub async fn checkout(ctx: &WorkflowContext) -> Result<u64> {
+    wait(ctx).await?;
     help(ctx).await
 }
 

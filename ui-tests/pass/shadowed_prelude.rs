@@ -1,7 +1,7 @@
 //! Everything the expansion needs it names by an absolute path.
 #![allow(dead_code, non_camel_case_types, unused_macros)]
 
-use forge_wf::{StepContext, WorkflowContext, helper, step, workflow};
+use forge_wf::{Event, StepContext, WorkflowContext, helper, step, workflow};
 
 struct Result;
 struct Option;
@@ -34,6 +34,17 @@ async fn charge(
     ::core::result::Result::Ok(rate * factor * cents[0] + note.len() as u64 + u64::from(ctx.attempt()))
 }
 
+#[derive(::serde::Serialize, ::serde::Deserialize, Event)]
+struct Approved {
+    by: u64,
+}
+
+#[workflow(events("paid": u64))]
+async fn wait(ctx: &WorkflowContext) -> ::core::result::Result<u64, forge_wf::Failure> {
+    let approved = ctx.wait_for_event::<Approved>().await?;
+    ::core::result::Result::Ok(approved.by + ctx.wait_for_event_named::<u64>("paid").await?)
+}
+
 #[helper]
 async fn help(ctx: &WorkflowContext) -> ::core::result::Result<u64, forge_wf::Failure> {
     charge(ctx, &[1], "x").await
@@ -41,6 +52,7 @@ async fn help(ctx: &WorkflowContext) -> ::core::result::Result<u64, forge_wf::Fa
 
 #[workflow]
 async fn pay(ctx: &WorkflowContext, cents: u64) -> ::core::result::Result<u64, forge_wf::Failure> {
+    wait(ctx).await?;
     help(ctx).await?;
     charge(ctx, &[cents], "x").await
 }

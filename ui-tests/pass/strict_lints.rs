@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::all, missing_docs, warnings, unused, unreachable_pub, non_camel_case_types)]
 
-use forge_wf::{Result, StepContext, WorkflowContext, helper, step, workflow};
+use forge_wf::{Event, Result, StepContext, WorkflowContext, helper, step, workflow};
 
 /// Charges.
 #[step(retry(max = 3), timeout = "5s")]
@@ -22,6 +22,20 @@ async fn many(a: u8, b: u8, c: u8, d: u8, e: u8, f: u8, g: u8) -> Result<u8> {
     Ok(a + b + c + d + e + f + g)
 }
 
+/// Approved.
+#[derive(serde::Serialize, serde::Deserialize, Event)]
+pub(crate) struct Approved {
+    by: u64,
+}
+
+/// Waits.
+#[workflow(events("paid": (u64, u64), "sent": u64))]
+pub(crate) async fn wait(ctx: &WorkflowContext) -> Result<u64> {
+    let approved = ctx.wait_for_event::<Approved>().await?;
+    let (whole, part) = ctx.wait_for_event_named("paid").await?;
+    Ok(approved.by + whole + part + ctx.wait_for_event_named::<u64>("sent").await?)
+}
+
 /// Helps.
 #[helper]
 pub(crate) async fn help(ctx: &WorkflowContext, cents: u64) -> Result<u64> {
@@ -33,6 +47,7 @@ pub(crate) async fn help(ctx: &WorkflowContext, cents: u64) -> Result<u64> {
 #[workflow(version = "2")]
 pub(crate) async fn pay(ctx: &WorkflowContext, cents: u64) -> Result<u64> {
     many(ctx, 1, 2, 3, 4, 5, 6, 7).await?;
+    wait(ctx).await?;
     help(ctx, cents).await
 }
 

@@ -7,19 +7,23 @@ use syn::GenericParam;
 use super::{Target, local, mixed};
 use crate::args::{Args, Kind};
 use crate::model::Function;
+use crate::scan::Call;
 
-pub(super) fn expand(target: &Target, args: &Args, function: &Function) -> TokenStream {
-    let calls = super::calls(target, args, function);
+pub(super) fn expand(target: &Target, args: &Args, function: &Function, calls: &[Call]) -> TokenStream {
     let context = function.params.first().map(|param| super::context_parameter(target, param));
     let params: Vec<TokenStream> =
         context.into_iter().chain(function.params.iter().skip(1).map(super::parameter)).collect();
     let (private, marker, cfgs) = (&target.private, &target.marker, &function.cfgs);
-    let (name, digest) = (function.name(), target.digest_of_calls(&calls));
+    // A call of itself says nothing new, and would be a const cycle.
+    let own = marker.to_string();
+    let others = calls.iter().filter(|call| call.key() != own);
+    let (name, digest) = (function.name(), target.digest_of_uses(others, &args.named_events));
     let parts = [
         wrapper(target, function),
         target.type_item(Kind::Helper, function),
         target.body_item(function, &params),
-        target.uses(function, &calls),
+        target.uses(function, calls),
+        target.named_events(function, &args.named_events),
         quote_spanned! {mixed()=>
             #(#cfgs)*
             impl #private::Callee for #marker {

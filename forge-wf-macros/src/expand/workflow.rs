@@ -9,9 +9,8 @@ use crate::model::{Function, Parameter};
 use crate::scan::Call;
 use crate::shape;
 
-pub(super) fn expand(target: &Target, args: &Args, function: &Function) -> TokenStream {
+pub(super) fn expand(target: &Target, args: &Args, function: &Function, calls: &[Call]) -> TokenStream {
     let (private, marker) = (&target.private, &target.marker);
-    let calls = super::calls(target, args, function);
     let context = function.params.first().map(|param| super::context_parameter(target, param));
     let params: Vec<TokenStream> =
         context.into_iter().chain(function.params.iter().skip(1).map(super::parameter)).collect();
@@ -19,8 +18,10 @@ pub(super) fn expand(target: &Target, args: &Args, function: &Function) -> Token
         wrapper(target, function),
         target.type_item(Kind::Workflow, function),
         target.body_item(function, &params),
-        target.uses(function, &calls),
-        definition(target, args, function, &calls),
+        target.uses(function, calls),
+        target.named_events(function, &args.named_events),
+        callee(target, args, function),
+        definition(target, args, function, calls),
         target.registered(
             function,
             &quote_spanned!(mixed()=> #private::Registration::Workflow(<#marker as #private::Workflow>::DEFINITION)),
@@ -57,14 +58,43 @@ fn wrapper(target: &Target, function: &Function) -> TokenStream {
     }
 }
 
+fn name(args: &Args, function: &Function) -> String {
+    args.name.clone().unwrap_or_else(|| function.name())
+}
+
+/// Its input and output as the digests hold them.
+fn texts(function: &Function) -> (String, String) {
+    let input = input(function).map_or_else(|| quote!(()), |param| param.ty.to_token_stream());
+    (shape::canonical(&input), super::output_text(function))
+}
+
+/// What a parent relies on: the interface alone. A look at what the child calls would be a const cycle where workflows
+/// call each other, and its version is its own affair.
+fn callee(target: &Target, args: &Args, function: &Function) -> TokenStream {
+    let (Target { private, marker, .. }, Function { cfgs, .. }) = (target, function);
+    let (name, (input_text, output_text)) = (name(args, function), texts(function));
+    quote_spanned! {mixed()=>
+        #(#cfgs)*
+        impl #private::Callee for #marker {
+            const DIGEST: ::core::primitive::u128 = #private::digest::sequence(&[
+                #private::digest::text("child"),
+                #private::digest::text(#name),
+                #private::digest::text(#input_text),
+                #private::digest::text(#output_text),
+            ]);
+        }
+    }
+}
+
 fn definition(target: &Target, args: &Args, function: &Function, calls: &[Call]) -> TokenStream {
     let (Target { private, marker, .. }, Function { cfgs, vis, .. }) = (target, function);
-    let name = args.name.clone().unwrap_or_else(|| function.name());
+    let name = name(args, function);
+    let child_key = format!("child:{name}");
     let version = args.version.clone().unwrap_or_else(|| String::from("1"));
     let input_type = input(function).map_or_else(|| quote!(()), |param| param.ty.to_token_stream());
-    let (input_text, output_text) = (shape::canonical(&input_type), super::output_text(function));
+    let (input_text, output_text) = texts(function);
     let (output, error) = super::ends(private, function);
-    let (place, digest) = (target.place(), target.digest_of_calls(calls));
+    let (place, digest) = (target.place(), target.digest_of_uses(calls, &args.named_events));
     let (body, ctx, input_value) = (local("body"), local("ctx"), local("input"));
     let (take, pass) = match input(function) {
         Some(_) => (
@@ -113,6 +143,7 @@ fn definition(target: &Target, args: &Args, function: &Function, calls: &[Call])
                 &#private::WorkflowDefinition {
                     name: #name,
                     version: #version,
+                    child_key: #child_key,
                     place: #place,
                     signature: #private::Digest(<#marker>::SIGNATURE),
                     run: __forge_wf_run,

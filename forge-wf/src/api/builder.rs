@@ -95,13 +95,35 @@ impl RuntimeBuilder {
         self
     }
 
-    /// How often an idle worker looks for runs that other processes started. Default 250 ms.
+    /// How often a worker looks for due runs and mail of other processes while it gets no hints from the database. Default
+    /// 250 ms.
     pub fn poll_interval(mut self, every: Duration) -> Self {
         self.config.poll = every;
         self
     }
 
-    /// A run with nothing to do for longer than this leaves memory, and is rebuilt by replay when it is due. Default 10 s.
+    /// Whether workers give each other hints through the database (LISTEN and NOTIFY on PostgreSQL, a look at the file's
+    /// version on SQLite), so that runs, events and child results of other processes are noticed at once. Default: yes.
+    ///
+    /// Without, every worker looks each `poll_interval`; nothing else changes. Switch it off behind a connection pooler in
+    /// transaction mode, which cannot carry LISTEN. Such a pooler must also keep prepared statements (PgBouncer 1.21 or newer
+    /// with `max_prepared_statements` above 0) and hand through what connections are told at their start; see the top of
+    /// `migrations/postgres/0002_waits.sql` for the whole recipe.
+    pub fn notifications(mut self, yes: bool) -> Self {
+        self.config.notifications = yes;
+        self
+    }
+
+    /// How many entries a run's journal may have. A run that comes near it warns in the log; one that reaches it is blocked
+    /// (`blocked_journal_limit`), since its journal would eat the memory of every worker that takes it over. Default 100,000.
+    pub fn journal_limit(mut self, entries: usize) -> Self {
+        self.config.journal_limit = entries;
+        self
+    }
+
+    /// A run that only waits leaves memory after this long, and is rebuilt by replay when it is due; at once if half of
+    /// `max_resident` is taken, or if it is known to be due later than that. Zero: at every wait, which is for tests. Default
+    /// 10 s.
     pub fn park_for(mut self, wait: Duration) -> Self {
         self.config.park_for = wait;
         self
@@ -170,6 +192,8 @@ impl RuntimeBuilder {
             )
         } else if config.poll.is_zero() {
             "the poll interval must not be zero".into()
+        } else if config.journal_limit < 10 {
+            "a journal limit below 10 entries leaves no room for a workflow".into()
         } else if config.limits.payload_bytes < 1024 {
             "a payload limit below 1024 bytes leaves no room for failures".into()
         } else {

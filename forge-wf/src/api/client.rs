@@ -1,18 +1,18 @@
 //! [`Client`]: starts runs and waits for them from a process that runs no workflows.
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 use super::connect::connect;
-use super::definition::{Workflow, WorkflowFn};
+use super::definition::{Event, Workflow, WorkflowFn};
 use super::error::Error;
 use super::handle::{RunHandle, Source};
+use super::send::{RunRef, SendEvent, UntakenEvent};
 use super::start::Start;
 use crate::model::{Limits, RunId};
-use crate::store::{Store, Unserved};
+use crate::store::Unserved;
 
 /// Starts runs, and waits for their results, from a process that runs no workflows itself.
 ///
@@ -25,9 +25,7 @@ use crate::store::{Store, Unserved};
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    store: Arc<dyn Store>,
-    grace: Duration,
-    limits: Limits,
+    source: Source,
 }
 
 impl Client {
@@ -37,18 +35,21 @@ impl Client {
     /// `Misconfigured` with what to change; `Store` if the schema is newer than this build.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         let grace = crate::engine::config::Config::default().unserved_grace;
-        Ok(Self { store: connect(url).await?, grace, limits: Limits::default() })
+        Ok(Self { source: Source::Store(connect(url).await?, grace, Limits::default()) })
     }
 
-    /// The same client with another bound on inputs, in bytes of JSON; it should be the workers' own.
+    pub(crate) fn of(source: Source) -> Self {
+        Self { source }
+    }
+
+    /// The same client with another bound on inputs and events, in bytes of JSON; it should be the workers' own. A client that
+    /// a runtime gave has that of the runtime.
     #[must_use]
     pub fn payload_limit(mut self, bytes: usize) -> Self {
-        self.limits.payload_bytes = bytes;
+        if let Source::Store(_, _, limits) = &mut self.source {
+            limits.payload_bytes = bytes;
+        }
         self
-    }
-
-    fn source(&self) -> Source {
-        Source::Store(self.store.clone(), self.grace)
     }
 
     /// Starts a workflow this program was compiled with; a worker runs it.
@@ -58,7 +59,7 @@ impl Client {
         F: WorkflowFn<Args, M>,
     {
         let _ = workflow;
-        Start::known(self.source(), M::DEFINITION, &input, &self.limits)
+        Start::known(self.source.clone(), M::DEFINITION, &input)
     }
 
     /// Starts a workflow by name, with its input as JSON. Whether the input fits is seen by the worker that runs it: if not,
@@ -66,7 +67,7 @@ impl Client {
     ///
     /// Awaiting it is an error if live workers exist and none of them knows the name.
     pub fn start_by_name(&self, workflow: impl Into<String>, input: serde_json::Value) -> Start<'_, serde_json::Value> {
-        Start::named(self.source(), workflow.into(), &input, &self.limits)
+        Start::named(self.source.clone(), workflow.into(), &input)
     }
 
     /// The run with this id. `T` is what its workflow returns; `serde_json::Value` fits every workflow.
@@ -74,8 +75,8 @@ impl Client {
     /// # Errors
     /// `NoSuchRun`, or the database does not answer.
     pub async fn run<T: DeserializeOwned>(&self, id: RunId) -> Result<RunHandle<T>, Error> {
-        self.source().view(id).await?;
-        Ok(RunHandle::new(id, false, self.source()))
+        self.source.view(id).await?;
+        Ok(RunHandle::new(id, false, self.source.clone()))
     }
 
     /// The run of `workflow` that holds `key`, if there is one.
@@ -88,8 +89,66 @@ impl Client {
         F: WorkflowFn<Args, M>,
     {
         let _ = workflow;
-        let view = self.source().by_key(M::DEFINITION.name, key).await?;
-        Ok(view.map(|view| RunHandle::new(view.id, false, self.source())))
+        let view = self.source.by_key(M::DEFINITION.name, key).await?;
+        Ok(view.map(|view| RunHandle::new(view.id, false, self.source.clone())))
+    }
+
+    /// Sends an event to a run. See [`SendEvent`].
+    ///
+    /// ```no_run
+    /// # use forge_wf::prelude::*;
+    /// # #[workflow] async fn checkout(ctx: &WorkflowContext) -> Result<()> { Ok(()) }
+    /// # async fn example(client: Client) -> std::result::Result<(), forge_wf::Error> {
+    /// #[derive(Serialize, Deserialize, Event)]
+    /// struct Approved {
+    ///     by: String,
+    /// }
+    ///
+    /// let to = forge_wf::RunRef::key(checkout, "order-17");
+    /// client.send_event(to, Approved { by: "Ada".into() }).id("approval-17").await?;
+    /// # Ok(()) }
+    /// ```
+    #[allow(clippy::needless_pass_by_value)] // as one hands an event over
+    pub fn send_event<E: Event>(&self, run: impl Into<RunRef>, event: E) -> SendEvent<'static> {
+        self.source.send_event(run.into(), &event)
+    }
+
+    /// Sends an event by name, with its payload as JSON. Whether the payload fits is seen by the run that waits for it: if not,
+    /// the event is kept, and the run waits on. See [`SendEvent`].
+    #[allow(clippy::needless_pass_by_value)]
+    pub fn send_event_named(
+        &self,
+        run: impl Into<RunRef>,
+        name: &str,
+        payload: serde_json::Value,
+    ) -> SendEvent<'static> {
+        self.source.send_event_named(run.into(), name, &payload)
+    }
+
+    /// Events in the run's inbox that no wait has taken, oldest first, at most 1,000: those that came before the wait for
+    /// them, those nobody will ever wait for, and those whose payload does not fit.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn untaken_events(&self, run: RunId) -> Result<Vec<UntakenEvent>, Error> {
+        self.source.untaken_events(run).await
+    }
+
+    /// Asks the run to forget an event that no wait has taken. A wait that takes it first has won.
+    ///
+    /// # Errors
+    /// `NoSuchEvent`, `NoSuchRun` or `RunEnded`, or the database does not answer.
+    pub async fn drop_event(&self, run: RunId, event: Uuid) -> Result<(), Error> {
+        self.source.change_event(run, event, None).await
+    }
+
+    /// Asks the run to put this payload in place of that of an event no wait has taken; the event keeps its place. A wait that
+    /// takes it first has won.
+    ///
+    /// # Errors
+    /// `NoSuchEvent`, `NoSuchRun`, `RunEnded` or `InvalidEvent`, or the database does not answer.
+    pub async fn replace_event(&self, run: RunId, event: Uuid, payload: serde_json::Value) -> Result<(), Error> {
+        self.source.change_event(run, event, Some(&payload)).await
     }
 
     /// Runs that are due and that no live worker can run, in words: print each one.
@@ -97,12 +156,14 @@ impl Client {
     /// # Errors
     /// The database does not answer.
     pub async fn unserved(&self) -> Result<Vec<Unserved>, Error> {
-        Ok(self.store.unserved(self.grace).await?)
+        self.source.unserved().await
     }
 
-    /// Closes the connections.
+    /// Closes the connections. Of a client that a runtime gave, that is the runtime's own business: shut that down instead.
     pub async fn close(&self) {
-        self.store.close().await;
+        if let Source::Store(store, ..) = &self.source {
+            store.close().await;
+        }
     }
 }
 

@@ -47,13 +47,37 @@ pub trait Registered {
 
 /// Something a workflow may call: its digest becomes part of the caller's signature.
 #[diagnostic::on_unimplemented(
-    message = "calling the workflow `{Self}` from a workflow is not supported yet",
-    label = "not a `#[step]` or `#[helper]`",
-    note = "move what both need into a `#[helper]`"
+    message = "`{Self}` is not a `#[step]`, `#[workflow]`, `#[helper]` or event",
+    label = "a workflow cannot call or wait for this",
+    note = "annotate the function, or derive `Event` for the type of an event"
 )]
 pub trait Callee {
     /// Part of the caller's signature.
     const DIGEST: u128;
+}
+
+/// A named, typed payload sent to a run from outside: `#[derive(Event)]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an event",
+    label = "expected a type with `#[derive(Event)]`",
+    note = "derive `forge_wf::Event` for `{Self}`, or wait by name: `ctx.wait_for_event_named::<{Self}>(\"name\")`"
+)]
+pub trait Event: Callee + Serialize + DeserializeOwned + Send + 'static {
+    /// Its name, as in `approved`.
+    const NAME: &'static str;
+    /// The key of its waits in the journal, as in `event:approved`.
+    const KEY: &'static str;
+}
+
+/// The names that the attribute of `Self` declares for events with payload `T`, by `events("name": T)`.
+#[diagnostic::on_unimplemented(
+    message = "the signature of `{Self}` names no event with payload `{T}`",
+    label = "this wait is not in the signature",
+    note = "declare it in the attribute: `#[workflow(events(\"name\": {T}))]`, or derive `Event` for `{T}` and wait by type"
+)]
+pub trait NamedEvents<T> {
+    /// The names.
+    const NAMES: &'static [&'static str];
 }
 
 /// The proof that the signature of `Self` names `S`. The macros implement it for each call they find.
@@ -61,7 +85,7 @@ pub trait Callee {
     message = "the signature of `{Self}` does not name `{S}`",
     label = "this call is not in the signature",
     note = "is the function around this call a `#[workflow]` or `#[helper]`? It must be one",
-    note = "if it is one, the call is hidden from it (by a macro or a renamed context): name it in the attribute, `steps({S})`"
+    note = "if it is one, the call is hidden from it (by a macro or a renamed context): name it in the attribute, `steps({S})`, or `events({S})` if it is an event"
 )]
 pub trait Uses<S> {}
 
@@ -114,14 +138,14 @@ pub trait WorkflowFn<Args, M: Workflow> {}
 impl<F, I, M> WorkflowFn<(I,), M> for F
 where
     M: Workflow<Input = I>,
-    F: for<'a> Fn(&'a super::context::WorkflowContext<Root>, I) -> super::call::ChildCall<'a, M>,
+    F: for<'a> Fn(&'a super::context::WorkflowContext<Root>, I) -> super::child::ChildCall<'a, M>,
 {
 }
 
 impl<F, M> WorkflowFn<(), M> for F
 where
     M: Workflow<Input = ()>,
-    F: for<'a> Fn(&'a super::context::WorkflowContext<Root>) -> super::call::ChildCall<'a, M>,
+    F: for<'a> Fn(&'a super::context::WorkflowContext<Root>) -> super::child::ChildCall<'a, M>,
 {
 }
 

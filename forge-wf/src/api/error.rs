@@ -35,6 +35,48 @@ pub enum Error {
         /// The id that was asked for.
         run: RunId,
     },
+    /// No run of this workflow holds this key.
+    #[error("no run of {workflow} holds the key {key:?}")]
+    NoRunWithKey {
+        /// The workflow that was asked for.
+        workflow: String,
+        /// The key that was asked for.
+        key: String,
+    },
+    /// The run has ended, so nothing can be sent to it.
+    #[error("run {run} has ended ({status}), so nothing reaches it any more")]
+    RunEnded {
+        /// The run.
+        run: RunId,
+        /// How it ended.
+        status: Status,
+    },
+    /// There is no such event in the run's inbox: a wait has taken it, or there never was one.
+    #[error("run {run} has no event {event} that was not taken")]
+    NoSuchEvent {
+        /// The run.
+        run: RunId,
+        /// The id that was asked for.
+        event: uuid::Uuid,
+    },
+    /// The payload of an event cannot be journaled; nothing was sent.
+    #[error("the payload of event {event} cannot be journaled: {source}")]
+    InvalidEvent {
+        /// The event's name.
+        event: String,
+        /// Why.
+        source: PayloadError,
+    },
+    /// A published value does not fit the type that was asked for.
+    #[error("state {name:?} of run {run} cannot be read: {source}")]
+    StateUnusable {
+        /// The run.
+        run: RunId,
+        /// Name of the value.
+        name: String,
+        /// Why.
+        source: PayloadError,
+    },
     /// No live worker knows a workflow of this name.
     #[error("no live worker knows a workflow named {name:?}; they know {}", known.join(", "))]
     UnknownWorkflow {

@@ -12,8 +12,8 @@ use super::error::Error;
 use crate::engine::Engine;
 use crate::engine::counters::Counters;
 use crate::engine::waiters::Outcome;
-use crate::model::{BlockReason, Failure, Payload, RunId, Served, State, Status};
-use crate::store::{RunView, Store};
+use crate::model::{BlockReason, Failure, Limits, Payload, RunId, Served, State, Status};
+use crate::store::{RunView, Store, Unserved};
 
 /// Pause between two looks at a run that another process drives: the first, growing to the second.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
@@ -24,26 +24,37 @@ pub(crate) enum Source {
     /// The engine of this process.
     Engine(Arc<Engine>),
     /// The database only.
-    Store(Arc<dyn Store>, Duration),
+    Store(Arc<dyn Store>, Duration, Limits),
 }
 
 impl Source {
-    fn store(&self) -> &Arc<dyn Store> {
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
         match self {
             Self::Engine(engine) => engine.store(),
-            Self::Store(store, _) => store,
+            Self::Store(store, ..) => store,
         }
     }
 
     fn grace(&self) -> Duration {
         match self {
             Self::Engine(engine) => engine.config().unserved_grace,
-            Self::Store(_, grace) => *grace,
+            Self::Store(_, grace, _) => *grace,
+        }
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        match self {
+            Self::Engine(engine) => engine.config().limits,
+            Self::Store(_, _, limits) => *limits,
         }
     }
 
     pub(crate) async fn view(&self, run: RunId) -> Result<RunView, Error> {
         self.store().run(run, self.grace()).await?.ok_or(Error::NoSuchRun { run })
+    }
+
+    pub(crate) async fn unserved(&self) -> Result<Vec<Unserved>, Error> {
+        Ok(self.store().unserved(self.grace()).await?)
     }
 
     pub(crate) async fn by_key(&self, workflow: &str, key: &str) -> Result<Option<RunView>, Error> {
@@ -59,6 +70,8 @@ pub struct Counts {
     pub from_journal: u64,
     /// Steps that were run and recorded.
     pub run_now: u64,
+    /// Recorded results of all kinds that were handed to the workflow again: what replays have cost.
+    pub replayed: u64,
 }
 
 /// A run as its starter holds it. `T` is what its workflow returns.
@@ -70,6 +83,13 @@ pub struct RunHandle<T> {
     source: Source,
     counters: Option<Arc<Counters>>,
     output: PhantomData<fn() -> T>,
+}
+
+impl<T> RunHandle<T> {
+    /// What [`RunHandle::id`] says, for whatever `T` is.
+    pub(crate) fn run_id(&self) -> RunId {
+        self.id
+    }
 }
 
 impl<T: DeserializeOwned> RunHandle<T> {
@@ -99,11 +119,36 @@ impl<T: DeserializeOwned> RunHandle<T> {
         Ok(self.source.view(self.id).await?.status())
     }
 
+    /// What the run has published last under this name by `ctx.save_state(..)`, read from the database now: progress, while
+    /// it lives, or what is left of it afterwards. `None` if it published nothing of this name.
+    ///
+    /// # Errors
+    /// `StateUnusable` if it does not fit `S`, or the database does not answer.
+    pub async fn state<S: DeserializeOwned>(&self, name: &str) -> Result<Option<S>, Error> {
+        let Some(value) = self.source.store().state(self.id, name).await? else { return Ok(None) };
+        let unusable = |source| Error::StateUnusable { run: self.id, name: name.to_owned(), source };
+        value.decode().map(Some).map_err(unusable)
+    }
+
+    /// What keeps the run from going on, in its own words: an event that does not fit what it waits for, or why it is blocked.
+    /// `None` if nothing does, and for a run that has ended.
+    ///
+    /// # Errors
+    /// `NoSuchRun`, or the database does not answer.
+    pub async fn problem(&self) -> Result<Option<Failure>, Error> {
+        let view = self.source.view(self.id).await?;
+        if view.state.is_ended() {
+            return Ok(None);
+        }
+        Ok(view.failure.and_then(|failure| failure.decode().ok()))
+    }
+
     /// How many steps this process took from the journal and how many it ran, for as long as it had the run in memory or a
     /// handle of it. Zero for a run that another process drives, and for handles of a [`Client`](crate::Client).
     pub fn counts(&self) -> Counts {
-        let (from_journal, run_now) = self.counters.as_ref().map_or((0, 0), |counters| counters.read());
-        Counts { from_journal, run_now }
+        let Some(counters) = &self.counters else { return Counts::default() };
+        let (from_journal, run_now) = counters.read();
+        Counts { from_journal, run_now, replayed: counters.entries() }
     }
 
     /// Waits until the run has ended, and returns what its workflow returned. It may be called again.

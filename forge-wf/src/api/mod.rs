@@ -2,6 +2,7 @@
 
 pub mod builder;
 pub mod call;
+pub mod child;
 pub mod client;
 pub(crate) mod connect;
 pub mod context;
@@ -10,5 +11,10 @@ pub mod error;
 pub mod failure;
 pub mod handle;
 pub mod runtime;
+pub mod send;
+mod slot;
 pub mod start;
 pub mod step_context;
+pub mod time;
+pub mod timeout;
+pub mod wait;

@@ -7,9 +7,11 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 
 use super::builder::RuntimeBuilder;
-use super::definition::{Workflow, WorkflowFn};
+use super::client::Client;
+use super::definition::{Event, Workflow, WorkflowFn};
 use super::error::Error;
 use super::handle::{RunHandle, Source};
+use super::send::{RunRef, SendEvent};
 use super::start::Start;
 use crate::engine::Engine;
 use crate::model::RunId;
@@ -38,6 +40,11 @@ impl Runtime {
         Source::Engine(self.engine.clone())
     }
 
+    /// A client over this runtime's own connections: everything a [`Client`] can do, from inside.
+    pub fn client(&self) -> Client {
+        Client::of(self.source())
+    }
+
     /// Starts a run of `workflow`. Once awaited, the run is durable: whatever happens to this process, it reaches
     /// exactly one end.
     ///
@@ -50,7 +57,7 @@ impl Runtime {
         F: WorkflowFn<Args, M>,
     {
         let _ = workflow;
-        Start::known(self.source(), M::DEFINITION, &input, &self.engine.config().limits)
+        Start::known(self.source(), M::DEFINITION, &input)
     }
 
     /// The run with this id. `T` is what its workflow returns.
@@ -76,12 +83,18 @@ impl Runtime {
         Ok(view.map(|view| RunHandle::new(view.id, false, self.source())))
     }
 
+    /// Sends an event to a run, in whatever process that is. See [`SendEvent`].
+    #[allow(clippy::needless_pass_by_value)] // as one hands an event over
+    pub fn send_event<E: Event>(&self, run: impl Into<RunRef>, event: E) -> SendEvent<'static> {
+        self.source().send_event(run.into(), &event)
+    }
+
     /// Runs that are due and that no live worker can run, in words: print each one.
     ///
     /// # Errors
     /// The database does not answer.
     pub async fn unserved(&self) -> Result<Vec<Unserved>, Error> {
-        Ok(self.engine.store().unserved(self.engine.config().unserved_grace).await?)
+        self.source().unserved().await
     }
 
     /// Stops claiming, lets running steps finish within the grace time, releases the other runs for any worker to

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use super::error::{Error, valid};
 use super::handle::{RunHandle, Source};
 use crate::contract::digest;
+use crate::engine::child::seed_of;
 use crate::engine::definition::WorkflowDefinition;
 use crate::model::limits::{KEY_BYTES_MAX, NAME_BYTES_MAX};
 use crate::model::{Limits, Payload, RunId, Timestamp};
@@ -38,18 +39,13 @@ pub struct Start<'r, T> {
 }
 
 impl<T> Start<'_, T> {
-    pub(crate) fn known<I: Serialize>(
-        source: Source,
-        workflow: &'static WorkflowDefinition,
-        input: &I,
-        limits: &Limits,
-    ) -> Self {
-        let input = encode(workflow.name, input, limits);
+    pub(crate) fn known<I: Serialize>(source: Source, workflow: &'static WorkflowDefinition, input: &I) -> Self {
+        let input = encode(workflow.name, input, &source.limits());
         Self::of(source, Target::Known(workflow), input)
     }
 
-    pub(crate) fn named(source: Source, name: String, input: &serde_json::Value, limits: &Limits) -> Self {
-        let input = encode(&name, input, limits);
+    pub(crate) fn named(source: Source, name: String, input: &serde_json::Value) -> Self {
+        let input = encode(&name, input, &source.limits());
         Self::of(source, Target::Named(name, None), input)
     }
 
@@ -110,8 +106,7 @@ impl<T> Start<'_, T> {
         let id = RunId::new();
         Ok(NewRun {
             id,
-            // The id's own bits are random enough for a seed, and need no second source of chance.
-            seed: xxhash_rust::xxh3::xxh3_64(id.0.as_bytes()) as i64,
+            seed: seed_of(id),
             workflow,
             version,
             definition,
@@ -134,13 +129,15 @@ impl<T> Start<'_, T> {
     async fn send(source: &Source, run: NewRun) -> Result<StartAnswer, StoreError> {
         match source {
             Source::Engine(engine) => engine.start(run).await,
-            Source::Store(store, _) => {
+            Source::Store(store, ..) => {
                 // The id makes it safe to ask again when an answer was lost.
                 let answer = match store.start_run(&run).await {
                     Err(StoreError::Unavailable { .. } | StoreError::Busy { .. }) => store.start_run(&run).await,
                     answer => answer,
                 };
-                answer.map(|answer| StartAnswer { created: answer.created || answer.id == run.id, ..answer })
+                let answer = answer?;
+                source.announce().await;
+                Ok(StartAnswer { created: answer.created || answer.id == run.id, ..answer })
             }
         }
     }
@@ -162,8 +159,8 @@ impl<'r, T: DeserializeOwned + 'r> IntoFuture for Start<'r, T> {
                 Source::Store(..) => chrono::Utc::now(),
             };
             let mut run = self.new_run(input, at)?;
-            if let (Source::Store(store, _), Target::Named(name, _)) = (&self.source, &self.target) {
-                let known = store.known_workflows().await?;
+            if let Target::Named(name, _) = &self.target {
+                let known = self.source.store().known_workflows().await?;
                 if !known.is_empty() && !known.contains(name) {
                     return Err(Error::UnknownWorkflow { name: name.clone(), known });
                 }

@@ -1,5 +1,6 @@
 //! sqlx lives here and nowhere else.
 
+mod bags;
 mod migrate;
 #[cfg(feature = "postgres")]
 pub mod postgres;

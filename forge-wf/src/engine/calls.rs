@@ -6,29 +6,19 @@
 //! - A call's identity is given when it is written; its effect begins at its first poll.
 //! - Once closed, polls stay pending and drops mean nothing, so that dropping the body of an evicted run does not
 //!   look like the body dropping its calls.
+//! - What the body may ask for besides (the time, random numbers, what it saved) is kept here too, since it follows
+//!   from the same deliveries.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
-use super::definition::{StepDefinition, StepOptions};
-use crate::model::{CallId, Failure, Payload};
+use super::definition::StepOptions;
+use super::request::Request;
+use crate::model::{CallId, Payload, Timestamp};
 
 /// Number of a call within its run, in the order they were written; never reused.
 pub type SlotId = u64;
-
-/// What a step call asks for.
-#[derive(Clone)]
-pub struct StepRequest {
-    /// The step.
-    pub step: &'static StepDefinition,
-    /// How it is tried: the step's own options, or what the call said instead.
-    pub options: StepOptions,
-    /// Its arguments, or why they cannot be written as JSON.
-    pub args: Result<Payload, Box<Failure>>,
-    /// Their fingerprint.
-    pub args_hash: u64,
-}
 
 /// What the body did since the turn looked last.
 pub enum Command {
@@ -39,7 +29,7 @@ pub enum Command {
         /// Its identity.
         call: CallId,
         /// What it asks for.
-        request: StepRequest,
+        request: Request,
     },
     /// Dropped a call that had begun and has no outcome.
     Drop {
@@ -66,9 +56,12 @@ pub struct Undecodable {
     pub message: String,
 }
 
+/// Values a run has saved under names.
+pub type Saved = BTreeMap<Arc<str>, Payload>;
+
 enum Slot {
-    Written { call: CallId, request: StepRequest },
-    Begun { call: CallId, waker: Waker },
+    Written { call: CallId, request: Request },
+    Begun { call: CallId, waker: Waker, attached: bool },
     Delivered { call: CallId, delivery: Delivery },
 }
 
@@ -76,62 +69,95 @@ enum Slot {
 struct Inner {
     closed: bool,
     written: SlotId,
-    counts: HashMap<&'static str, (Arc<str>, u32)>,
+    counts: HashMap<Arc<str>, (Arc<str>, u32)>,
     slots: HashMap<SlotId, Slot>,
     commands: Vec<Command>,
     undecodable: Option<Undecodable>,
+    now: Timestamp,
+    saved: Saved,
+    unpublished: BTreeSet<Arc<str>>,
+    continued: Option<Payload>,
+    /// How many times each was asked for.
+    uuids: u64,
+    generators: u64,
 }
 
 /// The durable calls of one run.
 #[derive(Default)]
-pub struct Calls(Mutex<Inner>);
+pub struct Calls {
+    seed: i64,
+    inner: Mutex<Inner>,
+}
 
 impl Calls {
+    /// The calls of a run of this seed, that begins at `now` with what earlier generations have saved.
+    pub fn new(seed: i64, now: Timestamp, saved: Saved) -> Self {
+        Self { seed, inner: Mutex::new(Inner { now, saved, ..Inner::default() }) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // No user code runs under this lock, so a poisoned one still holds a consistent state.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives the call its identity: the next number of its key.
-    pub fn write(&self, request: StepRequest) -> SlotId {
+    pub fn write(&self, key: &str, request: Request) -> SlotId {
         let mut inner = self.lock();
-        let key = request.step.key;
-        let (name, count) = inner.counts.entry(key).or_insert_with(|| (Arc::from(key), 0));
-        let call = CallId { key: name.clone(), n: *count };
-        *count += 1;
+        let call = match inner.counts.get_mut(key) {
+            Some((key, count)) => {
+                *count += 1;
+                CallId { key: key.clone(), n: *count - 1 }
+            }
+            None => {
+                let key: Arc<str> = Arc::from(key);
+                inner.counts.insert(key.clone(), (key.clone(), 1));
+                CallId { key, n: 0 }
+            }
+        };
         let slot = inner.written;
         inner.written += 1;
         inner.slots.insert(slot, Slot::Written { call, request });
         slot
     }
 
-    /// Changes how a call is tried; without effect once it has begun.
-    pub fn set_options(&self, slot: SlotId, change: impl FnOnce(&mut StepOptions)) {
+    /// Changes what a call asks for; without effect once it has begun.
+    pub fn change(&self, slot: SlotId, change: impl FnOnce(&mut Request)) {
         if let Some(Slot::Written { request, .. }) = self.lock().slots.get_mut(&slot) {
-            change(&mut request.options);
+            change(request);
         }
     }
 
-    /// Polls a call: begins it, or takes what was delivered. After a result that could not be read all stay pending:
-    /// that call has taken its result and not returned, so the body may well poll it again.
+    /// Changes how a step is tried; without effect once it has begun.
+    pub fn set_options(&self, slot: SlotId, change: impl FnOnce(&mut StepOptions)) {
+        self.change(slot, |request| {
+            if let Request::Step(step) = request {
+                change(&mut step.options);
+            }
+        });
+    }
+
+    /// Polls a call: begins it, or takes what was delivered. After a result that could not be read, and once the run goes
+    /// on as its next generation, all stay pending.
     pub fn poll(&self, slot: SlotId, waker: &Waker) -> Poll<(CallId, Delivery)> {
         let mut inner = self.lock();
-        if inner.closed || inner.undecodable.is_some() {
+        // A call that could not be read has taken its result and not returned, so the body may well poll it again.
+        if inner.closed || inner.undecodable.is_some() || inner.continued.is_some() {
             return Poll::Pending;
         }
         match inner.slots.remove(&slot) {
             Some(Slot::Written { call, request }) => {
+                let attached = matches!(&request, Request::Child(child) if !child.detached);
                 inner.commands.push(Command::Begin { slot, call: call.clone(), request });
-                inner.slots.insert(slot, Slot::Begun { call, waker: waker.clone() });
+                inner.slots.insert(slot, Slot::Begun { call, waker: waker.clone(), attached });
                 Poll::Pending
             }
-            Some(Slot::Begun { call, waker: mut held }) => {
+            Some(Slot::Begun { call, waker: mut held, attached }) => {
                 held.clone_from(waker);
-                inner.slots.insert(slot, Slot::Begun { call, waker: held });
+                inner.slots.insert(slot, Slot::Begun { call, waker: held, attached });
                 Poll::Pending
             }
             Some(Slot::Delivered { call, delivery }) => Poll::Ready((call, delivery)),
-            None => panic!("a step call was polled again after it had returned its result"),
+            None => panic!("a durable call was polled again after it had returned its result"),
         }
     }
 
@@ -150,11 +176,13 @@ impl Calls {
         self.lock().undecodable.get_or_insert(Undecodable { call, message });
     }
 
-    /// Hands an outcome to a call and returns whom to wake; `None` if the body has dropped it meanwhile.
-    pub fn deliver(&self, slot: SlotId, delivery: Delivery) -> Option<Waker> {
+    /// Hands an outcome to a call, at this time of the run, and returns whom to wake; `None` if the body has dropped it
+    /// meanwhile.
+    pub fn deliver(&self, slot: SlotId, delivery: Delivery, now: Timestamp) -> Option<Waker> {
         let mut inner = self.lock();
+        inner.now = now;
         match inner.slots.remove(&slot) {
-            Some(Slot::Begun { call, waker }) => {
+            Some(Slot::Begun { call, waker, .. }) => {
                 inner.slots.insert(slot, Slot::Delivered { call, delivery });
                 Some(waker)
             }
@@ -174,6 +202,80 @@ impl Calls {
     /// The first recorded result that could not be read.
     pub fn undecodable(&self) -> Option<Undecodable> {
         self.lock().undecodable.clone()
+    }
+
+    /// The time of the last delivery; before the first, of the run's start.
+    pub fn now(&self) -> Timestamp {
+        self.lock().now
+    }
+
+    /// The seed of the run, and how many UUIDs were asked for before.
+    pub fn next_uuid(&self) -> (i64, u64) {
+        let mut inner = self.lock();
+        inner.uuids += 1;
+        (self.seed, inner.uuids - 1)
+    }
+
+    /// The seed of the run, and how many generators were asked for before.
+    pub fn next_generator(&self) -> (i64, u64) {
+        let mut inner = self.lock();
+        inner.generators += 1;
+        (self.seed, inner.generators - 1)
+    }
+
+    /// Saves a value, to be published with the next commit.
+    pub fn save(&self, name: &str, value: Payload) {
+        let mut inner = self.lock();
+        let name: Arc<str> = Arc::from(name);
+        inner.saved.insert(name.clone(), value);
+        inner.unpublished.insert(name);
+    }
+
+    /// The value saved last under this name.
+    pub fn saved(&self, name: &str) -> Option<Payload> {
+        self.lock().saved.get(name).cloned()
+    }
+
+    /// All that was saved.
+    pub fn all_saved(&self) -> Saved {
+        self.lock().saved.clone()
+    }
+
+    /// What was saved since the last call.
+    pub fn take_unpublished(&self) -> Vec<(Arc<str>, Payload)> {
+        let mut inner = self.lock();
+        let names = std::mem::take(&mut inner.unpublished);
+        names
+            .into_iter()
+            .filter_map(|name| inner.saved.get_key_value(&name).map(|(k, v)| (k.clone(), v.clone())))
+            .collect()
+    }
+
+    /// Ends this generation: the run goes on with `input` as its next one.
+    ///
+    /// # Errors
+    /// The calls of child runs it still waits for, sorted.
+    pub fn continue_as_new(&self, input: Payload) -> Result<(), Vec<CallId>> {
+        let mut inner = self.lock();
+        let mut open: Vec<_> = inner
+            .slots
+            .values()
+            .filter_map(|slot| match slot {
+                Slot::Begun { call, attached: true, .. } => Some(call.clone()),
+                _ => None,
+            })
+            .collect();
+        if !open.is_empty() {
+            open.sort();
+            return Err(open);
+        }
+        inner.continued.get_or_insert(input);
+        Ok(())
+    }
+
+    /// The input of the next generation, if this one has ended itself.
+    pub fn continued(&self) -> Option<Payload> {
+        self.lock().continued.clone()
     }
 
     /// From now on polls stay pending and drops mean nothing.

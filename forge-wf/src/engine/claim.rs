@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -15,12 +15,15 @@ use super::session::Session;
 use super::turn::Turn;
 use crate::journal::History;
 use crate::model::{BlockReason, RunId};
-use crate::store::{ClaimRequest, ClaimedRun, Journal, StoreError};
+use crate::store::{ClaimRequest, ClaimedRun, Journal, Mailbag, StoreError};
 
 /// Runs one claim takes at the most: their journals are loaded in one go.
 const CLAIM_MAX: usize = 100;
 /// Pause before the next claim while few slots are free.
 const FEW_SLOTS_PAUSE: Duration = Duration::from_millis(2);
+
+/// A claimed run with its journal, or why that cannot be read, and its mail.
+type Loaded = (ClaimedRun, Result<Journal, String>, Mailbag);
 
 impl Engine {
     /// Claims and spawns turns until the lease is lost or the worker drains.
@@ -37,12 +40,35 @@ impl Engine {
                 }
                 continue;
             }
+            self.wait_for_work(session).await;
+        }
+    }
+
+    /// Returns when there may be something to claim.
+    async fn wait_for_work(&self, session: &Session) {
+        loop {
             tokio::select! {
-                () = self.nudge.notified() => {}
-                () = tokio::time::sleep(self.config.poll) => {}
-                () = session.lost() => {}
+                () = self.nudge.notified() => return,
+                () = session.lost() => return,
+                // Another due time is known now.
+                () = self.rescheduled.notified() => {}
+                () = tokio::time::sleep(self.until_next_look()) => {
+                    // Raised first: a slot that comes free from here on looks.
+                    self.backlog.store(true, Ordering::Release);
+                    if self.has_room() {
+                        return;
+                    }
+                    // Something is due and there is no room here: others look now.
+                    self.forget_next_due();
+                    self.hint_others();
+                }
             }
         }
+    }
+
+    /// Whether there is a slot for a further run, and a place in memory.
+    pub(super) fn has_room(&self) -> bool {
+        self.slots.available_permits() > 0 && self.turns().len() < self.config.max_resident
     }
 
     /// Reserves half of the free slots (at least one), so that starts in this process find some too.
@@ -55,8 +81,9 @@ impl Engine {
 
     /// Claims up to as many runs as there are permits; returns how many it took.
     async fn claim(self: &Arc<Self>, session: &Arc<Session>, mut permits: OwnedSemaphorePermit) -> usize {
-        // Lowered before asking: what comes in meanwhile raises it again.
+        // Lowered before asking: what comes in meanwhile raises it again. The same for what is due next.
         self.backlog.store(false, Ordering::Release);
+        self.forget_next_due();
         let slots = permits.num_permits();
         let request = ClaimRequest {
             worker: session.worker,
@@ -65,9 +92,20 @@ impl Engine {
             offers: self.offers.clone(),
             adopt: self.take_to_adopt(),
         };
-        let asked = session.until_answered("a claim", || self.store.claim_runs(&request)).await;
+        let mut asked_at = Instant::now();
+        let ask = || {
+            asked_at = Instant::now();
+            self.store.claim_runs(&request)
+        };
+        let asked = session.until_answered("a claim", ask).await;
         let runs = match asked {
-            Some(Ok(runs)) => runs,
+            Some(Ok(claim)) => {
+                self.clock.correct(asked_at, claim.now);
+                if let Some(due) = claim.next_due {
+                    self.run_is_due(due);
+                }
+                claim.runs
+            }
             None => return 0,
             Some(Err(StoreError::LeaseLost { .. })) => {
                 session.lose();
@@ -75,6 +113,7 @@ impl Engine {
             }
             Some(Err(error)) => {
                 tracing::error!(worker = %session.worker, %error, "claiming runs failed");
+                self.run_is_due(self.clock.now() + self.config.poll);
                 return 0;
             }
         };
@@ -84,11 +123,10 @@ impl Engine {
         if runs.is_empty() {
             return 0;
         }
-        if runs.len() >= slots {
-            self.backlog.store(true, Ordering::Release);
-        }
+        // There may be more, and what is due next was not asked for: if there is no room now, the next free slot looks.
+        self.backlog.store(true, Ordering::Release);
         let taken = runs.len();
-        for (run, journal) in self.load(session, runs).await {
+        for (run, journal, mail) in self.load(session, runs).await {
             // Adopted runs may come on top of the slots that were asked for.
             let permit = match permits.split(1) {
                 Some(permit) => Some(permit),
@@ -96,8 +134,9 @@ impl Engine {
             };
             // What was claimed and has no turn goes with this worker's row.
             let Some(permit) = permit else { break };
-            self.begin(session, run, journal, permit).await;
+            self.begin(session, run, journal, mail, permit).await;
         }
+        self.turns_have_begun();
         taken
     }
 
@@ -121,6 +160,7 @@ impl Engine {
         session: &Arc<Session>,
         run: ClaimedRun,
         journal: Result<Journal, String>,
+        mail: Mailbag,
         permit: OwnedSemaphorePermit,
     ) {
         let workflow = self.registry.workflow(run.definition);
@@ -129,7 +169,7 @@ impl Engine {
         });
         let message = match (workflow, history) {
             (Some(workflow), Ok(history)) if !history.is_ended() => {
-                return self.spawn(Turn::new(self.clone(), session.clone(), run, workflow, history, permit));
+                return self.spawn(Turn::new(self.clone(), session.clone(), run, workflow, history, mail, permit));
             }
             (Some(_), Ok(_)) => "its journal has an end, but its row has none".to_owned(),
             (Some(_), Err(message)) => message,
@@ -143,23 +183,37 @@ impl Engine {
         self.block(session, &run, &Stuck { reason: BlockReason::Divergence, message }).await;
     }
 
-    /// Loads journals; one that cannot be read does not keep its neighbours from running.
-    async fn load(&self, session: &Session, runs: Vec<ClaimedRun>) -> Vec<(ClaimedRun, Result<Journal, String>)> {
+    /// Loads journals and mail; a journal that cannot be read does not keep its neighbours from running.
+    async fn load(&self, session: &Session, runs: Vec<ClaimedRun>) -> Vec<Loaded> {
+        let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
+        let (journals, mail) = tokio::join!(
+            self.load_journals(session, &runs),
+            session.until_answered("loading mail", || self.store.load_mail(&ids))
+        );
+        let Some(mail) = mail else { return Vec::new() };
+        let mail = mail.unwrap_or_else(|error| {
+            tracing::error!(worker = %session.worker, %error, "mail cannot be loaded; it is looked for when it is waited for");
+            ids.iter().map(|run| Mailbag { run: *run, mail: Vec::new(), complete: false }).collect()
+        });
+        runs.into_iter().zip(journals).zip(mail).map(|((run, journal), mail)| (run, journal, mail)).collect()
+    }
+
+    /// The journals of these runs, in the same order; fewer if the lease is lost.
+    async fn load_journals(&self, session: &Session, runs: &[ClaimedRun]) -> Vec<Result<Journal, String>> {
         let all: Vec<_> = runs.iter().map(|run| (run.id, run.generation)).collect();
         match session.until_answered("loading journals", || self.store.load_journals(&all)).await {
             None => Vec::new(),
-            Some(Ok(journals)) => runs.into_iter().zip(journals.into_iter().map(Ok)).collect(),
+            Some(Ok(journals)) => journals.into_iter().map(Ok).collect(),
             Some(Err(_)) => {
-                let mut loaded = Vec::with_capacity(runs.len());
-                for run in runs {
-                    let one = [(run.id, run.generation)];
-                    match session.until_answered("loading a journal", || self.store.load_journals(&one)).await {
+                let mut loaded = Vec::with_capacity(all.len());
+                for one in &all {
+                    let look = || self.store.load_journals(std::slice::from_ref(one));
+                    match session.until_answered("loading a journal", look).await {
                         None => break,
                         Some(Ok(mut journals)) => {
-                            let journal = journals.pop().ok_or_else(|| "its journal is gone".to_owned());
-                            loaded.push((run, journal));
+                            loaded.push(journals.pop().ok_or_else(|| "its journal is gone".to_owned()));
                         }
-                        Some(Err(error)) => loaded.push((run, Err(error.to_string()))),
+                        Some(Err(error)) => loaded.push(Err(error.to_string())),
                     }
                 }
                 loaded

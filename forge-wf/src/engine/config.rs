@@ -12,16 +12,20 @@ pub struct Config {
     pub lease: Duration,
     /// How often the lease is renewed.
     pub heartbeat: Duration,
-    /// How often an idle worker looks for due runs.
+    /// How often an idle worker looks for due runs and mail while it gets no hints.
     pub poll: Duration,
     /// How many turns execute at once.
     pub concurrency: usize,
     /// How many turns are in memory at once, those that only wait included.
     pub max_resident: usize,
-    /// A run with nothing to do for longer than this is released and rebuilt by replay when it is due.
+    /// A run that has only waited for this long is released, and rebuilt by replay when it is due. Zero: at every wait.
     pub park_for: Duration,
     /// How long a shutdown lets running steps finish, and how long an aborted step may take to end.
     pub grace: Duration,
+    /// How many entries a journal may have.
+    pub journal_limit: usize,
+    /// Whether to give and take hints through the database, in place of looking every `poll`.
+    pub notifications: bool,
     /// How long a run may be due before it counts as waiting for a worker nobody has started.
     pub unserved_grace: Duration,
     /// Bounds on payloads.
@@ -40,6 +44,8 @@ impl Default for Config {
             max_resident: 10_000,
             park_for: Duration::from_secs(10),
             grace: Duration::from_secs(10),
+            journal_limit: 100_000,
+            notifications: true,
             unserved_grace: Duration::from_secs(10),
             limits: Limits::default(),
             build: Arc::from("unknown"),
@@ -69,7 +75,11 @@ impl Config {
 pub const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// How long a step runs before a `started` entry shows it to people.
 pub const SHOW_STARTED_AFTER: Duration = Duration::from_secs(1);
-/// A backoff shorter than this is not worth a note that the run is waiting.
+/// A wait shorter than this is not worth a note that the run is waiting.
 pub const NOTE_WAITING_FROM: Duration = Duration::from_secs(1);
+/// How often a worker that gets hints looks all the same, for due runs and for mail.
+pub const LOOK_ANYWAY: Duration = Duration::from_secs(10);
+/// How often it looks for dead workers (unless a renewal tells of one) and for runs nobody serves.
+pub const SWEEP_ANYWAY: Duration = Duration::from_secs(120);
 /// Pause between attempts to reach a database that does not answer: the first, doubling up to the second.
 pub const DATABASE_RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));

@@ -10,16 +10,23 @@ use crate::model::RunId;
 #[derive(Default, Debug)]
 pub struct Counters {
     replayed: AtomicU64,
+    entries: AtomicU64,
     ran: AtomicU64,
 }
 
 impl Counters {
-    pub(super) fn replayed(&self, steps: u64) {
+    pub(super) fn replayed(&self, steps: u64, entries: u64) {
         self.replayed.fetch_add(steps, Ordering::Relaxed);
+        self.entries.fetch_add(entries, Ordering::Relaxed);
     }
 
     pub(super) fn ran_now(&self) {
         self.ran.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Entries of all kinds taken from the journal.
+    pub fn entries(&self) -> u64 {
+        self.entries.load(Ordering::Relaxed)
     }
 
     /// Steps taken from the journal, and steps run now.

@@ -60,12 +60,24 @@ pub struct WorkflowDefinition {
     pub name: &'static str,
     /// Its version.
     pub version: &'static str,
+    /// The key of its calls in a parent's journal, as in `child:checkout`.
+    pub child_key: &'static str,
     /// Where it is written.
     pub place: Place,
     /// Hash of all that its runs in flight rely on.
     pub signature: Digest,
     /// Makes the body's future.
     pub run: fn(Body) -> BodyFuture,
+}
+
+/// Everything the engine knows of an event.
+pub struct EventDefinition {
+    /// Its name, as in `approved`.
+    pub name: &'static str,
+    /// The type of its payload, for people.
+    pub type_name: &'static str,
+    /// Where it is written.
+    pub place: Place,
 }
 
 /// One registry entry, submitted through `inventory` or given to `register`.
@@ -75,6 +87,8 @@ pub enum Registration {
     Step(&'static StepDefinition),
     /// A workflow.
     Workflow(&'static WorkflowDefinition),
+    /// An event.
+    Event(&'static EventDefinition),
 }
 
 inventory::collect!(Registration);

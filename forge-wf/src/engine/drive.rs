@@ -24,6 +24,15 @@ const DELIVERIES_PER_SLICE: usize = 256;
 /// body that never stops would hold its thread for ever.
 const SELF_WAKES_MAX: usize = 100_000;
 
+/// How the body ended.
+#[derive(Debug)]
+pub enum Finished {
+    /// It returned.
+    Returned(Result<Payload, Failure>),
+    /// The run goes on as its next generation, with this input.
+    Continued(Payload),
+}
+
 /// What the body did, up to the point where it waits again.
 #[derive(Default)]
 pub struct Progress {
@@ -31,8 +40,8 @@ pub struct Progress {
     pub starts: Vec<Start>,
     /// Calls the body no longer waits for.
     pub dropped: Vec<CallId>,
-    /// What the body returned, if it did.
-    pub finished: Option<Result<Payload, Failure>>,
+    /// How the body ended, if it did.
+    pub finished: Option<Finished>,
     /// Recorded results are left: call [`Drive::advance`] again.
     pub more: bool,
 }
@@ -54,14 +63,23 @@ pub struct Drive {
     waker: Arc<BodyWaker>,
     /// A poll is owed: the first one, or the one after a delivery.
     owed: bool,
-    replayed_steps: u64,
+    replayed: Replayed,
+}
+
+/// How much of the journal was handed to the body again.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// Results of steps.
+    pub steps: u64,
+    /// Results of all kinds.
+    pub entries: u64,
 }
 
 impl Drive {
     /// A body that has not been polled yet.
     pub fn new(body: BodyFuture, calls: Arc<Calls>, history: History, waker: Arc<BodyWaker>) -> Self {
         let body: Option<BodyFuture> = Some(Box::pin(tokio::task::unconstrained(body)));
-        Self { body, calls, replay: Replay::new(history), waker, owed: true, replayed_steps: 0 }
+        Self { body, calls, replay: Replay::new(history), waker, owed: true, replayed: Replayed::default() }
     }
 
     /// The replay.
@@ -69,9 +87,9 @@ impl Drive {
         &self.replay
     }
 
-    /// How many step results came from the journal.
-    pub fn replayed_steps(&self) -> u64 {
-        self.replayed_steps
+    /// How many results came from the journal.
+    pub fn replayed(&self) -> Replayed {
+        self.replayed
     }
 
     /// Whether something foreign woke the body.
@@ -96,7 +114,8 @@ impl Drive {
             }
             match self.replay.what_next().map_err(diverged)? {
                 Next::Deliver(slot, entry) => {
-                    self.replayed_steps += u64::from(entry.kind == EntryKind::Step);
+                    self.replayed.entries += 1;
+                    self.replayed.steps += u64::from(entry.kind == EntryKind::Step);
                     self.hand_over(slot, &entry);
                 }
                 Next::Live(starts) => {
@@ -132,7 +151,7 @@ impl Drive {
         };
         let delivery = delivery.expect("an entry with a seq has its outcome");
         self.waker.during(|| {
-            if let Some(waker) = self.calls.deliver(slot, delivery) {
+            if let Some(waker) = self.calls.deliver(slot, delivery, entry.at) {
                 waker.wake();
             }
         });
@@ -140,7 +159,7 @@ impl Drive {
         self.waker.take_woken();
     }
 
-    /// Polls until the body neither returns nor wakes itself; `true` if it returned.
+    /// Polls until the body neither ends nor wakes itself; `true` if it ended.
     fn poll(&mut self, progress: &mut Progress) -> Result<bool, Stuck> {
         self.owed = false;
         let waker = self.waker.waker();
@@ -154,9 +173,12 @@ impl Drive {
             if let Some(undecodable) = self.calls.undecodable() {
                 return Err(self.unreadable(&undecodable));
             }
+            if let (Ok(_), Some(input)) = (&polled, self.calls.continued()) {
+                break Some(Finished::Continued(input));
+            }
             match polled {
                 Err(panic) => return Err(self.panicked(panic.as_ref())),
-                Ok(Poll::Ready(result)) => break Some(result),
+                Ok(Poll::Ready(result)) => break Some(Finished::Returned(result)),
                 Ok(Poll::Pending) if !self.waker.take_woken() => break None,
                 Ok(Poll::Pending) if wakes == SELF_WAKES_MAX => {
                     return Err(self.foreign("keeps waking itself while it waits"));
@@ -182,9 +204,9 @@ impl Drive {
             }
         }
         self.check_foreign()?;
-        if let Some(result) = finished {
+        if let Some(finished) = finished {
             self.replay.finish().map_err(diverged)?;
-            progress.finished = Some(result);
+            progress.finished = Some(finished);
             return Ok(true);
         }
         Ok(false)

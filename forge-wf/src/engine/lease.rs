@@ -38,9 +38,9 @@ pub fn keep(
         }
         let (asked, asked_wall) = (Instant::now(), SystemTime::now());
         match runtime.block_on(store.renew_lease(session.worker)) {
-            Ok(now) => {
-                clock.correct(asked, now);
-                session.renewed(asked, asked_wall);
+            Ok(renewal) => {
+                clock.correct(asked, renewal.now);
+                session.renewed(asked, asked_wall, renewal.others_expired);
                 wait = config.heartbeat;
             }
             Err(StoreError::LeaseLost { .. }) => {

@@ -3,16 +3,20 @@
 //! A turn leaves in this order: it closes its body, aborts its steps, waits until their tasks have ended, writes the
 //! run's last image, waits until that is durable, and is gone. A lost run is left without writing.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::calls::Saved;
+use super::child;
 use super::config::Config;
 use super::drive::Stuck;
+use super::random;
 use super::turn::{Message, Turn};
 use super::waiters::Outcome;
-use super::writer::Staged;
-use crate::journal::{Entry, EntryKind, EntryState};
+use super::writer::{Along, Staged};
+use crate::journal::{Entry, EntryKind, EntryState, History};
 use crate::model::failure::RESULT_UNUSABLE;
 use crate::model::{BlockReason, CallId, Failure, Limits, Payload, Phase, State, Timestamp};
 use crate::store::{ClaimedRun, Due, RunImage, StoreError};
@@ -23,8 +27,10 @@ pub enum Leaving {
     Ended(Box<Entry>),
     /// The body cannot go on with this code.
     Blocked(Stuck),
-    /// Any worker may take it, when it is due.
-    Released(State, Due),
+    /// The run goes on as its next generation: the `end` of this one and the `start` of that.
+    Continued(Box<[Entry; 2]>),
+    /// Any worker may take it, when it is due. With it, what keeps it waiting though it has mail.
+    Released(State, Due, Option<Payload>),
     /// Somebody else owns it, or soon will: nothing is written.
     Lost,
     /// The database refused something this run wrote: save what can be saved, then release it.
@@ -42,6 +48,16 @@ impl Leaving {
             Err(failure) => entry.failure = Some(failure.to_payload(limits)),
         }
         Self::Ended(Box::new(entry))
+    }
+
+    /// The end of a generation whose next one begins with `input` and with what was saved so far.
+    pub fn continued(input: Payload, seq: i32, at: Timestamp, saved: &Saved) -> Self {
+        let mut end = Entry::new(CallId::new("end", 0), EntryKind::End, EntryState::Completed, at);
+        end.seq = Some(seq);
+        end.output = Some(Payload::null());
+        let mut start = Entry::start(input, at);
+        start.args = History::saved_as_args(saved);
+        Self::Continued(Box::new([end, start]))
     }
 }
 
@@ -92,14 +108,6 @@ impl Turn {
         self.steps.abort_all();
     }
 
-    /// How to release it: when it is due again.
-    pub(super) fn release(&self) -> Leaving {
-        match self.steps.all_wait_until() {
-            Some(due) => Leaving::Released(State::Waiting, Due::At(due)),
-            None => Leaving::Released(State::Ready, Due::Now),
-        }
-    }
-
     fn last_image(&self, state: State, due: Due) -> RunImage {
         RunImage { state, due, keep: false, ..owned_image(&self.run) }
     }
@@ -116,13 +124,24 @@ impl Turn {
                 let image = self.last_image(state, Due::Never);
                 self.image =
                     Some(RunImage { phase: Phase::Ended, needs: None, failure: entry.failure.clone(), ..image });
-                self.stage(entry, true);
+                let staged = self.end(entry);
+                self.stage(staged);
+            }
+            Leaving::Continued(entries) => {
+                let [end, start] = (**entries).clone();
+                let generation = self.run.generation + 1;
+                let image = RunImage::ready(generation, self.run.definition);
+                let seed = Some(random::next_seed(self.run.seed, generation));
+                // Its journal will hold only its start, so code of another version may take it from here.
+                self.image = Some(RunImage { unbind: true, seed, ..image });
+                self.stage(self.entry(end, true));
+                self.stage(Staged { generation, ..self.entry(start, true) });
             }
             Leaving::Blocked(stuck) => self.image = Some(blocked_image(&self.run, stuck, &self.engine.config)),
-            Leaving::Released(state, due) => {
+            Leaving::Released(state, due, problem) => {
                 // A step that was only shown as started is an entry too: code that does not make it must not take it up.
                 let unbind = self.is_new() && *state == State::Ready;
-                self.image = Some(RunImage { unbind, ..self.last_image(*state, *due) });
+                self.image = Some(RunImage { unbind, failure: problem.clone(), ..self.last_image(*state, *due) });
             }
             Leaving::Lost | Leaving::Salvage(_) => return,
         }
@@ -162,19 +181,36 @@ impl Turn {
         if !done {
             return false;
         }
+        let mut given_back = true;
         let outcome = match self.leaving.take() {
-            Some(Leaving::Ended(entry)) => Some(Outcome::ended(*entry)),
-            Some(Leaving::Blocked(stuck)) => Some(Outcome::Blocked(stuck)),
             Some(Leaving::Salvage(error)) => {
                 self.salvage(&error).await;
                 None
             }
-            _ => None,
+            Some(Leaving::Continued(_)) => None,
+            Some(Leaving::Released(_, due, _)) => {
+                if let Due::At(due) = due {
+                    self.engine.run_is_due(due);
+                }
+                None
+            }
+            ended => {
+                given_back = false;
+                match ended {
+                    Some(Leaving::Ended(entry)) => Some(Outcome::ended(*entry)),
+                    Some(Leaving::Blocked(stuck)) => Some(Outcome::Blocked(stuck)),
+                    _ => None,
+                }
+            }
         };
         self.current.store(false, Ordering::Release);
         // Before others hear of it: they come for the slot.
         self.permit = None;
         self.engine.turn_ended(self.run.id, self.run.claim_no, outcome);
+        if given_back {
+            // Mail that came since this turn took the last makes the run due already, and nobody else was told of that.
+            self.engine.runs_are_ready();
+        }
         true
     }
 
@@ -182,19 +218,25 @@ impl Turn {
     /// that one becomes a failure the body can see. Then the run is released, to be rebuilt by replay.
     async fn salvage(&mut self, refused: &Arc<StoreError>) {
         self.current = Arc::new(std::sync::atomic::AtomicBool::new(true));
-        let entries: Vec<Staged> = self.unacked.drain(..).flat_map(|(_, writes)| writes).collect();
-        for staged in entries {
-            let Staged { mut entry, fresh } = staged;
-            if entry.kind != EntryKind::End {
-                match self.write_alone(entry.clone(), fresh, None).await {
+        let mut entries: VecDeque<Staged> = self.unacked.drain(..).flat_map(|unacked| unacked.writes).collect();
+        while let Some(mut staged) = entries.pop_front() {
+            if staged.entry.kind != EntryKind::End {
+                match self.write_alone(staged.clone(), None).await {
                     Written::Durable => continue,
                     Written::Refused => {}
                     Written::Lost => return,
                 }
             }
-            // A `started` entry is for people only, and no outcome is lost with it.
+            let entry = &mut staged.entry;
             if entry.state == EntryState::Started {
-                break;
+                // That of a step is for people only, and no outcome is lost with it.
+                if entry.kind == EntryKind::Step {
+                    break;
+                }
+                // A wait that cannot begin has failed, before whatever was recorded after it began.
+                let later = entries.iter().filter_map(|staged| staged.entry.seq).min();
+                entry.seq = Some(later.unwrap_or_else(|| self.drive.replay().next_seq()));
+                staged.along = Along::default();
             }
             let failure = Failure::unusable(
                 RESULT_UNUSABLE,
@@ -213,32 +255,47 @@ impl Turn {
                 ..self.last_image(State::Failed, Due::Never)
             });
             let ends = image.is_some();
-            match self.write_alone(entry, fresh, image).await {
+            if ends {
+                staged = self.end(staged.entry);
+            }
+            match self.write_alone(staged, image).await {
                 Written::Durable if ends => return,
                 Written::Durable => break,
                 Written::Lost => return,
-                Written::Refused => {
-                    let message = format!("the database refuses what the run has to write: {refused}");
-                    let image =
-                        blocked_image(&self.run, &Stuck { reason: BlockReason::Refused, message }, &self.engine.config);
-                    let _ = self.write(Vec::new(), Some(image)).await;
-                    return;
-                }
+                Written::Refused => return self.block_refused(refused).await,
             }
         }
         let image = self.last_image(State::Ready, Due::Now);
-        let _ = self.write(Vec::new(), Some(image)).await;
+        let along = Along { states: self.calls.all_saved().into_iter().collect(), ..Along::default() };
+        if let Written::Refused = self.write(Vec::new(), along, Some(image)).await {
+            self.block_refused(refused).await;
+        }
     }
 
-    async fn write_alone(&mut self, entry: Entry, fresh: bool, image: Option<RunImage>) -> Written {
-        self.write(vec![Staged { entry, fresh }], image).await
+    async fn block_refused(&mut self, refused: &StoreError) {
+        let message = format!("the database refuses what the run has to write: {refused}");
+        let stuck = Stuck { reason: BlockReason::Refused, message };
+        let image = blocked_image(&self.run, &stuck, &self.engine.config);
+        let _ = self.write(Vec::new(), Along::default(), Some(image)).await;
+    }
+
+    async fn write_alone(&mut self, staged: Staged, image: Option<RunImage>) -> Written {
+        self.write(vec![staged], Along::default(), image).await
+    }
+
+    /// The end of the run, and with it the answer to whoever called it.
+    fn end(&self, entry: Entry) -> Staged {
+        let answer = child::result_mail(self.run.id, self.run.parent.as_ref(), &entry);
+        let mut staged = self.entry(entry, true);
+        staged.along.sent.extend(answer);
+        staged
     }
 
     /// Writes and waits for the answer to this very write: one batch may have refused several items of the run before.
-    async fn write(&mut self, writes: Vec<Staged>, image: Option<RunImage>) -> Written {
+    async fn write(&mut self, writes: Vec<Staged>, along: Along, image: Option<RunImage>) -> Written {
         self.ticket += 1;
         self.image = image;
-        self.submit(writes);
+        self.submit(writes, along);
         loop {
             match self.inbox.recv().await {
                 Some(Message::Committed(ticket)) if ticket >= self.ticket => return Written::Durable,

@@ -42,7 +42,7 @@ impl Engine {
         };
         let asked = Instant::now();
         let now = self.store.register_worker(&worker).await?;
-        self.clock.correct(asked, now);
+        self.clock.set(asked, now);
         self.tick.beat();
         let (senders, receivers): (Vec<_>, Vec<_>) =
             (0..self.store.commit_lanes().max(1)).map(|_| mpsc::unbounded_channel()).unzip();
@@ -69,14 +69,21 @@ impl Engine {
     pub async fn serve(self: Arc<Self>, mut life: Life) {
         let pulse = tokio::spawn(beat(self.clone()));
         loop {
-            let sweeper = tokio::spawn(self.clone().sweep(life.session.clone()));
+            let helpers = [
+                tokio::spawn(self.clone().sweep(life.session.clone())),
+                tokio::spawn(self.clone().deliver_mail(life.session.clone())),
+                tokio::spawn(self.clone().take_hints(life.session.clone())),
+                tokio::spawn(self.clone().give_hints()),
+            ];
+            // Of what came before this session nobody has told it.
+            self.look();
             // A claim without an answer must not hold up a shutdown. What it took goes with this worker's row.
             tokio::select! {
                 () = self.claim_until_over(&life.session) => {}
                 () = self.drained_for(LAST_ANSWER) => {}
             }
             // Store calls run in tasks of their own, so none is cut off here.
-            sweeper.abort();
+            helpers.iter().for_each(JoinHandle::abort);
             let session = life.session.clone();
             if session.is_lost() {
                 self.tell_all(|| Message::Lost);
@@ -92,6 +99,10 @@ impl Engine {
                 if let Err(error) = self.store.remove_worker(session.worker).await {
                     tracing::warn!(worker = %session.worker, %error, "could not sign off; others wait for the lease");
                 }
+            }
+            if self.config.notifications {
+                // What this worker gave back is for others now, and its own hints have ended with it.
+                let _ = self.store.send_hint().await;
             }
             if self.is_draining() {
                 break;

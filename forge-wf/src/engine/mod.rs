@@ -10,6 +10,7 @@
 //! renews its lease from a thread of its own. All writes go through the writer's lanes.
 
 pub mod calls;
+pub mod child;
 mod claim;
 mod clock;
 pub mod config;
@@ -19,10 +20,14 @@ pub mod drive;
 mod lease;
 mod leaving;
 mod life;
+mod mail;
+pub mod mailbox;
+pub mod random;
 pub mod registry;
 pub mod replay;
 #[cfg(test)]
 mod replay_properties;
+pub mod request;
 pub mod retry;
 mod session;
 mod start;
@@ -33,11 +38,13 @@ mod sweep;
 mod tick;
 mod turn;
 pub mod waiters;
+mod waits;
+mod wake;
 pub mod waker;
 mod writer;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -73,6 +80,16 @@ pub struct Engine {
     adopt: Mutex<Vec<RunId>>,
     session: RwLock<Option<Arc<Session>>>,
     nudge: Notify,
+    /// When the next run that this worker could take is due, as far as it knows.
+    next_due: Mutex<Option<Timestamp>>,
+    rescheduled: Notify,
+    mail: Notify,
+    /// How many looks for mail have begun.
+    looks: AtomicU64,
+    /// Whether mail was found for a run that has no turn yet.
+    unrouted: AtomicBool,
+    hint_wanted: Notify,
+    hears_hints: AtomicBool,
     turn_left: Notify,
     backlog: AtomicBool,
     draining: AtomicBool,
@@ -85,6 +102,8 @@ pub struct Engine {
 
 struct Resident {
     claim_no: i64,
+    /// The last look for mail that had begun before: what it finds is as it was before this turn opened its own.
+    look: u64,
     turn: mpsc::UnboundedSender<Message>,
 }
 
@@ -106,6 +125,13 @@ impl Engine {
             adopt: Mutex::default(),
             session: RwLock::new(None),
             nudge: Notify::new(),
+            next_due: Mutex::default(),
+            rescheduled: Notify::new(),
+            mail: Notify::new(),
+            looks: AtomicU64::new(0),
+            unrouted: AtomicBool::new(false),
+            hint_wanted: Notify::new(),
+            hears_hints: AtomicBool::new(true),
             turn_left: Notify::new(),
             backlog: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -152,6 +178,11 @@ impl Engine {
         self.nudge.notify_one();
     }
 
+    /// Whether runs that only wait should make room for others.
+    fn is_crowded(&self) -> bool {
+        self.turns().len() > self.config.max_resident / 2
+    }
+
     fn turns(&self) -> MutexGuard<'_, HashMap<RunId, Resident>> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -180,7 +211,8 @@ impl Engine {
     /// Gives a turn its task.
     fn spawn(self: &Arc<Self>, turn: Turn) {
         let (run, claim_no) = (turn.run.id, turn.run.claim_no);
-        self.turns().insert(run, Resident { claim_no, turn: turn.sender() });
+        let look = self.looks.load(Ordering::Acquire);
+        self.turns().insert(run, Resident { claim_no, look, turn: turn.sender() });
         // A start may come in between: who was told to leave before this turn was on the list is told here.
         if turn.session.is_lost() {
             let _ = turn.sender().send(Message::Lost);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::definition::{Place, Registration, StepDefinition, WorkflowDefinition};
+use super::definition::{EventDefinition, Place, Registration, StepDefinition, WorkflowDefinition};
 use super::states::States;
 use crate::contract::digest;
 use crate::model::Digest;
@@ -33,6 +33,7 @@ impl Registry {
         let mut wrong = Vec::new();
         let mut steps: HashMap<&str, &'static StepDefinition> = HashMap::new();
         let mut workflows: HashMap<&str, &'static WorkflowDefinition> = HashMap::new();
+        let mut events: HashMap<&str, &'static EventDefinition> = HashMap::new();
         for registration in registrations {
             match registration {
                 Registration::Step(step) => {
@@ -40,6 +41,17 @@ impl Registry {
                         && first.place != step.place
                     {
                         wrong.push(twice("step", step.key.trim_start_matches("step:"), first.place, step.place));
+                    }
+                }
+                Registration::Event(event) => {
+                    if let Some(first) = events.insert(event.name, event)
+                        && first.place != event.place
+                    {
+                        wrong.push(format!(
+                            "event {} is defined twice, by {} at {} and by {} at {}: give one another name, \
+                             `#[event(name = \"..\")]`",
+                            event.name, first.type_name, first.place, event.type_name, event.place
+                        ));
                     }
                 }
                 Registration::Workflow(workflow) => {
@@ -65,6 +77,11 @@ impl Registry {
                 if let Err(sentence) = check_name(what, text, NAME_BYTES_MAX) {
                     wrong.push(format!("{sentence} ({})", workflow.place));
                 }
+            }
+        }
+        for event in events.values() {
+            if let Err(sentence) = check_name("event name", event.name, NAME_BYTES_MAX) {
+                wrong.push(format!("{sentence} ({})", event.place));
             }
         }
         for step in steps.values() {
@@ -151,7 +168,12 @@ mod tests {
 
     const fn workflow(name: &'static str, version: &'static str, line: u32) -> WorkflowDefinition {
         let signature = digest::of_version(name, version);
-        WorkflowDefinition { name, version, place: place(line), signature, run: |_| unreachable!() }
+        let child_key = "child:checkout";
+        WorkflowDefinition { name, version, child_key, place: place(line), signature, run: |_| unreachable!() }
+    }
+
+    const fn event(type_name: &'static str, line: u32) -> EventDefinition {
+        EventDefinition { name: "approved", type_name, place: place(line) }
     }
 
     static CHARGE: StepDefinition = step("step:charge", 1, &[]);
@@ -167,6 +189,8 @@ mod tests {
     );
     static CHECKOUT: WorkflowDefinition = workflow("checkout", "1", 4);
     static OTHER_CHECKOUT: WorkflowDefinition = workflow("checkout", "1", 5);
+    static APPROVED: EventDefinition = event("Approved", 7);
+    static ALSO_APPROVED: EventDefinition = event("shop::Approved", 8);
     static NEXT_CHECKOUT: WorkflowDefinition = workflow("checkout", "2", 6);
 
     fn wrong(registrations: &[Registration]) -> String {
@@ -178,12 +202,14 @@ mod tests {
 
     #[test]
     fn duplicates_are_refused_with_both_places() {
-        use Registration::{Step, Workflow};
+        use Registration::{Event, Step, Workflow};
         let sentences = wrong(&[Step(&CHARGE), Step(&OTHER_CHARGE), Workflow(&CHECKOUT), Workflow(&OTHER_CHECKOUT)]);
         assert!(sentences.contains("step charge is defined twice, at shop.rs:1:1 and at shop.rs:2:1"), "{sentences}");
         assert!(sentences.contains("workflow checkout version 1 is defined twice, at shop.rs:4:1"), "{sentences}");
         let sentences = wrong(&[Workflow(&CHECKOUT), Workflow(&NEXT_CHECKOUT)]);
         assert!(sentences.contains("has two versions") && sentences.contains("shop.rs:6:1"), "{sentences}");
+        let sentences = wrong(&[Event(&APPROVED), Event(&ALSO_APPROVED), Event(&APPROVED)]);
+        assert!(sentences.contains("event approved is defined twice, by Approved at shop.rs:7:1"), "{sentences}");
     }
 
     #[test]

@@ -7,14 +7,15 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
 
-use super::calls::{SlotId, StepRequest};
+use super::calls::SlotId;
+use super::request::Request;
 use crate::journal::{Entry, EntryState, History};
 use crate::model::{CallId, Timestamp};
 
 /// A call of the body that has begun and has no outcome yet.
 struct Outstanding {
     slot: SlotId,
-    request: StepRequest,
+    request: Request,
 }
 
 /// A call whose effect is to begin.
@@ -22,7 +23,7 @@ pub struct Start {
     /// Its identity.
     pub call: CallId,
     /// What it asks for.
-    pub request: StepRequest,
+    pub request: Request,
     /// What an earlier turn recorded of it: attempts made, when the next one is due.
     pub prior: Option<Entry>,
 }
@@ -96,16 +97,17 @@ impl Replay {
     ///
     /// # Errors
     /// The journal holds this call with other arguments.
-    pub fn begin(&mut self, slot: SlotId, call: CallId, request: StepRequest) -> Result<(), Divergence> {
+    pub fn begin(&mut self, slot: SlotId, call: CallId, request: Request) -> Result<(), Divergence> {
         if let Some(recorded) = self.history.find(&call)
-            && recorded.args_hash != request.args_hash
+            && recorded.args_hash != request.args_hash()
         {
+            let place = request.place().map(|place| format!(" (written at {place})")).unwrap_or_default();
             return Err(Divergence {
                 seq: recorded.seq,
                 expected: format!("{call} with arguments of fingerprint {:016x}", recorded.args_hash),
                 found: format!(
-                    "the code calls it with other arguments, of fingerprint {:016x} (step at {})",
-                    request.args_hash, request.step.place
+                    "the code calls it with other arguments, of fingerprint {:016x}{place}",
+                    request.args_hash()
                 ),
             });
         }

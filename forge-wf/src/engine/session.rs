@@ -23,6 +23,7 @@ pub struct Session {
     /// Number of the last claim that was begun.
     pub claim_no: AtomicI64,
     renewal: Mutex<Renewal>,
+    others_expired: AtomicBool,
 }
 
 struct Renewal {
@@ -47,6 +48,7 @@ impl Session {
             lost_notify: Notify::new(),
             claim_no: AtomicI64::new(0),
             renewal: Mutex::new(renewal),
+            others_expired: AtomicBool::new(false),
         }
     }
 
@@ -70,9 +72,15 @@ impl Session {
     }
 
     /// The lease was extended in answer to a question asked at `asked` (and at `asked_wall` on the wall clock).
-    pub fn renewed(&self, asked: Instant, asked_wall: SystemTime) {
+    pub fn renewed(&self, asked: Instant, asked_wall: SystemTime, others_expired: bool) {
+        self.others_expired.store(others_expired, Ordering::Release);
         let mut renewal = self.renewal.lock().unwrap_or_else(PoisonError::into_inner);
         (renewal.asked, renewal.asked_wall) = (asked, asked_wall);
+    }
+
+    /// Whether the last renewal saw another worker whose lease had expired.
+    pub fn others_expired(&self) -> bool {
+        self.others_expired.load(Ordering::Acquire)
     }
 
     /// A renewal failed: the time of unbroken renewals starts again.

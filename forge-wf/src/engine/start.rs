@@ -9,10 +9,10 @@ use super::Engine;
 use super::config::DATABASE_RETRY;
 use super::session::Session;
 use super::turn::Turn;
-use super::writer::{Item, Reply};
+use super::writer::{Along, Item, Reply};
 use crate::journal::History;
 use crate::model::Phase;
-use crate::store::{ClaimedRun, NewRun, RunImage, StartAnswer, StoreError};
+use crate::store::{ClaimedRun, Mailbag, NewRun, RunImage, StartAnswer, StoreError};
 
 /// How often a start outside the lanes is sent again before its caller hears of it.
 const TRIES: u32 = 5;
@@ -43,7 +43,7 @@ impl Engine {
                 Ok(Ok(())) => {
                     // Not before: a claim would not find it yet, and take it that there is nothing.
                     if queued {
-                        self.nudge();
+                        self.runs_are_ready();
                     }
                     return Ok(StartAnswer { id, created: true });
                 }
@@ -59,7 +59,7 @@ impl Engine {
     }
 
     fn free_slot(&self) -> Option<OwnedSemaphorePermit> {
-        if self.turns().len() >= self.config.max_resident {
+        if !self.has_room() {
             return None;
         }
         self.slots.clone().try_acquire_owned().ok()
@@ -86,20 +86,23 @@ impl Engine {
             definition,
             phase: Phase::Forward,
             takeovers: 0,
+            parent: run.parent.clone(),
         };
         let history = History::new(run.input.clone(), run.at);
-        let turn = Turn::new(self.clone(), session, claimed, workflow, history, permit);
+        // Nobody knows its id yet, so nobody has written to it.
+        let mail = Mailbag { run: run.id, mail: Vec::new(), complete: true };
+        let turn = Turn::new(self.clone(), session, claimed, workflow, history, mail, permit);
         self.spawn(turn.born(Box::new(run), reply));
     }
 
     fn queue(&self, session: &Session, run: NewRun, reply: super::turn::Born) {
         session.submit(Item {
             run: run.id,
-            generation: 0,
             claim_no: 0,
             image: Some(RunImage::ready(0, run.needs)),
             birth: Some(Box::new(run)),
             writes: Vec::new(),
+            along: Along::default(),
             reply: Reply::Start(reply),
             current: Arc::new(AtomicBool::new(true)),
         });
@@ -115,7 +118,10 @@ impl Engine {
                     // An id is never used twice, so a run that has it was made by this start, whose answer got lost.
                     let created = created || id == run.id;
                     if created {
-                        self.nudge();
+                        self.runs_are_ready();
+                        if !self.offers.iter().any(|offer| offer.needs == run.needs) {
+                            self.hint_others();
+                        }
                     }
                     return Ok(StartAnswer { id, created });
                 }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Instant;
 
-use super::calls::StepRequest;
+use super::request::StepRequest;
 use super::step::Attempt;
 use crate::model::{CallId, Payload, Timestamp};
 
@@ -150,16 +150,23 @@ impl Steps {
         self.with_task().next().is_some()
     }
 
-    /// When the first of them is due, if all that is left are steps that wait for another attempt.
-    pub fn all_wait_until(&self) -> Option<Timestamp> {
-        let mut earliest: Option<Timestamp> = None;
-        for state in self.table.values() {
-            match state.stage {
-                Stage::Backoff(due) => earliest = Some(earliest.map_or(due, |first| first.min(due))),
-                _ => return None,
-            }
-        }
-        earliest
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Whether all of them wait for another attempt.
+    pub fn all_wait(&self) -> bool {
+        self.table.values().all(|state| matches!(state.stage, Stage::Backoff(_)))
+    }
+
+    /// When the first of those that wait for another attempt is due.
+    pub fn first_due(&self) -> Option<Timestamp> {
+        let due = |state: &StepState| match state.stage {
+            Stage::Backoff(due) => Some(due),
+            _ => None,
+        };
+        self.table.values().filter_map(due).min()
     }
 
     /// Wakes the turn when this step is due.

@@ -2,13 +2,15 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use super::Engine;
+use super::config::SWEEP_ANYWAY;
 use super::drive::Stuck;
 use super::leaving::blocked_image;
 use super::session::Session;
 use super::waiters::Outcome;
-use super::writer::{Item, Reply};
+use super::writer::{Along, Item, Reply};
 use crate::model::RunId;
 use crate::store::ClaimedRun;
 
@@ -17,14 +19,26 @@ impl Engine {
     pub(super) async fn sweep(self: Arc<Self>, session: Arc<Session>) {
         let mut missing = HashSet::new();
         let mut said = String::new();
+        let mut last: Option<Instant> = None;
         while !session.is_lost() {
             tokio::select! {
                 () = tokio::time::sleep(self.config.heartbeat) => {}
                 () = session.lost() => return,
             }
-            self.take_over(&session).await;
-            self.find_lost_runs(&session, &mut missing).await;
-            self.report_unserved(&mut said).await;
+            // A renewal tells at once that somebody died. The rest is for what nobody tells, and has time.
+            let told = session.others_expired();
+            let due = last.is_none_or(|last| last.elapsed() >= SWEEP_ANYWAY);
+            if told || due {
+                self.take_over(&session).await;
+            }
+            if due || !missing.is_empty() {
+                self.find_lost_runs(&session, &mut missing).await;
+            }
+            if due {
+                self.report_unserved(&mut said).await;
+                // A worker that is too young to judge others looks again soon.
+                last = session.may_take_over().then(Instant::now);
+            }
         }
     }
 
@@ -37,7 +51,7 @@ impl Engine {
         match self.store.take_over(session.worker).await {
             Ok(taken) if taken.runs > 0 || taken.workers > 0 => {
                 tracing::warn!(workers = taken.workers, runs = taken.runs, "took over the runs of dead workers");
-                self.nudge();
+                self.runs_are_ready();
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "could not look for dead workers; trying again"),
@@ -79,11 +93,11 @@ impl Engine {
         let (reply, answered) = tokio::sync::oneshot::channel();
         session.submit(Item {
             run: run.id,
-            generation: run.generation,
             claim_no: run.claim_no,
             birth: None,
             image: Some(blocked_image(run, stuck, &self.config)),
             writes: Vec::new(),
+            along: Along::default(),
             reply: Reply::Start(reply),
             current: Arc::new(std::sync::atomic::AtomicBool::new(true)),
         });

@@ -1,33 +1,41 @@
 //! One claimed run, from replay to release.
 //!
-//! Takes a run with its journal, drives its body, starts its steps, hands what they return to the body and to the
-//! writer, and ends in one of four ways ([`Leaving`]). Only the turn polls the body. It never touches the database
-//! itself: all it wants written goes through its lane, and a step starts only when everything the body was handed
-//! before is committed.
+//! Takes a run with its journal and its mail, drives its body, starts its steps, keeps its waits, hands what comes of them
+//! to the body and to the writer, and ends in one of several ways ([`Leaving`]). Only the turn polls the body. It never
+//! touches the database itself: all it wants written goes through its lane, and a step starts only when everything the body
+//! was handed before is committed.
 
 mod attempts;
+mod idle;
+mod mail;
+mod waits;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use uuid::Uuid;
 
+use self::idle::Noted;
+use self::waits::Ready;
 use super::Engine;
 use super::calls::Calls;
-use super::config::NOTE_WAITING_FROM;
 use super::counters::Counters;
 use super::definition::{Body, StepOutcome, WorkflowDefinition};
-use super::drive::{Drive, Stuck};
+use super::drive::{Drive, Finished, Replayed, Stuck};
 use super::leaving::{Leaving, owned_image};
+use super::mailbox::Mailbox;
 use super::session::Session;
 use super::steps::Steps;
+use super::waits::Waits;
 use super::waker::BodyWaker;
-use super::writer::{Item, Reply, Staged};
+use super::writer::{Along, Item, Reply, Staged};
 use crate::journal::{Entry, History};
-use crate::model::{CallId, State, Timestamp};
-use crate::store::{ClaimedRun, Due, NewRun, RunImage, StoreError};
+use crate::model::{BlockReason, CallId, Timestamp};
+use crate::store::{ClaimedRun, Mail, Mailbag, NewRun, RunImage, StoreError};
 
 /// What a turn is told.
 pub enum Message {
@@ -39,6 +47,12 @@ pub enum Message {
     NotYours,
     /// The task of an attempt has ended, with an outcome unless it was aborted.
     AttemptEnded(CallId, Option<StepOutcome>),
+    /// Mail for the run.
+    Mail(Mail),
+    /// Events of this name, as the database holds them; `None` if that could not be found out.
+    Loaded(Arc<str>, Option<Mailbag>),
+    /// More is ready to be handed over.
+    GoOn,
     /// Something that is not durable woke the body.
     ForeignWake,
     /// The worker shuts down: start nothing more, and leave when the running steps have ended.
@@ -52,6 +66,13 @@ pub enum Message {
 /// Whom to tell that a run born claimed is durable.
 pub type Born = oneshot::Sender<Result<(), Arc<StoreError>>>;
 
+/// What was submitted and is not known to be committed.
+pub struct Unacked {
+    ticket: u64,
+    pub(super) writes: Vec<Staged>,
+    along: Along,
+}
+
 /// One claimed run in memory.
 pub struct Turn {
     pub(super) engine: Arc<Engine>,
@@ -61,8 +82,18 @@ pub struct Turn {
     outbox: mpsc::UnboundedSender<Message>,
     pub(super) current: Arc<AtomicBool>,
     pub(super) drive: Drive,
+    pub(super) calls: Arc<Calls>,
     pub(super) steps: Steps,
+    waits: Waits,
+    mailbox: Mailbox,
+    /// Waits that have their outcome and are to be told, in this order.
+    arrived: VecDeque<(CallId, Ready)>,
+    /// Mail whose mark as noticed is under way.
+    noticing: HashSet<Uuid>,
+    /// Mail that was used up: a look from before may show it once more.
+    used: HashSet<Uuid>,
     staged: Vec<Staged>,
+    along: Along,
     pub(super) image: Option<RunImage>,
     birth: Option<Box<NewRun>>,
     born: Option<Born>,
@@ -70,41 +101,47 @@ pub struct Turn {
     pub(super) ticket: u64,
     pub(super) acked: u64,
     /// What was submitted and not committed, for salvage.
-    pub(super) unacked: VecDeque<(u64, Vec<Staged>)>,
+    pub(super) unacked: VecDeque<Unacked>,
     pub(super) leaving: Option<Leaving>,
     pub(super) leave_ticket: Option<u64>,
     pub(super) leave_by: Instant,
     draining: bool,
-    noted_waiting: bool,
+    noted: Option<Noted>,
+    idle_since: Option<Instant>,
+    park_at: Option<Instant>,
     recheck_lease: Option<Instant>,
     pub(super) permit: Option<OwnedSemaphorePermit>,
+    /// The slot it waits for, while a step may start.
+    slot: Option<BoxFuture<'static, Option<OwnedSemaphorePermit>>>,
     /// Whether its journal holds, or is about to hold, more than its `start`.
     has_entries: bool,
+    warned_of_length: bool,
     counters: Option<Arc<Counters>>,
-    replayed_counted: u64,
+    counted: Replayed,
 }
 
 impl Turn {
-    /// A turn of `run`, whose journal is `history`; it has not begun.
+    /// A turn of `run`, whose journal is `history` and whose mail is `mail`; it has not begun.
     pub fn new(
         engine: Arc<Engine>,
         session: Arc<Session>,
         run: ClaimedRun,
         workflow: &'static WorkflowDefinition,
         history: History,
+        mail: Mailbag,
         permit: OwnedSemaphorePermit,
     ) -> Self {
         let (outbox, inbox) = mpsc::unbounded_channel();
         let foreign = outbox.clone();
         let waker = BodyWaker::new(move || drop(foreign.send(Message::ForeignWake)));
-        let calls = Arc::new(Calls::default());
+        let calls = Arc::new(Calls::new(run.seed, history.now(), history.saved().clone()));
         let limits = engine.config.limits;
         let has_entries = !history.is_new();
         let body = Body { run: run.id, calls: calls.clone(), input: history.input().clone(), limits };
-        let drive = Drive::new((workflow.run)(body), calls, history, waker);
+        let drive = Drive::new((workflow.run)(body), calls.clone(), history, waker);
         // Held whether or not somebody asks: a run may go on before the program that resumes it has a handle of it.
         let counters = Some(engine.counters.hold(run.id));
-        Self {
+        let mut turn = Self {
             engine,
             session,
             run,
@@ -112,8 +149,15 @@ impl Turn {
             outbox,
             current: Arc::new(AtomicBool::new(true)),
             drive,
+            calls,
             steps: Steps::default(),
+            waits: Waits::default(),
+            mailbox: Mailbox::empty(),
+            arrived: VecDeque::new(),
+            noticing: HashSet::new(),
+            used: HashSet::new(),
             staged: Vec::new(),
+            along: Along::default(),
             image: None,
             birth: None,
             born: None,
@@ -124,13 +168,19 @@ impl Turn {
             leave_ticket: None,
             leave_by: Instant::now(),
             draining: false,
-            noted_waiting: false,
+            noted: None,
+            idle_since: None,
+            park_at: None,
             recheck_lease: None,
             permit: Some(permit),
+            slot: None,
             has_entries,
+            warned_of_length: false,
             counters,
-            replayed_counted: 0,
-        }
+            counted: Replayed::default(),
+        };
+        turn.open_mail(mail);
+        turn
     }
 
     /// The same turn, whose run is inserted with its first write; `born` hears when that is durable.
@@ -149,31 +199,53 @@ impl Turn {
     /// Drives the run until it leaves.
     pub async fn run(mut self) {
         self.advance().await;
+        // What was saved before the last recorded result is published already.
+        if self.drive.replay().history().last().is_some() {
+            self.calls.take_unpublished();
+        }
         loop {
+            // First what has come: a run that is about to leave memory may have been claimed for just that.
+            while let Ok(message) = self.inbox.try_recv() {
+                self.handle(message).await;
+            }
+            self.deliver_ready().await;
+            self.settle();
             self.prepare_to_leave();
             self.flush();
             if self.has_left().await {
                 break;
             }
-            self.start_held().await;
+            self.start_held();
             match self.receive().await {
-                Some(message) => {
-                    self.handle(message).await;
-                    while let Ok(message) = self.inbox.try_recv() {
-                        self.handle(message).await;
-                    }
-                }
+                Some(message) => self.handle(message).await,
                 None => self.fire_timers(),
             }
-            self.settle();
         }
     }
 
     /// The next message, or `None` when a timer has fired.
     async fn receive(&mut self) -> Option<Message> {
         let leave_by = (self.leaving.is_some() && self.leave_ticket.is_none()).then_some(self.leave_by);
-        let wake = [self.steps.next_timer(), self.recheck_lease, leave_by].into_iter().flatten().min();
+        let due = if self.may_deliver() { self.waits.first_due().map(|due| self.instant_of(due)) } else { None };
+        let wake = [self.steps.next_timer(), due, self.recheck_lease, leave_by, self.park_at];
         // The turn holds a sender of its own inbox, so the channel is never closed.
+        let wake = wake.into_iter().flatten().min();
+        if let Some(slot) = &mut self.slot {
+            let woken = async {
+                match wake {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                message = self.inbox.recv() => return message,
+                permit = slot => self.permit = permit,
+                () = woken => return None,
+            }
+            self.slot = None;
+            return None;
+        }
         match wake {
             Some(at) => tokio::time::timeout_at(at.into(), self.inbox.recv()).await.ok().flatten(),
             None => self.inbox.recv().await,
@@ -182,15 +254,7 @@ impl Turn {
 
     async fn handle(&mut self, message: Message) {
         match message {
-            Message::Committed(ticket) => {
-                self.acked = self.acked.max(ticket);
-                while self.unacked.front().is_some_and(|(ticket, _)| *ticket <= self.acked) {
-                    self.unacked.pop_front();
-                }
-                if let Some(born) = self.born.take() {
-                    let _ = born.send(Ok(()));
-                }
-            }
+            Message::Committed(ticket) => self.committed(ticket),
             Message::Refused(_, error) => match self.born.take() {
                 Some(born) => {
                     let _ = born.send(Err(error));
@@ -203,6 +267,9 @@ impl Turn {
                 self.leave(Leaving::Lost);
             }
             Message::AttemptEnded(call, outcome) => self.attempt_ended(call, outcome).await,
+            Message::Mail(mail) => self.take_mail(mail),
+            Message::Loaded(name, bag) => self.take_loaded(&name, bag),
+            Message::GoOn => {}
             Message::ForeignWake if self.leaving.is_none() => {
                 if let Err(stuck) = self.drive.check_foreign() {
                     self.leave(Leaving::Blocked(stuck));
@@ -213,37 +280,61 @@ impl Turn {
             Message::Abort => {
                 self.draining = true;
                 if self.leaving.is_none() {
-                    self.leave(self.release());
+                    let release = self.release();
+                    self.leave(release);
                 }
             }
         }
     }
 
+    fn committed(&mut self, ticket: u64) {
+        self.acked = self.acked.max(ticket);
+        let mut sent = Vec::new();
+        let mut children = false;
+        while self.unacked.front().is_some_and(|unacked| unacked.ticket <= self.acked) {
+            let Some(Unacked { writes, along, .. }) = self.unacked.pop_front() else { break };
+            for along in writes.into_iter().map(|staged| staged.along).chain([along]) {
+                children |= !along.births.is_empty();
+                sent.extend(along.sent);
+                for mark in along.marks {
+                    self.noticing.remove(&mark.mail);
+                }
+            }
+        }
+        if let Some(born) = self.born.take() {
+            let _ = born.send(Ok(()));
+        }
+        if children {
+            self.engine.runs_are_ready();
+        }
+        self.engine.posted(sent);
+    }
+
     /// Polls the body until it waits, and takes up what it asks for.
     async fn advance(&mut self) {
+        self.idle_since = None;
         loop {
             let progress = match self.drive.advance() {
                 Ok(progress) => progress,
                 Err(stuck) => return self.stuck(stuck),
             };
             for call in &progress.dropped {
-                self.steps.drop_call(call);
+                self.drop_call(call);
             }
             for start in progress.starts {
                 self.begin(start);
             }
             self.count_replayed();
-            if let Some(result) = progress.finished {
+            if let Some(finished) = progress.finished {
                 let at = self.now();
-                return self.leave(Leaving::ended(
-                    result,
-                    self.drive.replay().next_seq(),
-                    at,
-                    &self.engine.config.limits,
-                ));
+                let seq = self.drive.replay().next_seq();
+                return self.leave(match finished {
+                    Finished::Returned(result) => Leaving::ended(result, seq, at, &self.engine.config.limits),
+                    Finished::Continued(input) => Leaving::continued(input, seq, at, &self.calls.all_saved()),
+                });
             }
             if !progress.more {
-                return;
+                return self.check_length();
             }
             tokio::task::yield_now().await;
         }
@@ -254,25 +345,18 @@ impl Turn {
         self.leave(Leaving::Blocked(stuck));
     }
 
-    /// Once nothing runs: gives the slot back, or parks the run, or leaves for the shutdown.
-    fn settle(&mut self) {
-        if self.leaving.is_some() || self.steps.any_task() {
-            return;
-        }
-        if self.draining {
-            return self.leave(self.release());
-        }
-        let Some(due) = self.steps.all_wait_until() else { return };
-        let wait = (due - self.now()).to_std().unwrap_or_default();
-        if wait > self.engine.config.park_for {
-            return self.leave(self.release());
-        }
-        if wait >= NOTE_WAITING_FROM && !self.noted_waiting {
-            self.noted_waiting = true;
-            self.image = Some(RunImage { state: State::Waiting, due: Due::At(due), ..owned_image(&self.run) });
-        }
-        if self.permit.take().is_some() {
-            self.engine.slot_is_free();
+    /// A journal without end would eat the memory of every worker that takes the run over.
+    fn check_length(&mut self) {
+        let (length, limit) = (self.drive.replay().history().len(), self.engine.config.journal_limit);
+        let advice = "end this journal now and then with `ctx.continue_as_new(..)`, or raise `journal_limit`";
+        if length >= limit {
+            let message = format!("its journal has {length} entries, and {limit} are allowed: {advice}");
+            self.stuck(Stuck { reason: BlockReason::JournalLimit, message });
+        } else if length >= limit / 2 && !std::mem::replace(&mut self.warned_of_length, true) {
+            tracing::warn!(
+                run = %self.run.id, workflow = %self.run.workflow, length, limit,
+                "the journal of this run grows long: {advice}"
+            );
         }
     }
 
@@ -283,33 +367,53 @@ impl Turn {
 
     /// Sends what is staged to the lane.
     pub(super) fn flush(&mut self) {
-        if !self.staged.is_empty() || self.image.is_some() || self.birth.is_some() {
+        self.along.states.extend(self.calls.take_unpublished());
+        if !self.staged.is_empty() || !self.along.is_empty() || self.image.is_some() || self.birth.is_some() {
             self.ticket += 1;
-            let writes = std::mem::take(&mut self.staged);
+            let (writes, along) = (std::mem::take(&mut self.staged), std::mem::take(&mut self.along));
             self.has_entries |= !writes.is_empty();
-            self.unacked.push_back((self.ticket, writes.clone()));
-            self.submit(writes);
+            let kept = Unacked { ticket: self.ticket, writes: writes.clone(), along: along.clone() };
+            self.unacked.push_back(kept);
+            self.submit(writes, along);
         }
         self.steps.hold_for(self.ticket);
     }
 
     /// Sends these writes, with the image and the birth that wait, under the present ticket.
-    pub(super) fn submit(&mut self, writes: Vec<Staged>) {
+    pub(super) fn submit(&mut self, writes: Vec<Staged>, along: Along) {
         self.session.submit(Item {
             run: self.run.id,
-            generation: self.run.generation,
             claim_no: self.run.claim_no,
             birth: self.birth.take(),
             image: self.image.take(),
             writes,
+            along,
             reply: Reply::Turn(self.outbox.clone(), self.ticket),
             current: self.current.clone(),
         });
     }
 
-    /// Adds an entry to what the next flush writes.
-    pub(super) fn stage(&mut self, entry: Entry, fresh: bool) {
-        self.staged.push(Staged { entry, fresh });
+    /// Adds an entry to what the next flush writes. One that is there already is replaced: a flush writes each row once.
+    pub(super) fn stage(&mut self, staged: Staged) {
+        let same =
+            |earlier: &Staged| earlier.entry.call == staged.entry.call && earlier.generation == staged.generation;
+        let place = if staged.fresh { None } else { self.staged.iter().rposition(same) };
+        let last = match place {
+            None => staged,
+            // To the end: what is written one by one after a refusal is written in the order of its seq.
+            Some(place) => {
+                let mut earlier = self.staged.remove(place);
+                earlier.entry = staged.entry;
+                earlier.along.extend(staged.along);
+                earlier
+            }
+        };
+        self.staged.push(last);
+    }
+
+    /// An entry of this generation, to be staged.
+    pub(super) fn entry(&self, entry: Entry, fresh: bool) -> Staged {
+        Staged { generation: self.run.generation, entry, fresh, along: Along::default() }
     }
 
     /// Now, by the database's clock as far as known, and never before the last entry.
@@ -317,12 +421,18 @@ impl Turn {
         self.engine.clock.now().max(self.drive.replay().now())
     }
 
+    fn instant_of(&self, due: Timestamp) -> Instant {
+        let wait = (due - self.engine.clock.now()).to_std().unwrap_or_default();
+        Instant::now().checked_add(wait).unwrap_or_else(|| Instant::now() + self.engine.config.lease)
+    }
+
     fn count_replayed(&mut self) {
-        let replayed = self.drive.replayed_steps();
+        let replayed = self.drive.replayed();
         if let Some(counters) = &self.counters {
-            counters.replayed(replayed - self.replayed_counted);
+            let (steps, entries) = (replayed.steps - self.counted.steps, replayed.entries - self.counted.entries);
+            counters.replayed(steps, entries);
         }
-        self.replayed_counted = replayed;
+        self.counted = replayed;
     }
 }
 

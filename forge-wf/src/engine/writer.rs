@@ -4,7 +4,7 @@
 //! added latency: load makes batches, a lone run commits at once. A batch the database refuses for its data is split
 //! between runs until the culprit is alone; a batch without an answer is sent again, under the same number.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,24 +15,64 @@ use super::session::Session;
 use super::turn::Message;
 use crate::journal::Entry;
 use crate::model::limits::{BATCH_BYTES_MAX, BATCH_OPERATIONS_MAX};
-use crate::model::{Lane, RunId};
-use crate::store::{Batch, Birth, NewRun, RunImage, RunUpdate, Store, StoreError, Write};
+use crate::model::{Lane, Payload, RunId};
+use crate::store::{Batch, Birth, Mark, NewMail, NewRun, RunImage, RunUpdate, SavedState, Store, StoreError, Write};
 
-/// One entry of an [`Item`].
+/// One entry of an [`Item`], with what must be written with it or not at all.
 #[derive(Clone)]
 pub struct Staged {
+    /// The generation it belongs to.
+    pub generation: i32,
     /// The whole entry as it shall be.
     pub entry: Entry,
     /// Whether it has no row yet.
     pub fresh: bool,
+    /// What goes with it.
+    pub along: Along,
+}
+
+/// What is written along with entries: children, mail, marks on mail, published values.
+#[derive(Clone, Default)]
+pub struct Along {
+    /// Child runs.
+    pub births: Vec<Birth>,
+    /// Mail for other runs.
+    pub sent: Vec<NewMail>,
+    /// Marks on mail of this run.
+    pub marks: Vec<Mark>,
+    /// Values it publishes.
+    pub states: Vec<(Arc<str>, Payload)>,
+}
+
+impl Along {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.births.is_empty() && self.sent.is_empty() && self.marks.is_empty() && self.states.is_empty()
+    }
+
+    /// Adds what came later.
+    pub fn extend(&mut self, later: Self) {
+        self.births.extend(later.births);
+        self.sent.extend(later.sent);
+        self.marks.extend(later.marks);
+        self.states.extend(later.states);
+    }
+
+    fn operations(&self) -> usize {
+        self.births.len() * 2 + self.sent.len() + self.marks.len() + self.states.len()
+    }
+
+    fn bytes(&self) -> usize {
+        let births = self.births.iter().map(|birth| birth.run.input.as_str().len());
+        let sent = self.sent.iter().filter_map(|mail| mail.body.as_ref()).map(|body| body.as_str().len());
+        births.chain(sent).chain(self.states.iter().map(|(_, value)| value.as_str().len())).sum()
+    }
 }
 
 /// What one run wants written, all of it or nothing.
 pub struct Item {
     /// The run.
     pub run: RunId,
-    /// Its generation.
-    pub generation: i32,
     /// The claim it is owned under.
     pub claim_no: i64,
     /// The run itself, if it is to be inserted.
@@ -41,6 +81,8 @@ pub struct Item {
     pub image: Option<RunImage>,
     /// Entries to write.
     pub writes: Vec<Staged>,
+    /// What belongs to no entry.
+    pub along: Along,
     /// Whom to answer.
     pub reply: Reply,
     /// Lowered when the turn is no longer current; its items are dropped then.
@@ -67,30 +109,37 @@ pub enum Reply {
 /// Everything a batch writes of one run.
 struct Folded {
     run: RunId,
-    generation: i32,
     claim_no: i64,
     birth: Option<Box<NewRun>>,
     image: Option<RunImage>,
     writes: Vec<Staged>,
+    along: Along,
     replies: Vec<Reply>,
     current: Arc<AtomicBool>,
 }
 
 impl Folded {
     fn new(item: Item) -> Self {
-        let Item { run, generation, claim_no, birth, image, writes, reply, current } = item;
-        Self { run, generation, claim_no, birth, image, writes, replies: vec![reply], current }
+        let Item { run, claim_no, birth, image, writes, along, reply, current } = item;
+        Self { run, claim_no, birth, image, writes, along, replies: vec![reply], current }
     }
 
     /// Adds a later item of the same run: at most one write per row is left.
     fn fold(&mut self, item: Item) {
         self.image = item.image.or(self.image.take());
         for later in item.writes {
-            match self.writes.iter_mut().find(|earlier| earlier.entry.call == later.entry.call) {
-                Some(earlier) => earlier.entry = later.entry,
+            let same = |earlier: &&mut Staged| {
+                earlier.generation == later.generation && earlier.entry.call == later.entry.call
+            };
+            match self.writes.iter_mut().find(same) {
+                Some(earlier) => {
+                    earlier.entry = later.entry;
+                    earlier.along.extend(later.along);
+                }
                 None => self.writes.push(later),
             }
         }
+        self.along.extend(item.along);
         self.replies.push(item.reply);
     }
 
@@ -103,10 +152,28 @@ impl Folded {
             }
             (None, None) => {}
         }
-        for Staged { entry, fresh } in &self.writes {
-            let write = Write { run: self.run, generation: self.generation, entry: entry.clone() };
+        for Staged { generation, entry, fresh, .. } in &self.writes {
+            let write = Write { run: self.run, generation: *generation, entry: entry.clone() };
             if *fresh { batch.inserts.push(write) } else { batch.outcomes.push(write) }
         }
+        self.write_along(batch);
+    }
+
+    /// One mark for each mail, and the last value of each name: a statement cannot touch a row twice.
+    fn write_along(&self, batch: &mut Batch) {
+        let (mut marks, mut states) = (BTreeMap::new(), BTreeMap::new());
+        for along in self.writes.iter().map(|staged| &staged.along).chain([&self.along]) {
+            batch.births.extend(along.births.iter().cloned());
+            batch.sent.extend(along.sent.iter().cloned());
+            for mark in &along.marks {
+                *marks.entry(mark.mail).or_default() |= mark.taken;
+            }
+            states.extend(along.states.iter().map(|(key, value)| (key, value)));
+        }
+        batch.marks.extend(marks.into_iter().map(|(mail, taken)| Mark { mail, taken }));
+        let publish =
+            |(key, value): (&Arc<str>, &Payload)| SavedState { run: self.run, key: key.clone(), value: value.clone() };
+        batch.states.extend(states.into_iter().map(publish));
     }
 
     fn answer(self, result: &Result<(), Arc<StoreError>>) {
@@ -246,8 +313,11 @@ fn collect(first: Item, queue: &mut mpsc::UnboundedReceiver<Item>) -> (Vec<Folde
     let mut next = Some(first);
     while let Some(item) = next {
         if item.current.load(Ordering::Acquire) {
-            operations += 1 + item.writes.len();
-            bytes += item.writes.iter().map(|staged| staged.entry.bytes()).sum::<usize>();
+            let along = |staged: &Staged| staged.along.operations();
+            operations +=
+                1 + item.writes.len() + item.writes.iter().map(along).sum::<usize>() + item.along.operations();
+            bytes += item.writes.iter().map(|staged| staged.entry.bytes() + staged.along.bytes()).sum::<usize>();
+            bytes += item.along.bytes();
             bytes += item.birth.as_ref().map_or(0, |run| run.input.as_str().len());
             if !groups.is_empty() && (operations > BATCH_OPERATIONS_MAX || bytes > BATCH_BYTES_MAX) {
                 return (groups, Some(item));

@@ -30,7 +30,7 @@ pub enum EntryState {
     Completed = 1,
     /// Done, with a failure.
     Failed = 2,
-    /// The body dropped the call; it completed all the same and has no seq.
+    /// The body dropped the call. It has no seq, and whatever came of it is not told.
     Abandoned = 3,
 }
 
@@ -80,7 +80,7 @@ pub struct Entry {
     pub scope: i32,
     /// Fingerprint of its arguments.
     pub args_hash: u64,
-    /// Its arguments, where they are kept.
+    /// Its arguments, where they are kept; of the `start` of a later generation, what the earlier ones saved.
     pub args: Option<Payload>,
     /// What came out, if it completed.
     pub output: Option<Payload>,

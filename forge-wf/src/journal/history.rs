@@ -1,7 +1,10 @@
 //! A loaded journal, and how far replay has read it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
 
 use super::entry::{Entry, EntryKind, EntryState};
 use crate::model::{CallId, Payload, Timestamp};
@@ -14,6 +17,7 @@ use crate::model::{CallId, Payload, Timestamp};
 #[derive(Debug)]
 pub struct History {
     input: Payload,
+    saved: BTreeMap<Arc<str>, Payload>,
     started_at: Timestamp,
     delivered: Vec<Entry>,
     cursor: usize,
@@ -37,6 +41,7 @@ impl History {
     pub fn new(input: Payload, started_at: Timestamp) -> Self {
         Self {
             input,
+            saved: BTreeMap::new(),
             started_at,
             delivered: Vec::new(),
             cursor: 0,
@@ -56,6 +61,13 @@ impl History {
         let start = start.ok_or_else(|| Corrupt("it does not begin with a `start` entry of seq 0".into()))?;
         let input = start.output.ok_or_else(|| Corrupt("its `start` entry has no input".into()))?;
         let mut history = Self::new(input, start.at);
+        if let Some(saved) = start.args {
+            let saved: BTreeMap<String, Box<RawValue>> = saved
+                .decode()
+                .map_err(|error| Corrupt(format!("what earlier generations saved cannot be read: {error}")))?;
+            history.saved =
+                saved.into_iter().map(|(name, value)| (name.into(), Payload::from_json_text(value.get()))).collect();
+        }
         for entry in entries {
             let Some(seq) = entry.seq else {
                 history.open.insert(entry.call.clone(), entry);
@@ -86,6 +98,21 @@ impl History {
     /// The run's input.
     pub fn input(&self) -> &Payload {
         &self.input
+    }
+
+    /// What earlier generations of the run have saved, by name.
+    pub fn saved(&self) -> &BTreeMap<Arc<str>, Payload> {
+        &self.saved
+    }
+
+    /// The arguments of a `start` entry that hand on what was saved; none if nothing was.
+    pub fn saved_as_args(saved: &BTreeMap<Arc<str>, Payload>) -> Option<Payload> {
+        if saved.is_empty() {
+            return None;
+        }
+        let raw = |value: &Payload| RawValue::from_string(value.as_str().to_owned()).unwrap_or_default();
+        let saved: BTreeMap<_, _> = saved.iter().map(|(name, value)| (&**name, raw(value))).collect();
+        serde_json::to_string(&saved).ok().map(Payload::from_json_text)
     }
 
     /// Whether the journal already holds the run's end.
@@ -192,6 +219,15 @@ mod tests {
         assert_eq!(history.take().unwrap().call.to_string(), "step:b#0");
         assert!(history.take().is_none());
         assert!(history.open(&CallId::new("step:c", 0)).is_some());
+    }
+
+    #[test]
+    fn what_was_saved_is_handed_on() {
+        let saved: BTreeMap<Arc<str>, Payload> = [("done".into(), Payload::from_json_text("[1.0,null]"))].into();
+        let mut entries = journal(Vec::new());
+        entries[0].args = History::saved_as_args(&saved);
+        assert_eq!(History::load(entries).unwrap().saved(), &saved);
+        assert_eq!(History::saved_as_args(&BTreeMap::new()), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Limits, Payload};
+use super::{ChildError, Limits, Payload};
 
 /// Longest chain of sources kept; a longer one is cut, since an error may be its own source.
 const SOURCES_MAX: usize = 32;
@@ -48,7 +48,7 @@ pub enum FailureKind {
     /// The code returned it.
     #[default]
     Returned,
-    /// An attempt ran longer than its timeout.
+    /// An attempt or a call took longer than its timeout.
     TimedOut,
     /// The step panicked.
     Panicked,
@@ -72,6 +72,14 @@ fn is_false(value: &bool) -> bool {
 pub const RESULT_UNUSABLE: &str = "result_unusable";
 /// The `code` of a failure whose arguments could not be written as JSON.
 pub const ARGUMENTS_UNUSABLE: &str = "arguments_unusable";
+/// The `code` of a call that was given up because its timeout was over.
+pub const TIMED_OUT: &str = "timed_out";
+/// The `code` of a wait that would be longer than is allowed.
+pub const TIME_OUT_OF_RANGE: &str = "time_out_of_range";
+/// The `code` of a wait for a name that the workflow's attribute does not declare.
+pub const EVENT_UNDECLARED: &str = "event_undeclared";
+/// The `code` of a run that cannot go on as its next generation while children are attached to this one.
+pub const WORK_IN_FLIGHT: &str = "work_in_flight";
 /// The `code` of a run whose input does not fit its workflow.
 pub const INPUT_UNUSABLE: &str = "input_unusable";
 
@@ -176,6 +184,11 @@ impl Failure {
         self.0.retry_after
     }
 
+    /// Whether something took longer than its timeout: an attempt of a step, or a whole call.
+    pub fn is_timeout(&self) -> bool {
+        self.0.kind == FailureKind::TimedOut
+    }
+
     /// How it came about.
     pub fn kind(&self) -> FailureKind {
         self.0.kind
@@ -189,6 +202,10 @@ impl Failure {
 
 impl<E: StdError + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
+        // A child's failure is a failure already, and keeps its code and its details on the way up.
+        if let Some(child) = (&error as &dyn std::any::Any).downcast_ref::<ChildError>() {
+            return child.failure().clone();
+        }
         let mut failure = Self::new(&error);
         let mut source = error.source();
         while let Some(inner) = source.filter(|_| failure.0.sources.len() < SOURCES_MAX) {

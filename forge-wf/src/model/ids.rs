@@ -113,6 +113,16 @@ impl CallId {
     }
 }
 
+impl FromStr for CallId {
+    type Err = ();
+
+    /// As it is displayed, as in `child:ship#0`.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (key, n) = text.rsplit_once('#').ok_or(())?;
+        Ok(Self::new(key, n.parse().map_err(|_| ())?))
+    }
+}
+
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}#{}", self.key, self.n)

@@ -15,6 +15,8 @@ impl Default for Limits {
 
 /// Deepest nesting of a payload: serde_json refuses to read the 128th level.
 pub const NESTING_MAX: usize = 127;
+/// Longest wait of a durable timer, ten years: more is a slip of the pen, and would not fit every clock's arithmetic.
+pub const WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(3_650 * 86_400);
 /// Longest name of a workflow, step or queue, in bytes: a journal key must fit an index row.
 pub const NAME_BYTES_MAX: usize = 200;
 /// Longest run key, in bytes: it must fit an index row beside the workflow's name.
@@ -23,6 +25,9 @@ pub const KEY_BYTES_MAX: usize = 1_000;
 pub const BATCH_OPERATIONS_MAX: usize = 300;
 /// Payload bytes one commit carries at the most (one larger operation still travels alone).
 pub const BATCH_BYTES_MAX: usize = 4 << 20;
+
+/// Mails of one run (or events of one name) that are held in memory or read at a time; the rest waits in the inbox.
+pub const MAIL_PAGE: usize = 256;
 
 /// Checks a name or key that comes from outside: not empty, not too long, no NUL (PostgreSQL cannot keep it in text).
 ///

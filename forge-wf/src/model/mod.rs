@@ -1,5 +1,6 @@
 //! The leaves: plain values every other room may use, with no room below them.
 
+pub mod child_error;
 pub mod failure;
 pub mod fingerprint;
 pub mod ids;
@@ -8,6 +9,7 @@ pub mod payload;
 pub mod status;
 pub mod time;
 
+pub use child_error::ChildError;
 pub use failure::{Failure, FailureKind};
 pub use ids::{CallId, Digest, Lane, RunId, WorkerId};
 pub use limits::Limits;

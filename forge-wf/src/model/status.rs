@@ -60,6 +60,11 @@ impl State {
             .find(|state| *state as i16 == number)
     }
 
+    /// The status of a run that has ended in this state.
+    pub fn ended_status(self) -> Status {
+        Status::derive(Phase::Ended, self, None, false, Served::Yes)
+    }
+
     /// Whether a run in this state will never move again.
     pub fn is_ended(self) -> bool {
         self as i16 >= Self::Completed as i16
@@ -79,10 +84,13 @@ pub enum BlockReason {
     Refused,
     /// A compensation gave up.
     Compensation,
+    /// Its journal has grown past the limit.
+    JournalLimit,
 }
 
 impl BlockReason {
-    const ALL: [Self; 5] = [Self::Panic, Self::ForeignAwait, Self::Divergence, Self::Refused, Self::Compensation];
+    const ALL: [Self; 6] =
+        [Self::Panic, Self::ForeignAwait, Self::Divergence, Self::Refused, Self::Compensation, Self::JournalLimit];
 
     /// The name kept in the database.
     pub fn name(self) -> &'static str {
@@ -92,6 +100,7 @@ impl BlockReason {
             Self::Divergence => "divergence",
             Self::Refused => "refused",
             Self::Compensation => "compensation",
+            Self::JournalLimit => "journal_limit",
         }
     }
 
@@ -133,6 +142,8 @@ pub enum Status {
     BlockedRefused,
     /// A compensation gave up and waits for an operator.
     BlockedCompensation,
+    /// Its journal has grown past `journal_limit`; tried again by the next build.
+    BlockedJournalLimit,
     /// No live worker knows a workflow of this name.
     BlockedMissingHandler,
     /// Live workers know the workflow, but not this version.
@@ -184,6 +195,7 @@ impl Status {
                 Some(BlockReason::ForeignAwait) => Self::BlockedForeignAwait,
                 Some(BlockReason::Compensation) => Self::BlockedCompensation,
                 Some(BlockReason::Refused) => Self::BlockedRefused,
+                Some(BlockReason::JournalLimit) => Self::BlockedJournalLimit,
                 Some(BlockReason::Divergence) | None => Self::BlockedDivergence,
             },
             (State::Ready, _) if served != Served::Yes => match served {
@@ -225,6 +237,7 @@ impl Status {
             BlockedDivergence => "blocked_divergence",
             BlockedRefused => "blocked_refused",
             BlockedCompensation => "blocked_compensation",
+            BlockedJournalLimit => "blocked_journal_limit",
             BlockedMissingHandler => "blocked_missing_handler",
             BlockedMissingVersion => "blocked_missing_version",
             BlockedSignatureMismatch => "blocked_signature_mismatch",

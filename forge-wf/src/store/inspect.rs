@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Journal, StoreError};
+use super::{Journal, Mail, StoreError};
 use crate::model::{BlockReason, Digest, Payload, Phase, RunId, Served, State, Status, Timestamp, WorkerId};
 
 /// Reads for people.
@@ -19,6 +19,13 @@ pub trait Inspect: Send + Sync {
 
     /// The journal of the run's present generation, sorted as by `Store::load_journals`; `None` if there is no such run.
     async fn journal(&self, run: RunId) -> Result<Option<Journal>, StoreError>;
+
+    /// What the run published under this name by `save_state`, last; `None` if nothing, or if there is no such run.
+    async fn state(&self, run: RunId, key: &str) -> Result<Option<Payload>, StoreError>;
+
+    /// Events in the run's inbox that no wait has taken, oldest first, at most 1,000; with them, in the same order, what
+    /// asks to drop or replace them.
+    async fn events(&self, run: RunId) -> Result<Vec<Mail>, StoreError>;
 
     /// Runs due for longer than `grace` that no live worker offers to run, grouped by what they need, most first.
     async fn unserved(&self, grace: Duration) -> Result<Vec<Unserved>, StoreError>;
@@ -46,13 +53,13 @@ pub struct RunView {
     pub phase: Phase,
     /// Where it stands.
     pub state: State,
-    /// Whether it waits for a point in time.
+    /// Whether it waits for a point in time and for nothing else: no event, no child.
     pub due_later: bool,
     /// What live workers offer for it.
     pub served: Served,
     /// Why it is blocked.
     pub block_reason: Option<BlockReason>,
-    /// The failure it ended with, or what blocks it, as JSON.
+    /// The failure it ended with, or what blocks it or keeps it waiting, as JSON.
     pub failure: Option<Payload>,
     /// What the body returned, if it completed.
     pub output: Option<Payload>,

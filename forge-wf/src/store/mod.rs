@@ -6,6 +6,7 @@
 
 use async_trait::async_trait;
 
+pub use crate::model::limits::MAIL_PAGE;
 use crate::model::{Lane, RunId, Timestamp, WorkerId};
 
 #[cfg(any(test, feature = "testing"))]
@@ -17,8 +18,9 @@ pub mod records;
 pub use error::StoreError;
 pub use inspect::{Inspect, RunView, Unserved};
 pub use records::{
-    Batch, Birth, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, Journal, Mail, MailKind, NewMail, NewRun,
-    NewWorker, Offer, RunImage, RunUpdate, SavedState, StartAnswer, TakenOver, Write,
+    Batch, Birth, Claim, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, Journal, Mail, MailKind, Mailbag,
+    Mark, NewMail, NewRun, NewWorker, Offer, Parent, Posted, Renewal, RunImage, RunUpdate, SavedState, StartAnswer,
+    TakenOver, Write,
 };
 
 /// What the engine needs of any database.
@@ -33,16 +35,17 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// Returns the database's time. Repeating it with the same id changes nothing but the lease.
     async fn register_worker(&self, worker: &NewWorker) -> Result<Timestamp, StoreError>;
 
-    /// Extends the lease to now plus its length and returns the database's time.
+    /// Extends the lease to now plus its length, and says whether some other worker's has expired.
     ///
     /// Called from a thread of its own with its own runtime, so the backend keeps a connection for it alone.
     ///
     /// # Errors
     /// `LeaseLost` if the row is gone. An expired lease nobody took over is simply renewed.
-    async fn renew_lease(&self, worker: WorkerId) -> Result<Timestamp, StoreError>;
+    async fn renew_lease(&self, worker: WorkerId) -> Result<Renewal, StoreError>;
 
     /// Deletes workers whose lease expired and makes ready every run whose worker is gone, in one transaction;
-    /// last, deletes nothing of `worker` itself, whatever its lease says.
+    /// last, deletes nothing of `worker` itself, whatever its lease says. Also marks un-noticed mail of runs that have ended
+    /// or do not exist as noticed, since nobody else will.
     ///
     /// A run that was executing (state `Owned`) has its takeovers counted; one whose journal holds only `start` is
     /// unbound, so any definition of its name may take it. Takeovers start again at 1 once a run has a further entry, outcome or
@@ -92,7 +95,7 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// # Errors
     /// `Unavailable`: runs may have been taken all the same. Call again with the same `claim_no`: it waits
     /// for the first attempt and returns what that one took. `LeaseLost`: the worker's row is gone.
-    async fn claim_runs(&self, request: &ClaimRequest) -> Result<Vec<ClaimedRun>, StoreError>;
+    async fn claim_runs(&self, request: &ClaimRequest) -> Result<Claim, StoreError>;
 
     /// Every run this worker owns, whether or not it still holds it in memory.
     async fn owned_runs(&self, worker: WorkerId) -> Result<Vec<RunId>, StoreError>;
@@ -101,12 +104,49 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// One comes back for each run asked for, in the same order.
     async fn load_journals(&self, runs: &[(RunId, i32)]) -> Result<Vec<Journal>, StoreError>;
 
-    /// Puts mail into a run's inbox. Repeating it with the same id changes nothing.
-    async fn send_mail(&self, mail: &[NewMail]) -> Result<(), StoreError>;
+    /// Puts mail into a run's inbox, if the run exists and has not ended. Repeating it with the same id changes nothing.
+    async fn send_mail(&self, mail: &NewMail) -> Result<Posted, StoreError>;
 
-    /// Un-noticed mail of the runs this worker owns, oldest first.
+    /// Un-noticed mail of the runs this worker owns, in order of arrival: of each run the oldest [`MAIL_PAGE`], of all
+    /// together at most four times as many. Once that is marked as noticed, the next call returns more.
+    ///
+    /// A flood to one run neither hides the mail of others nor slows this down with its length.
     async fn unnoticed_mail(&self, worker: WorkerId) -> Result<Vec<Mail>, StoreError>;
+
+    /// The oldest [`MAIL_PAGE`] mails of each run that are not taken, noticed or not; if there are more, with them the oldest
+    /// of those that are not noticed, whatever stands before them. One bag comes back for each run asked for, in the same order.
+    async fn load_mail(&self, runs: &[RunId]) -> Result<Vec<Mailbag>, StoreError>;
+
+    /// Mail about events of this name that is not taken: the oldest [`MAIL_PAGE`] events, and every `DropEvent` and
+    /// `ReplaceEvent`, in order of arrival.
+    async fn load_events(&self, run: RunId, name: &str) -> Result<Mailbag, StoreError>;
+
+    /// Returns when another process may have written something a worker waits for: a run that is due, or mail. A hint, and
+    /// never the truth: it may come for nothing, and may fail to come. It also comes after hints may have been lost (a
+    /// connection that broke and is back). Commits of this store's own workers give none. One caller at a time.
+    ///
+    /// On PostgreSQL this is a LISTEN on a connection of its own, opened at the first call, which returns as soon as it
+    /// listens; on SQLite a look at `PRAGMA data_version` every 25 ms, of which the first only remembers.
+    ///
+    /// # Errors
+    /// `Unavailable`: call again after a pause, and look at everything meanwhile.
+    async fn wait_for_hint(&self) -> Result<(), StoreError>;
+
+    /// Gives a hint to the workers of other processes. Calls that come while one is on its way share the next.
+    ///
+    /// On SQLite there is nothing to do: the file itself shows that it changed.
+    async fn send_hint(&self) -> Result<(), StoreError>;
 
     /// Closes all connections.
     async fn close(&self);
+}
+
+/// A user's own connection, through which mail joins the transaction that is open on it.
+#[async_trait]
+pub trait Join: Send {
+    /// The run that holds `key` among the runs of `workflow`, as this transaction sees it.
+    async fn find_run(&mut self, workflow: &str, key: &str) -> Result<Option<RunId>, StoreError>;
+
+    /// As [`Store::send_mail`], but it takes effect when the transaction commits, and workers get their hint then.
+    async fn send_mail(&mut self, mail: &NewMail) -> Result<Posted, StoreError>;
 }

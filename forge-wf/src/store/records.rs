@@ -43,8 +43,8 @@ pub struct NewRun {
     pub trace_parent: Option<Arc<str>>,
     /// When it must have ended.
     pub deadline_at: Option<Timestamp>,
-    /// The parent's id and the call it answers, as in `child:ship#0`.
-    pub parent: Option<(RunId, String)>,
+    /// The run that called it, if it is a child.
+    pub parent: Option<Parent>,
     /// The input, kept as the output of the `start` entry.
     pub input: Payload,
 }
@@ -54,6 +54,15 @@ impl NewRun {
     pub fn start_entry(&self) -> Entry {
         Entry::start(self.input.clone(), self.at)
     }
+}
+
+/// Whose child a run is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Parent {
+    /// The run that called it.
+    pub run: RunId,
+    /// The call it answers, as in `child:ship#0`. None: it is detached, and answers nobody.
+    pub call: Option<Arc<str>>,
 }
 
 /// When a run is due.
@@ -89,8 +98,10 @@ pub struct RunImage {
     pub block_reason: Option<BlockReason>,
     /// The build it was blocked under.
     pub blocked_build: Option<Arc<str>>,
-    /// The failure it ended with, or what blocks it, as JSON.
+    /// The failure it ended with, or what blocks it or keeps it waiting, as JSON.
     pub failure: Option<Payload>,
+    /// A new seed, if it changes: the next generation draws one.
+    pub seed: Option<i64>,
 }
 
 impl RunImage {
@@ -107,6 +118,7 @@ impl RunImage {
             block_reason: None,
             blocked_build: None,
             failure: None,
+            seed: None,
         }
     }
 }
@@ -165,9 +177,9 @@ pub struct Batch {
     pub inserts: Vec<Write>,
     /// Entries that have a row: replaced as a whole. One whose row has a seq keeps its outcome, and only its undo columns change.
     pub outcomes: Vec<Write>,
-    /// Mail taken into its run, to be marked as noticed.
-    pub taken: Vec<Uuid>,
-    /// Mail for other runs.
+    /// Mail that turns have seen. At most one mark for each mail; mail that is not there is passed over.
+    pub marks: Vec<Mark>,
+    /// Mail for other runs. Sent without a look at whether they exist or have ended.
     pub sent: Vec<NewMail>,
     /// Values published by `save_state`.
     pub states: Vec<SavedState>,
@@ -180,7 +192,7 @@ impl Batch {
             && self.updates.is_empty()
             && self.inserts.is_empty()
             && self.outcomes.is_empty()
-            && self.taken.is_empty()
+            && self.marks.is_empty()
             && self.sent.is_empty()
             && self.states.is_empty()
     }
@@ -277,6 +289,20 @@ pub struct ClaimedRun {
     pub phase: Phase,
     /// Consecutive takeovers while executing, without a new entry.
     pub takeovers: i32,
+    /// The run that called it, if it is a child.
+    pub parent: Option<Parent>,
+}
+
+/// What a claim gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The runs, owned by the worker now.
+    pub runs: Vec<ClaimedRun>,
+    /// The database's time. Every run that came because it was due was due by then.
+    pub now: Timestamp,
+    /// If there are no runs: when the next one that the offers fit is due, if any waits for a point in time. `None` also if
+    /// no slots were asked for, or if other claimers were faster.
+    pub next_due: Option<Timestamp>,
 }
 
 /// The journal of one generation.
@@ -299,6 +325,15 @@ pub struct TakenOver {
     pub runs: u64,
 }
 
+/// What a renewal of a lease tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renewal {
+    /// The database's time.
+    pub now: Timestamp,
+    /// Whether the lease of some other worker has expired, so that a takeover would find something.
+    pub others_expired: bool,
+}
+
 /// What mail asks of a run's owner. The number is its frozen form in the database.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(i16)]
@@ -317,13 +352,24 @@ pub enum MailKind {
     Kill = 5,
     /// Try it again.
     Retry = 6,
+    /// Forget an event that nobody has taken yet; its body names it.
+    DropEvent = 7,
+    /// Put another payload in place of an event that nobody has taken yet; its body names it and holds the payload.
+    ReplaceEvent = 8,
 }
 
 impl MailKind {
     /// The kind kept as this number.
     pub fn from_wire(number: i16) -> Option<Self> {
         use MailKind::*;
-        [Event, ChildResult, Cancel, Pause, Resume, Kill, Retry].into_iter().find(|kind| *kind as i16 == number)
+        [Event, ChildResult, Cancel, Pause, Resume, Kill, Retry, DropEvent, ReplaceEvent]
+            .into_iter()
+            .find(|kind| *kind as i16 == number)
+    }
+
+    /// Whether it is an event or about one: these stay in the inbox until a wait of the same name takes them.
+    pub fn is_about_events(self) -> bool {
+        matches!(self, Self::Event | Self::DropEvent | Self::ReplaceEvent)
     }
 }
 
@@ -345,8 +391,43 @@ pub struct NewMail {
 /// Mail of a run.
 #[derive(Clone, Debug)]
 pub struct Mail {
+    /// Order of arrival: later mail has a higher one.
+    pub no: i64,
     /// What was sent.
     pub mail: NewMail,
     /// When the database received it.
     pub sent_at: Timestamp,
+    /// Whether a turn has noticed it.
+    pub noticed: bool,
+}
+
+/// A mark on mail, made by its run's owner. Marks are only ever added, so a batch can be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The mail; it counts as noticed from now on, and makes its run due no more.
+    pub mail: Uuid,
+    /// Whether it is used up too, and never handed to a turn again.
+    pub taken: bool,
+}
+
+/// Mail of one run that is not taken, oldest first.
+#[derive(Clone, Debug)]
+pub struct Mailbag {
+    /// The run.
+    pub run: RunId,
+    /// The oldest of it, noticed or not.
+    pub mail: Vec<Mail>,
+    /// Whether that is all there was.
+    pub complete: bool,
+}
+
+/// What became of mail that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Posted {
+    /// It is in the inbox, from now on or since it was sent before under the same id.
+    Sent,
+    /// The run has ended in this state; nothing was written, unless it was there before.
+    Ended(State),
+    /// There is no such run; nothing was written.
+    Unknown,
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::model::{Lane, RunId, Timestamp, WorkerId};
+use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Batch, ClaimRequest, ClaimedRun, CommitAnswer, Inspect, Journal, Mail, NewMail, NewRun, NewWorker, RunView,
-    StartAnswer, Store, StoreError, TakenOver, Unserved,
+    Batch, Claim, ClaimRequest, CommitAnswer, Inspect, Journal, Mail, Mailbag, NewMail, NewRun, NewWorker, Posted,
+    Renewal, RunView, StartAnswer, Store, StoreError, TakenOver, Unserved,
 };
 
 /// What happens to one call.
@@ -89,7 +89,7 @@ impl Store for FaultyStore {
     async fn register_worker(&self, worker: &NewWorker) -> Result<Timestamp, StoreError> {
         self.inner.register_worker(worker).await
     }
-    async fn renew_lease(&self, worker: WorkerId) -> Result<Timestamp, StoreError> {
+    async fn renew_lease(&self, worker: WorkerId) -> Result<Renewal, StoreError> {
         self.faulty("renew_lease", self.inner.renew_lease(worker)).await
     }
     async fn take_over(&self, worker: WorkerId) -> Result<TakenOver, StoreError> {
@@ -113,7 +113,7 @@ impl Store for FaultyStore {
     async fn start_run(&self, run: &NewRun) -> Result<StartAnswer, StoreError> {
         self.faulty("start_run", self.inner.start_run(run)).await
     }
-    async fn claim_runs(&self, request: &ClaimRequest) -> Result<Vec<ClaimedRun>, StoreError> {
+    async fn claim_runs(&self, request: &ClaimRequest) -> Result<Claim, StoreError> {
         self.faulty("claim_runs", self.inner.claim_runs(request)).await
     }
     async fn owned_runs(&self, worker: WorkerId) -> Result<Vec<RunId>, StoreError> {
@@ -122,11 +122,23 @@ impl Store for FaultyStore {
     async fn load_journals(&self, runs: &[(RunId, i32)]) -> Result<Vec<Journal>, StoreError> {
         self.inner.load_journals(runs).await
     }
-    async fn send_mail(&self, mail: &[NewMail]) -> Result<(), StoreError> {
+    async fn send_mail(&self, mail: &NewMail) -> Result<Posted, StoreError> {
         self.faulty("send_mail", self.inner.send_mail(mail)).await
     }
     async fn unnoticed_mail(&self, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
         self.inner.unnoticed_mail(worker).await
+    }
+    async fn load_mail(&self, runs: &[RunId]) -> Result<Vec<Mailbag>, StoreError> {
+        self.inner.load_mail(runs).await
+    }
+    async fn load_events(&self, run: RunId, name: &str) -> Result<Mailbag, StoreError> {
+        self.inner.load_events(run, name).await
+    }
+    async fn wait_for_hint(&self) -> Result<(), StoreError> {
+        self.inner.wait_for_hint().await
+    }
+    async fn send_hint(&self) -> Result<(), StoreError> {
+        self.inner.send_hint().await
     }
     async fn close(&self) {
         self.inner.close().await;
@@ -143,6 +155,12 @@ impl Inspect for FaultyStore {
     }
     async fn journal(&self, run: RunId) -> Result<Option<Journal>, StoreError> {
         self.inner.journal(run).await
+    }
+    async fn state(&self, run: RunId, key: &str) -> Result<Option<Payload>, StoreError> {
+        self.inner.state(run, key).await
+    }
+    async fn events(&self, run: RunId) -> Result<Vec<Mail>, StoreError> {
+        self.inner.events(run).await
     }
     async fn unserved(&self, grace: Duration) -> Result<Vec<Unserved>, StoreError> {
         self.inner.unserved(grace).await

@@ -1,15 +1,16 @@
 //! Starts and claims: how a run comes to be, and how a worker comes by it.
 
 use sqlx::Row;
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::Inner;
-use super::columns::{Columns, micros, text};
+use super::columns::{Columns, call, micros, text};
 use super::error::{lost, refused, sorted};
 use super::rows::claimed_run;
 use crate::journal::EntryKind;
-use crate::model::{Digest, Lane, Phase, RunId, State};
-use crate::store::{ClaimRequest, ClaimedRun, NewRun, StartAnswer, StoreError};
+use crate::model::{Digest, Lane, Phase, RunId, State, Timestamp};
+use crate::store::{Claim, ClaimRequest, NewRun, StartAnswer, StoreError};
 
 /// How long a start waits for another transaction that is about to take the same key.
 const START_PATIENCE: &str = "2s";
@@ -33,8 +34,8 @@ pub(super) fn start_columns(run: &NewRun) -> Columns {
         .with(run.priority)
         .with(EntryKind::Start as i16)
         .with(micros(run.delay))
-        .with(run.parent.as_ref().map(|(parent, _)| parent.0))
-        .with(run.parent.as_ref().map(|(_, call)| call.as_str()))
+        .with(run.parent.as_ref().map(|parent| parent.run.0))
+        .with(run.parent.as_ref().and_then(call))
         .with(run.owner.as_deref())
         .with(run.trace_parent.as_deref())
         .with(text(&run.tags))
@@ -65,7 +66,7 @@ pub(super) async fn start_run(inner: &Inner, columns: Columns, wanted: Wanted) -
 }
 
 /// Gives the worker due runs, or what this claim took before.
-pub(super) async fn claim_runs(inner: &Inner, request: &ClaimRequest) -> Result<Vec<ClaimedRun>, StoreError> {
+pub(super) async fn claim_runs(inner: &Inner, request: &ClaimRequest) -> Result<Claim, StoreError> {
     const CALL: &str = "claim_runs";
     let line = inner.lane(Lane::CLAIMS);
     let columns = Columns::new()
@@ -78,13 +79,11 @@ pub(super) async fn claim_runs(inner: &Inner, request: &ClaimRequest) -> Result<
         .each(&request.adopt, |run| run.0);
     let mut rows = line.fetch(CALL, include_str!("sql/claim_runs.sql"), columns).await?;
     for fresh in [false, true] {
-        let row = rows.first().ok_or_else(|| refused(CALL, "an answer without a row".into()))?;
-        let lane: Option<i64> = row.try_get(0).map_err(sorted(CALL))?;
-        let (due, moved): (bool, bool) = (row.try_get(1).map_err(sorted(CALL))?, row.try_get(2).map_err(sorted(CALL))?);
-        match lane {
+        let about = about(rows.first())?;
+        match about.lane {
             None => return Err(lost(request.worker)),
-            Some(_) if moved => break,
-            Some(last) if last < request.claim_no && !due => return Ok(Vec::new()),
+            Some(_) if about.moved => break,
+            Some(last) if last < request.claim_no && !about.due => break,
             // The lane was moved by an earlier attempt, perhaps one this statement waited for: a fresh look tells.
             Some(_) if !fresh => {
                 let columns = Columns::new().with(request.worker.0).with(request.claim_no);
@@ -93,5 +92,36 @@ pub(super) async fn claim_runs(inner: &Inner, request: &ClaimRequest) -> Result<
             Some(_) => {}
         }
     }
-    rows.iter().filter_map(|row| claimed_run(row).transpose()).collect()
+    let About { due, now, next_due, .. } = about(rows.first())?;
+    let runs = rows.iter().filter_map(|row| claimed_run(row).transpose()).collect::<Result<Vec<_>, _>>()?;
+    // Others were faster to all that was due. What is due after that was not asked for, so the next claim comes at once.
+    let next_due = if due && runs.is_empty() { Some(now) } else { next_due.filter(|_| runs.is_empty()) };
+    Ok(Claim { next_due, now, runs })
+}
+
+/// What every row of a claim's answer says first.
+struct About {
+    /// The lane of claims before the claim; `None` if it is gone.
+    lane: Option<i64>,
+    /// Whether there was anything to take.
+    due: bool,
+    /// Whether the lane moved.
+    moved: bool,
+    now: Timestamp,
+    next_due: Option<Timestamp>,
+}
+
+fn about(row: Option<&PgRow>) -> Result<About, StoreError> {
+    const CALL: &str = "claim_runs";
+    let row = row.ok_or_else(|| refused(CALL, "an answer without a row".into()))?;
+    let read = || {
+        Ok(About {
+            lane: row.try_get(0)?,
+            due: row.try_get(1)?,
+            moved: row.try_get(2)?,
+            now: row.try_get(3)?,
+            next_due: row.try_get(4)?,
+        })
+    };
+    read().map_err(sorted(CALL))
 }

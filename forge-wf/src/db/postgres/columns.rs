@@ -8,7 +8,7 @@ use sqlx::{Arguments, Encode, Postgres, Type};
 use uuid::Uuid;
 
 use crate::model::{BlockReason, Digest, Payload, Phase};
-use crate::store::{Birth, Due, NewMail, RunUpdate, SavedState, StoreError, Write};
+use crate::store::{Birth, Due, Mark, NewMail, Parent, RunUpdate, SavedState, StoreError, Write};
 
 /// The parameters of one statement, in order.
 #[derive(Default)]
@@ -68,7 +68,7 @@ impl Columns {
             .each(writes, |it| it.entry.at)
     }
 
-    /// 13 arrays, for the images of runs that are owned already.
+    /// 14 arrays, for the images of runs that are owned already.
     pub(super) fn updates(self, updates: &[RunUpdate]) -> Self {
         let ended = |it: &RunUpdate| it.image.phase == Phase::Ended;
         self.each(updates, |it| it.run.0)
@@ -84,6 +84,7 @@ impl Columns {
             .each(updates, |it| it.image.block_reason.map(BlockReason::name))
             .each(updates, |it| it.image.blocked_build.as_deref())
             .each(updates, |it| text(&it.image.failure))
+            .each(updates, |it| it.image.seed)
     }
 
     /// 26 arrays, for runs as they are after their birth.
@@ -93,7 +94,7 @@ impl Columns {
         let asked = |it: &Birth| it.run.version.is_some() && it.run.definition.is_none();
         self.each(births, |it| it.run.id.0)
             .each(births, |it| it.image.generation)
-            .each(births, |it| it.run.seed)
+            .each(births, |it| it.image.seed.unwrap_or(it.run.seed))
             .each(births, |it| &*it.run.workflow)
             .each(births, |it| it.run.version.as_deref().filter(|_| !it.image.unbind || asked(it)))
             .each(births, |it| it.run.version.as_deref().filter(|_| asked(it)))
@@ -108,8 +109,8 @@ impl Columns {
             .each(births, |it| (it.image.due == Due::Now && !ended(it)).then(|| micros(it.run.delay)))
             .each(births, |it| due_at(it.image.due).filter(|_| !ended(it)))
             .each(births, |it| it.image.keep && !ended(it))
-            .each(births, |it| it.run.parent.as_ref().map(|(parent, _)| parent.0))
-            .each(births, |it| it.run.parent.as_ref().map(|(_, call)| call.as_str()))
+            .each(births, |it| it.run.parent.as_ref().map(|parent| parent.run.0))
+            .each(births, |it| it.run.parent.as_ref().and_then(call))
             .each(births, |it| it.run.owner.as_deref())
             .each(births, |it| it.run.trace_parent.as_deref())
             .each(births, |it| text(&it.run.tags))
@@ -117,6 +118,11 @@ impl Columns {
             .each(births, |it| it.image.block_reason.map(BlockReason::name))
             .each(births, |it| it.image.blocked_build.as_deref())
             .each(births, |it| text(&it.image.failure))
+    }
+
+    /// 2 arrays.
+    pub(super) fn marks(self, marks: &[Mark]) -> Self {
+        self.each(marks, |it| it.mail).each(marks, |it| it.taken)
     }
 
     /// 5 arrays.
@@ -136,6 +142,11 @@ impl Columns {
 
 pub(super) fn text(payload: &Option<Payload>) -> Option<&str> {
     payload.as_ref().map(Payload::as_str)
+}
+
+/// The call of its parent that a run answers.
+pub(super) fn call(parent: &Parent) -> Option<&str> {
+    parent.call.as_deref()
 }
 
 fn due_at(due: Due) -> Option<crate::model::Timestamp> {

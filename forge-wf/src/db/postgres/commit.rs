@@ -43,12 +43,12 @@ pub(super) fn prepare(worker: WorkerId, lane: Lane, batch_no: i64, batch: &Batch
     let starts: Vec<_> = batch
         .births
         .iter()
-        .map(|birth| Write { run: birth.run.id, generation: birth.image.generation, entry: birth.run.start_entry() })
+        .map(|birth| Write { run: birth.run.id, generation: 0, entry: birth.run.start_entry() })
         .collect();
     let entries: Vec<_> = starts.iter().chain(&batch.inserts).collect();
     let mut columns = Columns::new().with(worker.0).with(lane.0).with(batch_no).entries(&entries);
     let rest =
-        !(batch.outcomes.is_empty() && batch.taken.is_empty() && batch.sent.is_empty() && batch.states.is_empty());
+        !(batch.outcomes.is_empty() && batch.marks.is_empty() && batch.sent.is_empty() && batch.states.is_empty());
     let mut sql = ENTRIES;
     if rest || !batch.births.is_empty() || !batch.updates.is_empty() {
         columns = columns.updates(&batch.updates);
@@ -60,7 +60,7 @@ pub(super) fn prepare(worker: WorkerId, lane: Lane, batch_no: i64, batch: &Batch
     }
     if rest {
         let outcomes: Vec<_> = batch.outcomes.iter().collect();
-        columns = columns.entries(&outcomes).with(&batch.taken).mail(&batch.sent).states(&batch.states);
+        columns = columns.entries(&outcomes).marks(&batch.marks).mail(&batch.sent).states(&batch.states);
         sql = ALL;
     }
     let updates = batch.updates.iter().map(|update| update.run).collect();

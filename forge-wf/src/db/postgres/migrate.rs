@@ -9,8 +9,10 @@ use super::error::state;
 use crate::db::migrate::{Migration, pending};
 use crate::store::StoreError;
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "runs", sql: include_str!("../../../migrations/postgres/0001_runs.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "runs", sql: include_str!("../../../migrations/postgres/0001_runs.sql") },
+    Migration { version: 2, name: "waits", sql: include_str!("../../../migrations/postgres/0002_waits.sql") },
+];
 
 /// The oldest server the statements here run on.
 const SERVER_OLDEST: i32 = 140_000;

@@ -5,13 +5,17 @@
 //! bounded by the server's `idle_in_transaction_session_timeout`. Each lane has a connection of its own, and so has the
 //! lease; everything else shares a pool.
 //!
-//! No advisory locks, no LISTEN, no clock but the server's: rows are the truth.
+//! No advisory locks, no clock but the server's. Processes give each other hints by LISTEN and NOTIFY, outside every commit;
+//! rows are the truth, and all works, slower, where no hint arrives.
 
 mod claim;
 mod columns;
 mod commit;
 mod connect;
 mod error;
+mod hints;
+mod join;
+mod mail;
 mod migrate;
 mod read;
 mod rows;
@@ -26,17 +30,19 @@ use async_trait::async_trait;
 use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use sqlx::{Connection, query_with};
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use self::claim::Wanted;
 use self::columns::Columns;
 use self::connect::{ANSWER_MAX, Line};
 use self::error::{CONNECT, explain, sorted, unavailable};
+use self::hints::{Ear, Voice};
 use self::read::Which;
 use super::detached;
-use crate::model::{Lane, RunId, Timestamp, WorkerId};
+use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Batch, ClaimRequest, ClaimedRun, CommitAnswer, Inspect, Journal, Mail, NewMail, NewRun, NewWorker, RunView,
-    StartAnswer, Store, StoreError, TakenOver, Unserved,
+    Batch, Claim, ClaimRequest, CommitAnswer, Inspect, Journal, Mail, Mailbag, NewMail, NewRun, NewWorker, Posted,
+    Renewal, RunView, StartAnswer, Store, StoreError, TakenOver, Unserved,
 };
 
 /// How long a renewal of the lease waits for an answer before it tries a new connection.
@@ -50,6 +56,8 @@ struct Inner {
     /// One for each lane: claims, then commits. A lone worker never waits for one; several workers of one store take turns.
     lanes: Vec<Line>,
     leases: Line,
+    ear: Ear,
+    voice: Voice,
     pool: PgPool,
 }
 
@@ -108,9 +116,13 @@ impl PgStore {
             })?;
             // It has done its work; the pool opens its own.
             let _ = connection.close().await;
+            // Each store has a name of its own: several of one process are strangers to each other.
+            let me = Uuid::now_v7();
             Ok(Self(Arc::new(Inner {
                 lanes: (0..=workers::COMMIT_LANES).map(|_| Line::new(&options)).collect(),
                 leases: Line::impatient(&options, RENEWAL_MAX),
+                ear: Ear::new(&options, me),
+                voice: Voice::new(me),
                 pool: connect::pool(&options),
             })))
         })
@@ -135,7 +147,7 @@ impl Store for PgStore {
         detached("register_worker", async move { workers::register(&it, &worker).await }).await
     }
 
-    async fn renew_lease(&self, worker: WorkerId) -> Result<Timestamp, StoreError> {
+    async fn renew_lease(&self, worker: WorkerId) -> Result<Renewal, StoreError> {
         let it = self.0.clone();
         detached("renew_lease", async move { workers::renew(&it, worker).await }).await
     }
@@ -167,7 +179,7 @@ impl Store for PgStore {
         detached("start_run", async move { claim::start_run(&it, columns, wanted).await }).await
     }
 
-    async fn claim_runs(&self, request: &ClaimRequest) -> Result<Vec<ClaimedRun>, StoreError> {
+    async fn claim_runs(&self, request: &ClaimRequest) -> Result<Claim, StoreError> {
         let (it, request) = (self.0.clone(), request.clone());
         detached("claim_runs", async move { claim::claim_runs(&it, &request).await }).await
     }
@@ -182,21 +194,38 @@ impl Store for PgStore {
         detached("load_journals", async move { read::load_journals(&it, &runs).await }).await
     }
 
-    async fn send_mail(&self, mail: &[NewMail]) -> Result<(), StoreError> {
-        if mail.is_empty() {
-            return Ok(());
-        }
-        const CALL: &str = "send_mail";
-        let (it, columns) = (self.0.clone(), Columns::new().mail(mail));
-        detached(CALL, async move { it.fetch(CALL, include_str!("sql/send_mail.sql"), columns).await.map(drop) }).await
+    async fn send_mail(&self, mail: &NewMail) -> Result<Posted, StoreError> {
+        let (it, columns) = (self.0.clone(), mail::send_columns(mail));
+        detached("send_mail", async move { mail::send(&it, columns).await }).await
     }
 
     async fn unnoticed_mail(&self, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
         let it = self.0.clone();
-        detached("unnoticed_mail", async move { read::unnoticed_mail(&it, worker).await }).await
+        detached("unnoticed_mail", async move { mail::unnoticed(&it, worker).await }).await
+    }
+
+    async fn load_mail(&self, runs: &[RunId]) -> Result<Vec<Mailbag>, StoreError> {
+        let (it, runs) = (self.0.clone(), runs.to_vec());
+        detached("load_mail", async move { mail::load(&it, &runs).await }).await
+    }
+
+    async fn load_events(&self, run: RunId, name: &str) -> Result<Mailbag, StoreError> {
+        let (it, name) = (self.0.clone(), name.to_owned());
+        detached("load_events", async move { mail::load_events(&it, run, &name).await }).await
+    }
+
+    async fn wait_for_hint(&self) -> Result<(), StoreError> {
+        // Not detached: a wait nobody waits for would keep the connection from the next, and take its hint.
+        self.0.ear.hear().await
+    }
+
+    async fn send_hint(&self) -> Result<(), StoreError> {
+        let it = self.0.clone();
+        detached("send_hint", async move { it.voice.speak(&it).await }).await
     }
 
     async fn close(&self) {
+        self.0.ear.close().await;
         for line in self.0.lanes.iter().chain([&self.0.leases]) {
             line.close().await;
         }
@@ -219,6 +248,16 @@ impl Inspect for PgStore {
     async fn journal(&self, run: RunId) -> Result<Option<Journal>, StoreError> {
         let it = self.0.clone();
         detached("journal", async move { read::journal(&it, run).await }).await
+    }
+
+    async fn state(&self, run: RunId, key: &str) -> Result<Option<Payload>, StoreError> {
+        let (it, key) = (self.0.clone(), key.to_owned());
+        detached("state", async move { read::state(&it, run, &key).await }).await
+    }
+
+    async fn events(&self, run: RunId) -> Result<Vec<Mail>, StoreError> {
+        let it = self.0.clone();
+        detached("events", async move { mail::events(&it, run).await }).await
     }
 
     async fn unserved(&self, grace: Duration) -> Result<Vec<Unserved>, StoreError> {

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::Row;
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::Inner;
 use super::columns::{Columns, micros};
 use super::error::sorted;
-use super::rows::{entry, mail, run_view};
-use crate::model::{Digest, RunId, WorkerId};
-use crate::store::{Journal, Mail, RunView, StoreError, Unserved};
+use super::rows::{entry, run_view};
+use crate::model::{Digest, Payload, RunId, WorkerId};
+use crate::store::{Journal, RunView, StoreError, Unserved};
 
 pub(super) async fn load_journals(inner: &Inner, runs: &[(RunId, i32)]) -> Result<Vec<Journal>, StoreError> {
     const CALL: &str = "load_journals";
@@ -36,11 +37,6 @@ pub(super) async fn owned_runs(inner: &Inner, worker: WorkerId) -> Result<Vec<Ru
     const OWNED: &str = "SELECT id FROM forge_wf.runs WHERE worker_id = $1 ORDER BY id";
     let rows = inner.fetch(CALL, OWNED, Columns::new().with(worker.0)).await?;
     rows.iter().map(|row| row.try_get(0).map(RunId).map_err(sorted(CALL))).collect()
-}
-
-pub(super) async fn unnoticed_mail(inner: &Inner, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
-    let columns = Columns::new().with(worker.0);
-    inner.fetch("unnoticed_mail", include_str!("sql/unnoticed_mail.sql"), columns).await?.iter().map(mail).collect()
 }
 
 /// Which run a reader asks for.
@@ -68,10 +64,18 @@ pub(super) async fn journal(inner: &Inner, run: RunId) -> Result<Option<Journal>
     Ok(load_journals(inner, &[(run, generation)]).await?.pop())
 }
 
+pub(super) async fn state(inner: &Inner, run: RunId, key: &str) -> Result<Option<Payload>, StoreError> {
+    const CALL: &str = "state";
+    const VALUE: &str = "SELECT value FROM forge_wf.run_state WHERE run_id = $1 AND key = $2";
+    let rows = inner.fetch(CALL, VALUE, Columns::new().with(run.0).with(key)).await?;
+    let read = |row: &PgRow| row.try_get::<&str, _>(0).map(Payload::from_json_text).map_err(sorted(CALL));
+    rows.first().map(read).transpose()
+}
+
 pub(super) async fn unserved(inner: &Inner, grace: Duration) -> Result<Vec<Unserved>, StoreError> {
     const CALL: &str = "unserved";
     let rows = inner.fetch(CALL, include_str!("sql/unserved.sql"), Columns::new().with(micros(grace))).await?;
-    let read = |row: &sqlx::postgres::PgRow| {
+    let read = |row: &PgRow| {
         let versions: Option<Vec<String>> = row.try_get(4)?;
         let signatures: Option<Vec<Uuid>> = row.try_get(5)?;
         Ok(Unserved {

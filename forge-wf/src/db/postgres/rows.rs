@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::error::{corrupt, sort};
 use crate::journal::{Entry, EntryKind, EntryState, Undo, UndoState};
 use crate::model::{BlockReason, CallId, Digest, Payload, Phase, RunId, Served, State, WorkerId};
-use crate::store::{ClaimedRun, Mail, MailKind, NewMail, RunView, StoreError};
+use crate::store::{ClaimedRun, Mail, MailKind, NewMail, Parent, Posted, RunView, StoreError};
 
 /// Reads one column after the other, and says where a row makes no sense.
 struct Reader<'r> {
@@ -88,9 +88,9 @@ pub(super) fn entry(row: &PgRow) -> Result<Entry, StoreError> {
     })
 }
 
-/// The run of a claim's answer, after three columns about the claim itself; `None` if it took none.
+/// The run of a claim's answer, after five columns about the claim itself; `None` if it took none.
 pub(super) fn claimed_run(row: &PgRow) -> Result<Option<ClaimedRun>, StoreError> {
-    let mut row = Reader::after("claim_runs", row, 3);
+    let mut row = Reader::after("claim_runs", row, 5);
     let Some(id) = row.take::<Option<Uuid>>()?.map(RunId) else { return Ok(None) };
     Ok(Some(ClaimedRun {
         id,
@@ -101,19 +101,35 @@ pub(super) fn claimed_run(row: &PgRow) -> Result<Option<ClaimedRun>, StoreError>
         definition: row.digest()?.ok_or_else(|| corrupt(format!("run {id} is owned, but bound to no definition")))?,
         phase: row.wire("phase", Phase::from_wire)?,
         takeovers: row.take()?,
+        parent: match (row.take::<Option<Uuid>>()?.map(RunId), row.take::<Option<&str>>()?) {
+            (Some(run), call) => Some(Parent { run, call: call.map(Arc::from) }),
+            (None, _) => None,
+        },
     }))
 }
 
-pub(super) fn mail(row: &PgRow) -> Result<Mail, StoreError> {
-    let mut row = Reader::new("unnoticed_mail", row);
-    let mail = NewMail {
-        id: row.take()?,
-        run: RunId(row.take()?),
-        kind: row.wire("kind of mail", MailKind::from_wire)?,
-        name: row.take::<&str>()?.into(),
-        body: row.payload()?,
-    };
-    Ok(Mail { mail, sent_at: row.take()? })
+pub(super) fn mail(call: &'static str, row: &PgRow) -> Result<Mail, StoreError> {
+    let mut row = Reader::new(call, row);
+    Ok(Mail {
+        no: row.take()?,
+        mail: NewMail {
+            id: row.take()?,
+            run: RunId(row.take()?),
+            kind: row.wire("kind of mail", MailKind::from_wire)?,
+            name: row.take::<&str>()?.into(),
+            body: row.payload()?,
+        },
+        sent_at: row.take()?,
+        noticed: row.take()?,
+    })
+}
+
+/// What became of mail, by the row of the run it was sent to.
+pub(super) fn posted(row: Option<&PgRow>) -> Result<Posted, StoreError> {
+    let Some(row) = row else { return Ok(Posted::Unknown) };
+    let mut row = Reader::new("send_mail", row);
+    let (phase, state) = (row.wire("phase", Phase::from_wire)?, row.wire("state", State::from_wire)?);
+    Ok(if phase == Phase::Ended { Posted::Ended(state) } else { Posted::Sent })
 }
 
 pub(super) fn run_view(row: &PgRow) -> Result<RunView, StoreError> {

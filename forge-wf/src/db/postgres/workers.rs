@@ -7,7 +7,7 @@ use super::Inner;
 use super::columns::{Columns, micros};
 use super::error::{lost, sorted, unavailable};
 use crate::model::{Timestamp, WorkerId};
-use crate::store::{NewWorker, StoreError, TakenOver};
+use crate::store::{NewWorker, Renewal, StoreError, TakenOver};
 
 /// How many lanes a worker commits through: while one commit waits for the disk, the next is on its way.
 pub(super) const COMMIT_LANES: i16 = 2;
@@ -33,35 +33,43 @@ pub(super) async fn register(inner: &Inner, worker: &NewWorker) -> Result<Timest
 }
 
 /// Uses the line of leases, which nothing else does.
-pub(super) async fn renew(inner: &Inner, worker: WorkerId) -> Result<Timestamp, StoreError> {
+pub(super) async fn renew(inner: &Inner, worker: WorkerId) -> Result<Renewal, StoreError> {
     const CALL: &str = "renew_lease";
     let rows = inner.leases.fetch(CALL, include_str!("sql/renew_lease.sql"), Columns::new().with(worker.0)).await?;
-    rows.first().ok_or_else(|| lost(worker))?.try_get(0).map_err(sorted(CALL))
+    let row = rows.first().ok_or_else(|| lost(worker))?;
+    let read = || Ok(Renewal { now: row.try_get(0)?, others_expired: row.try_get(1)? });
+    read().map_err(sorted(CALL))
 }
 
 pub(super) async fn take_over(inner: &Inner, worker: WorkerId) -> Result<TakenOver, StoreError> {
-    free(inner, "take_over", include_str!("sql/bury_workers.sql"), worker).await
+    let work = async |connection: &mut PgConnection| {
+        let mut transaction = connection.begin().await?;
+        let taken = free(&mut transaction, include_str!("sql/bury_workers.sql"), worker).await?;
+        query(include_str!("sql/notice_stray.sql")).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(taken)
+    };
+    inner.borrow("take_over", async |connection| work(connection).await.map_err(sorted("take_over"))).await
 }
 
 pub(super) async fn remove(inner: &Inner, worker: WorkerId) -> Result<(), StoreError> {
-    free(inner, "remove_worker", "DELETE FROM forge_wf.workers WHERE id = $1", worker).await.map(drop)
+    let work = async |connection: &mut PgConnection| {
+        let mut transaction = connection.begin().await?;
+        free(&mut transaction, "DELETE FROM forge_wf.workers WHERE id = $1", worker).await?;
+        transaction.commit().await
+    };
+    inner.borrow("remove_worker", async |connection| work(connection).await.map_err(sorted("remove_worker"))).await
 }
 
 /// Deletes workers, then frees every run whose worker is gone, in one transaction of two statements. Between them a commit of
 /// a deleted worker cannot slip in: deleting takes its lanes along, and waits for a commit that holds one. The second
 /// statement looks afresh, so it sees what that commit wrote.
-async fn free(
-    inner: &Inner,
-    call: &'static str,
-    gone: &'static str,
-    worker: WorkerId,
-) -> Result<TakenOver, StoreError> {
-    let work = async |connection: &mut PgConnection| {
-        let mut transaction = connection.begin().await?;
-        let workers = query(gone).bind(worker.0).execute(&mut *transaction).await?.rows_affected();
-        let runs: i64 = query_scalar(include_str!("sql/free_runs.sql")).fetch_one(&mut *transaction).await?;
-        transaction.commit().await?;
-        Ok(TakenOver { workers, runs: runs.unsigned_abs() })
-    };
-    inner.borrow(call, async |connection| work(connection).await.map_err(sorted(call))).await
+async fn free(transaction: &mut PgConnection, gone: &'static str, worker: WorkerId) -> Result<TakenOver, sqlx::Error> {
+    let workers = query(gone).bind(worker.0).execute(&mut *transaction).await?.rows_affected();
+    let runs: i64 = query_scalar(include_str!("sql/free_runs.sql")).fetch_one(&mut *transaction).await?;
+    if runs > 0 {
+        // Rare enough to be part of the transaction. It names no sender, so workers of this very store hear it too.
+        query("SELECT pg_notify('forge_wf', '')").execute(&mut *transaction).await?;
+    }
+    Ok(TakenOver { workers, runs: runs.unsigned_abs() })
 }

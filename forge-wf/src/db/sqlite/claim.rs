@@ -5,11 +5,11 @@ use sqlx::{query, query_scalar};
 use uuid::Uuid;
 
 use super::commit::insert_entries;
-use super::error::{lost, now, refused, sorted};
+use super::error::{lost, now, refused, sorted, time};
 use super::rows::{bind_run, claimed_run};
 use super::writer::Writer;
 use crate::model::{Digest, Lane, RunId};
-use crate::store::{ClaimRequest, ClaimedRun, NewRun, RunImage, StartAnswer, StoreError, Write};
+use crate::store::{Claim, ClaimRequest, NewRun, RunImage, StartAnswer, StoreError, Write};
 
 /// Inserts one run, or finds the one in whose favour nothing was written.
 pub(super) async fn start_run(writer: &Writer, run: &NewRun) -> Result<StartAnswer, StoreError> {
@@ -38,35 +38,31 @@ async fn insert(connection: &mut SqliteConnection, run: &NewRun) -> Result<Start
 }
 
 /// Gives the worker due runs, or what this claim took before.
-pub(super) async fn claim_runs(writer: &Writer, request: &ClaimRequest) -> Result<Vec<ClaimedRun>, StoreError> {
-    let mut writing = writer.begin("claim_runs").await?;
+pub(super) async fn claim_runs(writer: &Writer, request: &ClaimRequest) -> Result<Claim, StoreError> {
+    let mut writing = writer.begin(CLAIM).await?;
     let answer = claim(writing.connection(), request).await;
     writing.finish(answer).await
 }
 
-async fn claim(connection: &mut SqliteConnection, request: &ClaimRequest) -> Result<Vec<ClaimedRun>, StoreError> {
-    const CALL: &str = "claim_runs";
+const CLAIM: &str = "claim_runs";
+
+async fn claim(connection: &mut SqliteConnection, request: &ClaimRequest) -> Result<Claim, StoreError> {
+    let now = now();
     let lane = query_scalar::<_, i64>("SELECT batch_no FROM forge_wf_lanes WHERE worker_id = ?1 AND lane = ?2")
         .bind(request.worker.0)
         .bind(Lane::CLAIMS.0);
-    let last = lane.fetch_optional(&mut *connection).await.map_err(sorted(CALL))?.ok_or(lost(request.worker))?;
+    let last = lane.fetch_optional(&mut *connection).await.map_err(sorted(CLAIM))?.ok_or(lost(request.worker))?;
     // A claim that finds nothing writes nothing, so an idle worker costs no disk; its number stays free, and whether the
     // worker uses it again or goes on to the next makes no difference.
     if last < request.claim_no {
-        let hex = |digest: Digest| digest.to_string();
-        let offers: Vec<_> =
-            request.offers.iter().map(|offer| (hex(offer.needs), hex(offer.definition), &*offer.version)).collect();
-        let adopt: Vec<_> = request.adopt.iter().map(|run| run.0.simple().to_string()).collect();
-        let json = |error: serde_json::Error| refused(CALL, error.to_string());
-        let claim = query(include_str!("sql/claim_runs.sql"))
-            .bind(serde_json::to_string(&offers).map_err(json)?)
-            .bind(now())
-            .bind(request.slots)
-            .bind(request.worker.0)
-            .bind(request.claim_no)
-            .bind(serde_json::to_string(&adopt).map_err(json)?);
-        if claim.execute(&mut *connection).await.map_err(sorted(CALL))?.rows_affected() == 0 {
-            return Ok(Vec::new());
+        let offers = offers(request)?;
+        if take(connection, request, &offers, now).await? == 0 {
+            let next = query_scalar::<_, Option<i64>>(include_str!("sql/next_due.sql")).bind(offers).bind(now);
+            let next_due = match request.slots {
+                0 => None,
+                _ => next.fetch_one(&mut *connection).await.map_err(sorted(CLAIM))?.map(time),
+            };
+            return Ok(Claim { runs: Vec::new(), now: time(now), next_due });
         }
         query("UPDATE forge_wf_lanes SET batch_no = ?3 WHERE worker_id = ?1 AND lane = ?2")
             .bind(request.worker.0)
@@ -74,8 +70,36 @@ async fn claim(connection: &mut SqliteConnection, request: &ClaimRequest) -> Res
             .bind(request.claim_no)
             .execute(&mut *connection)
             .await
-            .map_err(sorted(CALL))?;
+            .map_err(sorted(CLAIM))?;
     }
     let rows = query(include_str!("sql/claimed_runs.sql")).bind(request.worker.0).bind(request.claim_no);
-    rows.fetch_all(&mut *connection).await.map_err(sorted(CALL))?.iter().map(claimed_run).collect()
+    let rows = rows.fetch_all(&mut *connection).await.map_err(sorted(CLAIM))?;
+    let runs = rows.iter().map(claimed_run).collect::<Result<_, _>>()?;
+    Ok(Claim { runs, now: time(now), next_due: None })
+}
+
+/// What the worker offers, as a statement takes it.
+fn offers(request: &ClaimRequest) -> Result<String, StoreError> {
+    let hex = |digest: Digest| digest.to_string();
+    let offers: Vec<_> =
+        request.offers.iter().map(|offer| (hex(offer.needs), hex(offer.definition), &*offer.version)).collect();
+    serde_json::to_string(&offers).map_err(|error| refused(CLAIM, error.to_string()))
+}
+
+/// Takes what is due; how many it took.
+async fn take(
+    connection: &mut SqliteConnection,
+    request: &ClaimRequest,
+    offers: &str,
+    now: i64,
+) -> Result<u64, StoreError> {
+    let adopt: Vec<_> = request.adopt.iter().map(|run| run.0.simple().to_string()).collect();
+    let claim = query(include_str!("sql/claim_runs.sql"))
+        .bind(offers)
+        .bind(now)
+        .bind(request.slots)
+        .bind(request.worker.0)
+        .bind(request.claim_no)
+        .bind(serde_json::to_string(&adopt).map_err(|error| refused(CLAIM, error.to_string()))?);
+    Ok(claim.execute(&mut *connection).await.map_err(sorted(CLAIM))?.rows_affected())
 }

@@ -12,12 +12,13 @@ use uuid::Uuid;
 
 use super::error::{lost, now, refused, sorted};
 use super::rows::{
-    ENTRY_COLUMNS, MAIL_COLUMNS, RUN_COLUMNS, UPDATE_COLUMNS, bind_entry, bind_mail, bind_run, bind_update,
+    ENTRY_COLUMNS, MAIL_COLUMNS, MARK_COLUMNS, RUN_COLUMNS, UPDATE_COLUMNS, bind_entry, bind_mail, bind_mark, bind_run,
+    bind_update,
 };
 use super::shapes::Shapes;
 use super::writer::Writer;
 use crate::model::{Lane, RunId, WorkerId};
-use crate::store::{Batch, Birth, CommitAnswer, NewMail, RunUpdate, SavedState, StoreError, Write};
+use crate::store::{Batch, Birth, CommitAnswer, Mark, NewMail, RunUpdate, SavedState, StoreError, Write};
 
 const CALL: &str = "commit";
 
@@ -34,7 +35,7 @@ shapes! {
     INSERT_ENTRIES = "sql/insert_entries.sql", ENTRY_COLUMNS;
     UPDATE_ENTRIES = "sql/update_entries.sql", ENTRY_COLUMNS;
     INSERT_MAIL = "sql/insert_mail.sql", MAIL_COLUMNS;
-    NOTICE_MAIL = "sql/notice_mail.sql", 1;
+    MARK_MAIL = "sql/mark_mail.sql", MARK_COLUMNS;
     SAVE_STATES = "sql/save_states.sql", 4;
 }
 
@@ -83,7 +84,7 @@ async fn apply(
     let entries: Vec<_> = starts.iter().chain(&batch.inserts).collect();
     insert_entries(connection, &entries).await?;
     update_entries(connection, &batch.outcomes).await?;
-    notice_mail(connection, &batch.taken, now).await?;
+    mark_mail(connection, &batch.marks, now).await?;
     insert_mail(connection, &batch.sent, now).await?;
     save_states(connection, &batch.states, now).await?;
     Ok(Some(CommitAnswer { not_yours }))
@@ -107,7 +108,7 @@ async fn explain(
 }
 
 fn start_entry(birth: &Birth) -> Write {
-    Write { run: birth.run.id, generation: birth.image.generation, entry: birth.run.start_entry() }
+    Write { run: birth.run.id, generation: 0, entry: birth.run.start_entry() }
 }
 
 async fn insert_runs(
@@ -178,22 +179,18 @@ async fn update_entries(connection: &mut SqliteConnection, outcomes: &[Write]) -
     Ok(())
 }
 
-async fn notice_mail(connection: &mut SqliteConnection, taken: &[Uuid], now: i64) -> Result<(), StoreError> {
-    for (sql, piece) in NOTICE_MAIL.cut(taken) {
-        let bound = piece.iter().fold(query(sql), |query, id| query.bind(*id));
-        bound.bind(now).execute(&mut *connection).await.map_err(sorted(CALL))?;
+async fn mark_mail(connection: &mut SqliteConnection, marks: &[Mark], now: i64) -> Result<(), StoreError> {
+    for (sql, piece) in MARK_MAIL.cut(marks) {
+        let bound = piece.iter().fold(query(sql), bind_mark).bind(now).bind(now);
+        bound.execute(&mut *connection).await.map_err(sorted(CALL))?;
     }
     Ok(())
 }
 
-pub(super) async fn insert_mail(
-    connection: &mut SqliteConnection,
-    mail: &[NewMail],
-    now: i64,
-) -> Result<(), StoreError> {
+async fn insert_mail(connection: &mut SqliteConnection, mail: &[NewMail], now: i64) -> Result<(), StoreError> {
     for (sql, piece) in INSERT_MAIL.cut(mail) {
         let bound = piece.iter().fold(query(sql), |query, mail| bind_mail(query, mail, now));
-        bound.execute(&mut *connection).await.map_err(sorted("send_mail"))?;
+        bound.execute(&mut *connection).await.map_err(sorted(CALL))?;
     }
     Ok(())
 }

@@ -9,6 +9,8 @@
 mod claim;
 mod commit;
 mod error;
+mod join;
+mod mail;
 mod open;
 mod read;
 mod rows;
@@ -24,11 +26,14 @@ use sqlx::sqlite::SqlitePool;
 
 use self::writer::Writer;
 use super::detached;
-use crate::model::{Lane, RunId, Timestamp, WorkerId};
+use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Batch, ClaimRequest, ClaimedRun, CommitAnswer, Inspect, Journal, Mail, NewMail, NewRun, NewWorker, RunView,
-    StartAnswer, Store, StoreError, TakenOver, Unserved,
+    Batch, Claim, ClaimRequest, CommitAnswer, Inspect, Journal, Mail, Mailbag, NewMail, NewRun, NewWorker, Posted,
+    Renewal, RunView, StartAnswer, Store, StoreError, TakenOver, Unserved,
 };
+
+/// How often a waiting worker looks whether another process has written. A look costs some microseconds and no disk.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
 
 /// A store in one SQLite file. Clones share its connections.
 #[derive(Clone)]
@@ -71,7 +76,7 @@ impl Store for SqliteStore {
         detached("register_worker", async move { workers::register(&it.writer, &worker).await }).await
     }
 
-    async fn renew_lease(&self, worker: WorkerId) -> Result<Timestamp, StoreError> {
+    async fn renew_lease(&self, worker: WorkerId) -> Result<Renewal, StoreError> {
         // Through the writer: a connection of its own would only wait for the same file, with less fairness.
         let it = self.0.clone();
         detached("renew_lease", async move { workers::renew(&it.writer, worker).await }).await
@@ -103,7 +108,7 @@ impl Store for SqliteStore {
         detached("start_run", async move { claim::start_run(&it.writer, &run).await }).await
     }
 
-    async fn claim_runs(&self, request: &ClaimRequest) -> Result<Vec<ClaimedRun>, StoreError> {
+    async fn claim_runs(&self, request: &ClaimRequest) -> Result<Claim, StoreError> {
         let (it, request) = (self.0.clone(), request.clone());
         detached("claim_runs", async move { claim::claim_runs(&it.writer, &request).await }).await
     }
@@ -118,22 +123,41 @@ impl Store for SqliteStore {
         detached("load_journals", async move { read::load_journals(&it.readers, &runs).await }).await
     }
 
-    async fn send_mail(&self, mail: &[NewMail]) -> Result<(), StoreError> {
-        if mail.is_empty() {
-            return Ok(());
-        }
-        let (it, mail) = (self.0.clone(), mail.to_vec());
-        detached("send_mail", async move {
-            let mut writing = it.writer.begin("send_mail").await?;
-            let answer = commit::insert_mail(writing.connection(), &mail, error::now()).await;
-            writing.finish(answer).await
-        })
-        .await
+    async fn send_mail(&self, mail: &NewMail) -> Result<Posted, StoreError> {
+        let (it, mail) = (self.0.clone(), mail.clone());
+        detached("send_mail", async move { mail::send(&it.writer, &mail).await }).await
     }
 
     async fn unnoticed_mail(&self, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
         let it = self.0.clone();
-        detached("unnoticed_mail", async move { read::unnoticed_mail(&it.readers, worker).await }).await
+        detached("unnoticed_mail", async move { mail::unnoticed(&it.readers, worker).await }).await
+    }
+
+    async fn load_mail(&self, runs: &[RunId]) -> Result<Vec<Mailbag>, StoreError> {
+        let (it, runs) = (self.0.clone(), runs.to_vec());
+        detached("load_mail", async move { mail::load(&it.readers, &runs).await }).await
+    }
+
+    async fn load_events(&self, run: RunId, name: &str) -> Result<Mailbag, StoreError> {
+        let (it, name) = (self.0.clone(), name.to_owned());
+        detached("load_events", async move { mail::load_events(&it.readers, run, &name).await }).await
+    }
+
+    async fn wait_for_hint(&self) -> Result<(), StoreError> {
+        const CALL: &str = "wait_for_hint";
+        loop {
+            let it = self.0.clone();
+            match detached(CALL, async move { it.writer.is_news(CALL).await }).await {
+                Ok(true) => return Ok(()),
+                // Another process is busy with the file, and will have written when it is done.
+                Ok(false) | Err(StoreError::Busy { .. }) => tokio::time::sleep(LOOK_EVERY).await,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn send_hint(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn close(&self) {
@@ -157,6 +181,16 @@ impl Inspect for SqliteStore {
     async fn journal(&self, run: RunId) -> Result<Option<Journal>, StoreError> {
         let it = self.0.clone();
         detached("journal", async move { read::journal(&it.readers, run).await }).await
+    }
+
+    async fn state(&self, run: RunId, key: &str) -> Result<Option<Payload>, StoreError> {
+        let (it, key) = (self.0.clone(), key.to_owned());
+        detached("state", async move { read::state(&it.readers, run, &key).await }).await
+    }
+
+    async fn events(&self, run: RunId) -> Result<Vec<Mail>, StoreError> {
+        let it = self.0.clone();
+        detached("events", async move { mail::events(&it.readers, run).await }).await
     }
 
     async fn unserved(&self, grace: Duration) -> Result<Vec<Unserved>, StoreError> {

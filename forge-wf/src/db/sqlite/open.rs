@@ -25,8 +25,10 @@ const READERS_MAX: u32 = 4;
 /// Seven statements in four shapes, and some thirty others.
 const STATEMENTS_CACHED: usize = 200;
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "runs", sql: include_str!("../../../migrations/sqlite/0001_runs.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "runs", sql: include_str!("../../../migrations/sqlite/0001_runs.sql") },
+    Migration { version: 2, name: "waits", sql: include_str!("../../../migrations/sqlite/0002_waits.sql") },
+];
 
 /// Opens or creates the file at `address` and brings its schema up to date.
 pub(super) async fn open(address: &str) -> Result<(Writer, SqlitePool), StoreError> {

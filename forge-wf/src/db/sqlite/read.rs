@@ -8,9 +8,9 @@ use sqlx::{Row, query, query_as, query_scalar};
 use uuid::Uuid;
 
 use super::error::{micros, now, sorted};
-use super::rows::{entry, mail, run_view};
-use crate::model::{Digest, RunId, WorkerId};
-use crate::store::{Journal, Mail, RunView, StoreError, Unserved};
+use super::rows::{entry, run_view};
+use crate::model::{Digest, Payload, RunId, WorkerId};
+use crate::store::{Journal, RunView, StoreError, Unserved};
 
 pub(super) async fn load_journals(pool: &SqlitePool, runs: &[(RunId, i32)]) -> Result<Vec<Journal>, StoreError> {
     let mut connection = pool.acquire().await.map_err(sorted("load_journals"))?;
@@ -30,11 +30,6 @@ async fn load_journal(connection: &mut SqliteConnection, run: RunId, generation:
 pub(super) async fn owned_runs(pool: &SqlitePool, worker: WorkerId) -> Result<Vec<RunId>, StoreError> {
     let ids = query_scalar::<_, Uuid>("SELECT id FROM forge_wf_runs WHERE worker_id = ?1 ORDER BY id").bind(worker.0);
     Ok(ids.fetch_all(pool).await.map_err(sorted("owned_runs"))?.into_iter().map(RunId).collect())
-}
-
-pub(super) async fn unnoticed_mail(pool: &SqlitePool, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
-    let rows = query(include_str!("sql/unnoticed_mail.sql")).bind(worker.0);
-    rows.fetch_all(pool).await.map_err(sorted("unnoticed_mail"))?.iter().map(mail).collect()
 }
 
 static RUN_BY_ID: LazyLock<String> =
@@ -73,6 +68,12 @@ pub(super) async fn journal(pool: &SqlitePool, run: RunId) -> Result<Option<Jour
         None => Ok(None),
         Some(generation) => load_journal(&mut connection, run, generation).await.map(Some),
     }
+}
+
+pub(super) async fn state(pool: &SqlitePool, run: RunId, key: &str) -> Result<Option<Payload>, StoreError> {
+    let value = query_scalar::<_, String>("SELECT value FROM forge_wf_run_state WHERE run_id = ?1 AND key = ?2");
+    let value = value.bind(run.0).bind(key).fetch_optional(pool).await.map_err(sorted("state"))?;
+    Ok(value.map(Payload::from_json_text))
 }
 
 pub(super) async fn unserved(pool: &SqlitePool, grace: Duration) -> Result<Vec<Unserved>, StoreError> {

@@ -10,16 +10,20 @@ use uuid::Uuid;
 use super::error::{corrupt, micros, sort, time};
 use crate::journal::{Entry, EntryKind, EntryState, Undo, UndoState};
 use crate::model::{BlockReason, CallId, Digest, Payload, Phase, RunId, Served, State, WorkerId};
-use crate::store::{ClaimedRun, Due, Mail, MailKind, NewMail, NewRun, RunImage, RunUpdate, RunView, StoreError, Write};
+use crate::store::{
+    ClaimedRun, Due, Mail, MailKind, Mark, NewMail, NewRun, Parent, Posted, RunImage, RunUpdate, RunView, StoreError,
+    Write,
+};
 
 /// A statement with parameters.
 pub(super) type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
 
-/// Columns bound by [`bind_run`], [`bind_update`], [`bind_entry`] and [`bind_mail`].
+/// Columns bound by [`bind_run`], [`bind_update`], [`bind_entry`], [`bind_mail`] and [`bind_mark`].
 pub(super) const RUN_COLUMNS: usize = 28;
-pub(super) const UPDATE_COLUMNS: usize = 13;
+pub(super) const UPDATE_COLUMNS: usize = 14;
 pub(super) const ENTRY_COLUMNS: usize = 19;
 pub(super) const MAIL_COLUMNS: usize = 6;
+pub(super) const MARK_COLUMNS: usize = 2;
 
 fn text(payload: &Option<Payload>) -> Option<&str> {
     payload.as_ref().map(Payload::as_str)
@@ -46,7 +50,7 @@ pub(super) fn bind_run<'q>(
     query
         .bind(run.id.0)
         .bind(image.generation)
-        .bind(run.seed)
+        .bind(image.seed.unwrap_or(run.seed))
         .bind(run.workflow.clone())
         .bind(if image.unbind { asked.clone() } else { run.version.clone() })
         .bind(asked)
@@ -61,8 +65,8 @@ pub(super) fn bind_run<'q>(
         .bind(run.priority)
         .bind(ready_at)
         .bind(worker.filter(|_| image.keep && !ended).map(|worker| worker.0))
-        .bind(run.parent.as_ref().map(|(parent, _)| parent.0))
-        .bind(run.parent.as_ref().map(|(_, call)| call.as_str()))
+        .bind(run.parent.as_ref().map(|parent| parent.run.0))
+        .bind(run.parent.as_ref().and_then(|parent| parent.call.clone()))
         .bind(run.owner.clone())
         .bind(run.trace_parent.clone())
         .bind(text(&run.tags))
@@ -106,6 +110,7 @@ pub(super) fn bind_update<'q>(query: Bound<'q>, update: &RunUpdate, worker: Work
         .bind(image.blocked_build.clone())
         .bind(text(&image.failure))
         .bind(ended.then_some(now))
+        .bind(image.seed)
 }
 
 /// A journal entry.
@@ -137,6 +142,11 @@ pub(super) fn bind_entry<'q>(query: Bound<'q>, write: &Write) -> Bound<'q> {
 /// Mail that arrives now.
 pub(super) fn bind_mail<'q>(query: Bound<'q>, mail: &NewMail, now: i64) -> Bound<'q> {
     query.bind(mail.id).bind(mail.run.0).bind(mail.kind as i16).bind(mail.name.clone()).bind(text(&mail.body)).bind(now)
+}
+
+/// A mark on mail.
+pub(super) fn bind_mark<'q>(query: Bound<'q>, mark: &Mark) -> Bound<'q> {
+    query.bind(mark.mail).bind(mark.taken)
 }
 
 /// Reads one column after the other, and says where a row makes no sense.
@@ -223,19 +233,36 @@ pub(super) fn claimed_run(row: &SqliteRow) -> Result<ClaimedRun, StoreError> {
         definition: row.digest()?.ok_or_else(|| corrupt(format!("run {id} is owned, but bound to no definition")))?,
         phase: row.wire("phase", Phase::from_wire)?,
         takeovers: row.take()?,
+        parent: match (row.take::<Option<Uuid>>()?.map(RunId), row.take::<Option<&str>>()?) {
+            (Some(run), call) => Some(Parent { run, call: call.map(Arc::from) }),
+            (None, _) => None,
+        },
     })
 }
 
-pub(super) fn mail(row: &SqliteRow) -> Result<Mail, StoreError> {
-    let mut row = Columns::new("unnoticed_mail", row);
-    let mail = NewMail {
-        id: row.take()?,
-        run: RunId(row.take()?),
-        kind: row.wire("kind of mail", MailKind::from_wire)?,
-        name: row.take::<&str>()?.into(),
-        body: row.payload()?,
-    };
-    Ok(Mail { mail, sent_at: time(row.take()?) })
+pub(super) fn mail(call: &'static str, row: &SqliteRow) -> Result<Mail, StoreError> {
+    let mut row = Columns::new(call, row);
+    Ok(Mail {
+        no: row.take()?,
+        mail: NewMail {
+            id: row.take()?,
+            run: RunId(row.take()?),
+            kind: row.wire("kind of mail", MailKind::from_wire)?,
+            name: row.take::<&str>()?.into(),
+            body: row.payload()?,
+        },
+        sent_at: time(row.take()?),
+        noticed: row.take()?,
+    })
+}
+
+/// What became of mail that was not put in, by the row of the run it was sent to.
+pub(super) fn returned(row: Option<&SqliteRow>) -> Result<Posted, StoreError> {
+    let Some(row) = row else { return Ok(Posted::Unknown) };
+    let mut row = Columns::new("send_mail", row);
+    let (phase, state) = (row.wire("phase", Phase::from_wire)?, row.wire("state", State::from_wire)?);
+    // It was there before.
+    Ok(if phase == Phase::Ended { Posted::Ended(state) } else { Posted::Sent })
 }
 
 pub(super) fn run_view(row: &SqliteRow) -> Result<RunView, StoreError> {

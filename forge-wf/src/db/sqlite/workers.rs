@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::error::{lost, micros, now, sorted, time};
 use super::writer::Writer;
 use crate::model::{Timestamp, WorkerId};
-use crate::store::{NewWorker, StoreError, TakenOver};
+use crate::store::{NewWorker, Renewal, StoreError, TakenOver};
 
 /// The one lane commits go through: there is one writer, so a second lane would only wait for the first.
 pub(super) const COMMIT_LANES: i16 = 1;
@@ -67,27 +67,37 @@ async fn insert(connection: &mut SqliteConnection, worker: &NewWorker) -> Result
     Ok(time(now))
 }
 
-pub(super) async fn renew(writer: &Writer, worker: WorkerId) -> Result<Timestamp, StoreError> {
+pub(super) async fn renew(writer: &Writer, worker: WorkerId) -> Result<Renewal, StoreError> {
     let mut writing = writer.begin("renew_lease").await?;
-    let now = now();
-    let renewed = query("UPDATE forge_wf_workers SET lease_until = ?2 + lease_micros WHERE id = ?1")
-        .bind(worker.0)
-        .bind(now)
-        .execute(writing.connection())
-        .await;
-    let answer = match renewed.map_err(sorted("renew_lease")) {
-        Ok(done) if done.rows_affected() == 0 => Err(lost(worker)),
-        Ok(_) => Ok(time(now)),
-        Err(error) => Err(error),
-    };
+    let answer = extend(writing.connection(), worker).await;
     writing.finish(answer).await
+}
+
+async fn extend(connection: &mut SqliteConnection, worker: WorkerId) -> Result<Renewal, StoreError> {
+    let fail = sorted("renew_lease");
+    let now = now();
+    let renewed =
+        query("UPDATE forge_wf_workers SET lease_until = ?2 + lease_micros WHERE id = ?1").bind(worker.0).bind(now);
+    if renewed.execute(&mut *connection).await.map_err(&fail)?.rows_affected() == 0 {
+        return Err(lost(worker));
+    }
+    let others = "SELECT EXISTS (SELECT 1 FROM forge_wf_workers WHERE lease_until <= ?2 AND id <> ?1)";
+    let others = query_scalar(others).bind(worker.0).bind(now).fetch_one(&mut *connection).await.map_err(&fail)?;
+    Ok(Renewal { now: time(now), others_expired: others })
 }
 
 pub(super) async fn take_over(writer: &Writer, worker: WorkerId) -> Result<TakenOver, StoreError> {
     let mut writing = writer.begin("take_over").await?;
-    let gone = "DELETE FROM forge_wf_workers WHERE lease_until <= ?2 AND id <> ?1";
-    let answer = free(writing.connection(), "take_over", gone, worker).await;
+    let answer = inherit(writing.connection(), worker).await;
     writing.finish(answer).await
+}
+
+async fn inherit(connection: &mut SqliteConnection, worker: WorkerId) -> Result<TakenOver, StoreError> {
+    let gone = "DELETE FROM forge_wf_workers WHERE lease_until <= ?2 AND id <> ?1";
+    let taken = free(connection, "take_over", gone, worker).await?;
+    let stray = query(include_str!("sql/notice_stray.sql")).bind(now());
+    stray.execute(&mut *connection).await.map_err(sorted("take_over"))?;
+    Ok(taken)
 }
 
 pub(super) async fn remove(writer: &Writer, worker: WorkerId) -> Result<(), StoreError> {

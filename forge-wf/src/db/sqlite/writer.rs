@@ -4,7 +4,7 @@
 //! transaction was dropped half-way, or whose ROLLBACK failed, is closed, which undoes its transaction, and opened anew.
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection, query};
+use sqlx::{ConnectOptions, Connection, query, query_scalar};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::error::{sort, sorted};
@@ -19,6 +19,29 @@ pub(super) struct Writer {
 struct Slot {
     connection: Option<SqliteConnection>,
     closed: bool,
+    /// `PRAGMA data_version` at the last look, which this very connection's own commits do not change; `None` before the first.
+    seen: Option<i64>,
+}
+
+/// No `data_version`: whatever the next look finds, it is news.
+const NEVER: i64 = -1;
+
+impl Slot {
+    /// The connection, opened anew if there is none to trust. Numbers of the old one mean nothing to the new.
+    async fn take(
+        &mut self,
+        call: &'static str,
+        options: &SqliteConnectOptions,
+    ) -> Result<SqliteConnection, StoreError> {
+        if self.closed {
+            return Err(sort(call, sqlx::Error::PoolClosed));
+        }
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
+        }
+        self.seen = self.seen.map(|_| NEVER);
+        options.connect().await.map_err(sorted(call))
+    }
 }
 
 /// An open write transaction. Dropped without [`Writing::finish`], its connection is closed and nothing was written.
@@ -30,20 +53,14 @@ pub(super) struct Writing<'w> {
 
 impl Writer {
     pub(super) fn new(options: SqliteConnectOptions, connection: SqliteConnection) -> Self {
-        Self { options, slot: Mutex::new(Slot { connection: Some(connection), closed: false }) }
+        Self { options, slot: Mutex::new(Slot { connection: Some(connection), closed: false, seen: None }) }
     }
 
     /// Waits for its turn and begins. IMMEDIATE, so the right to write is had from the start and no later statement can
     /// fail for want of it.
     pub(super) async fn begin(&self, call: &'static str) -> Result<Writing<'_>, StoreError> {
         let mut slot = self.slot.lock().await;
-        if slot.closed {
-            return Err(sort(call, sqlx::Error::PoolClosed));
-        }
-        let mut connection = match slot.connection.take() {
-            Some(connection) => connection,
-            None => self.options.connect().await.map_err(sorted(call))?,
-        };
+        let mut connection = slot.take(call, &self.options).await?;
         match query("BEGIN IMMEDIATE").execute(&mut connection).await {
             Ok(_) => Ok(Writing { call, slot, connection }),
             Err(error) => {
@@ -55,6 +72,15 @@ impl Writer {
                 Err(error)
             }
         }
+    }
+
+    /// Whether somebody else has written to the file since the last look; the first look finds nothing.
+    pub(super) async fn is_news(&self, call: &'static str) -> Result<bool, StoreError> {
+        let mut slot = self.slot.lock().await;
+        let mut connection = slot.take(call, &self.options).await?;
+        let version = query_scalar("PRAGMA data_version").fetch_one(&mut connection).await.map_err(sorted(call))?;
+        slot.connection = Some(connection);
+        Ok(slot.seen.replace(version).is_some_and(|seen| seen != version))
     }
 
     pub(super) async fn close(&self) {

@@ -6,8 +6,9 @@ use std::task::{Context, Poll, ready};
 
 use futures::future::BoxFuture;
 
-use crate::engine::calls::{Calls, Delivery, SlotId, StepRequest};
+use crate::engine::calls::{Calls, Delivery, SlotId};
 use crate::engine::definition::{Place, StepDefinition, StepEnv, StepFuture, StepOptions};
+use crate::engine::request::{Request, StepRequest};
 use crate::model::{Digest, Payload};
 
 /// What a step or a part of a program comes to.
@@ -44,7 +45,7 @@ impl Ctx {
     pub(super) fn call(&self, key: usize, arg: u64) -> Call<'_> {
         let args = Ok(Payload::from_json_text(arg.to_string()));
         let request = StepRequest { step: &STEPS[key], options: STEPS[key].options, args, args_hash: arg };
-        let slot = self.calls.write(request);
+        let slot = self.calls.write(STEPS[key].key, Request::Step(request));
         self.note(Event::Written(slot, STEPS[key].key, arg));
         Call { ctx: self, slot, begun: false, done: false }
     }

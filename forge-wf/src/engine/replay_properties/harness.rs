@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::body::{Ctx, Event, Program};
 use super::program::mix;
-use crate::engine::drive::{Drive, Progress, Stuck};
+use crate::engine::drive::{Drive, Finished, Progress, Stuck};
 use crate::engine::waker::BodyWaker;
 use crate::journal::{Entry, EntryKind, EntryState, History};
 use crate::model::time::from_micros;
@@ -62,14 +62,15 @@ impl Session {
             let Progress { starts, dropped, finished, more } = self.drive.advance()?;
             assert!(!more || (starts.is_empty() && finished.is_none()), "nothing starts before the journal is read");
             for start in starts {
-                self.args.push((start.call.clone(), start.request.args_hash));
+                self.args.push((start.call.clone(), start.request.args_hash()));
                 self.priors.extend(start.prior);
                 moment.starts.push(start.call);
             }
             moment.dropped.extend(dropped);
-            moment.finished = finished.map(|result| match result {
-                Ok(output) => Ok(output.as_str().to_owned()),
-                Err(failure) => Err(failure.message().to_owned()),
+            moment.finished = finished.map(|finished| match finished {
+                Finished::Returned(Ok(output)) => Ok(output.as_str().to_owned()),
+                Finished::Returned(Err(failure)) => Err(failure.message().to_owned()),
+                Finished::Continued(_) => unreachable!("no program here has a next generation"),
             });
             if !more {
                 moment.trace = self.ctx.trace().len();

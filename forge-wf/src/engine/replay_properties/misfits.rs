@@ -121,7 +121,7 @@ fn the_words_name_the_entry_the_call_and_what_the_code_asks_for() {
         (
             two_in_a_row(1, 0),
             "at entry 2 the journal holds step:b#0 with arguments of fingerprint 0000000000000009, but \
-                              the code calls it with other arguments, of fingerprint 0000000000000001 (step at program.rs:1:1); ",
+                              the code calls it with other arguments, of fingerprint 0000000000000001 (written at program.rs:1:1); ",
         ),
         (
             of_node(Node::Call(0)),

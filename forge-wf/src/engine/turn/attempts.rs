@@ -8,11 +8,10 @@ use std::time::Instant;
 use super::{Message, Turn};
 use crate::engine::config::{FOR_EVER, SHOW_STARTED_AFTER};
 use crate::engine::definition::StepOutcome;
-use crate::engine::leaving::owned_image;
 use crate::engine::replay::Start;
+use crate::engine::request::Request;
 use crate::engine::step;
 use crate::engine::steps::{Fired, Stage, StepState};
-use crate::engine::writer::Staged;
 use crate::journal::{Entry, EntryKind, EntryState};
 use crate::model::{CallId, Payload, Timestamp};
 use crate::store::ClaimedRun;
@@ -20,6 +19,10 @@ use crate::store::ClaimedRun;
 impl Turn {
     pub(super) fn begin(&mut self, start: Start) {
         let Start { call, request, prior } = start;
+        let request = match request {
+            Request::Step(request) => request,
+            wait => return self.begin_wait(call, wait, prior),
+        };
         let attempts = prior.as_ref().map_or(0, |entry| entry.attempts.max(0) as u32);
         let due = prior.as_ref().and_then(|entry| entry.due_at);
         let last_failure = prior.as_ref().and_then(|entry| entry.failure.clone());
@@ -34,9 +37,10 @@ impl Turn {
     }
 
     /// Starts what may start: everything the body was handed before is committed, and the lease is good.
-    pub(super) async fn start_held(&mut self) {
+    pub(super) fn start_held(&mut self) {
         self.recheck_lease = None;
-        if self.leaving.is_some() || self.draining {
+        if self.leaving.is_some() || self.draining || !self.steps.has_startable(self.acked) {
+            self.slot = None;
             return;
         }
         while self.steps.has_startable(self.acked) {
@@ -45,17 +49,12 @@ impl Turn {
                 return;
             }
             if self.permit.is_none() {
-                self.permit = self.engine.slots.clone().acquire_owned().await.ok();
-                if self.engine.is_draining() {
-                    return;
-                }
-                // That may have taken long enough for the lease to be lost.
-                continue;
+                // Waited for beside everything else: a timer or an event may come first.
+                let slots = self.engine.slots.clone();
+                self.slot.get_or_insert_with(|| Box::pin(async { slots.acquire_owned().await.ok() }));
+                return;
             }
-            if std::mem::take(&mut self.noted_waiting) {
-                self.image = Some(owned_image(&self.run));
-                self.flush();
-            }
+            self.note_executing();
             let Some(call) = self.steps.take_startable(self.acked) else { return };
             self.start(call);
         }
@@ -114,7 +113,7 @@ impl Turn {
         let fresh = !std::mem::replace(&mut state.row, true);
         let mut entry = open_entry(&call, state, at);
         entry.due_at = Some(due);
-        self.staged.push(Staged { entry, fresh });
+        self.stage(self.entry(entry, fresh));
         self.steps.set_due(self.instant_of(due), call);
     }
 
@@ -130,7 +129,7 @@ impl Turn {
             if let Some(counters) = &self.counters {
                 counters.ran_now();
             }
-            self.staged.push(Staged { entry, fresh: !step.row });
+            self.stage(self.entry(entry, !step.row));
             self.advance().await;
         }
     }
@@ -152,16 +151,11 @@ impl Turn {
                         && !std::mem::replace(&mut state.row, true)
                     {
                         let entry = open_entry(&call, state, at);
-                        self.staged.push(Staged { entry, fresh: true });
+                        self.stage(self.entry(entry, true));
                     }
                 }
             }
         }
-    }
-
-    fn instant_of(&self, due: Timestamp) -> Instant {
-        let wait = (due - self.engine.clock.now()).to_std().unwrap_or_default();
-        Instant::now().checked_add(wait).unwrap_or_else(|| Instant::now() + self.engine.config.lease)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::support::*;
 use crate::model::time::from_micros;
 use crate::model::{BlockReason, RunId, State};
-use crate::store::{Due, NewRun, Store};
+use crate::store::{Batch, Birth, Due, NewRun, Parent, Store};
 
 pub async fn many_claimers_never_share_a_run(store: Arc<dyn Store>) {
     for _ in 0..60 {
@@ -151,11 +151,11 @@ pub async fn a_repeated_claim_returns_the_same_runs(store: Arc<dyn Store>) {
     let request = worker.request(2);
     let first = store.claim_runs(&request).await.unwrap();
     let again = store.claim_runs(&request).await.unwrap();
-    assert_eq!((first.len(), &first), (2, &again));
+    assert_eq!((first.runs.len(), &first.runs), (2, &again.runs));
     worker.claim_no = 1;
     let rest = worker.claim(2).await;
     assert_eq!((rest.len(), rest[0].claim_no), (1, 2));
-    assert!(first.iter().all(|run| run.claim_no == 1 && run.id != rest[0].id));
+    assert!(first.runs.iter().all(|run| run.claim_no == 1 && run.id != rest[0].id));
 }
 
 pub async fn a_claim_that_found_nothing_may_be_repeated_or_skipped(store: Arc<dyn Store>) {
@@ -163,7 +163,7 @@ pub async fn a_claim_that_found_nothing_may_be_repeated_or_skipped(store: Arc<dy
     for _ in 0..3 {
         assert!(worker.claim(5).await.is_empty());
     }
-    assert!(store.claim_runs(&worker.request(5)).await.unwrap().is_empty());
+    assert!(store.claim_runs(&worker.request(5)).await.unwrap().runs.is_empty());
     let run = start(&store, checkout()).await;
     // The same number again, which found nothing before: now it finds something.
     let claimed = worker.claim_one().await;
@@ -182,9 +182,9 @@ pub async fn a_worker_adopts_only_what_it_owns(store: Arc<dyn Store>) {
 
     let mut request = worker.request(0);
     request.adopt = vec![theirs, mine_id, free, RunId::new()];
-    let adopted = store.claim_runs(&request).await.unwrap();
+    let adopted = store.claim_runs(&request).await.unwrap().runs;
     assert_eq!(adopted.iter().map(|run| (run.id, run.claim_no)).collect::<Vec<_>>(), [(mine_id, 1)]);
-    assert_eq!(store.claim_runs(&request).await.unwrap(), adopted, "an answer that was lost");
+    assert_eq!(store.claim_runs(&request).await.unwrap().runs, adopted, "an answer that was lost");
     worker.claim_no = 1;
     worker.update(mine_id, 1, paused()).await;
     assert_eq!(view(&store, theirs).await.worker, Some(other.id));
@@ -219,4 +219,69 @@ pub async fn owned_runs_are_listed(store: Arc<dyn Store>) {
     owned.sort();
     expected.sort();
     assert_eq!(owned, expected);
+}
+
+pub async fn an_idle_claim_says_when_the_next_run_is_due(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    assert_eq!(worker.claim_all_about_it(10).await.next_due, None);
+    // Others' runs, and what only mail makes due, are no reason to come back.
+    start(&store, NewRun { definition: Some(TWO), needs: TWO, delay: LONG / 9, ..checkout() }).await;
+    let waits = bound();
+    let waits_id = waits.id;
+    worker.bear(waits).await;
+    worker.update(waits_id, 0, waiting(Due::Never)).await;
+    assert_eq!(worker.claim_all_about_it(10).await.next_due, None);
+
+    let mut expected = None;
+    for (delay, priority) in [(4, 0), (3, 5), (2, -5), (3, 0)] {
+        let run = start(&store, NewRun { delay: LONG * delay, priority, ..checkout() }).await;
+        let due = view(&store, run).await.ready_at;
+        expected = expected.min(due).or(due);
+        assert_eq!(worker.claim_all_about_it(10).await.next_due, expected);
+    }
+    let sleeps = bound();
+    let sleeps_id = sleeps.id;
+    let due = now() + LONG;
+    worker.bear(sleeps).await;
+    worker.update(sleeps_id, 0, waiting(Due::At(due))).await;
+    assert_eq!(worker.claim_all_about_it(10).await.next_due, Some(due));
+    start(&store, checkout()).await;
+    let claim = worker.claim_all_about_it(10).await;
+    assert_eq!((claim.runs.len(), claim.next_due), (1, None), "there is a run");
+}
+
+pub async fn a_claim_tells_the_databases_time(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let before = store.renew_lease(worker.id).await.unwrap().now;
+    let idle = worker.claim_all_about_it(10).await;
+    assert!(idle.now >= before);
+    let run = start(&store, checkout()).await;
+    let due = view(&store, run).await.ready_at.unwrap();
+    let request = worker.request(10);
+    let claim = store.claim_runs(&request).await.unwrap();
+    assert!(claim.runs.len() == 1 && claim.now >= due && claim.now >= idle.now);
+    let again = store.claim_runs(&request).await.unwrap();
+    assert!(again.runs == claim.runs && again.now >= claim.now);
+}
+
+pub async fn a_child_comes_with_its_parent(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let parent = Parent { run: RunId::new(), call: Some("child:checkout#3".into()) };
+    let (born, started) = (bound(), NewRun { parent: Some(parent.clone()), ..checkout() });
+    let born = NewRun { parent: Some(parent.clone()), ..born };
+    worker.commit(Batch { births: vec![Birth { run: born, image: released() }], ..Batch::default() }).await;
+    start(&store, started).await;
+    let request = worker.request(10);
+    let claimed = store.claim_runs(&request).await.unwrap().runs;
+    assert_eq!(claimed.iter().map(|run| run.parent.clone()).collect::<Vec<_>>(), [Some(parent.clone()), Some(parent)]);
+    assert_eq!(store.claim_runs(&request).await.unwrap().runs, claimed);
+}
+
+pub async fn a_detached_child_answers_nobody(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let parent = Parent { run: RunId::new(), call: None };
+    start(&store, NewRun { parent: Some(parent.clone()), ..checkout() }).await;
+    assert_eq!(worker.claim_one().await.parent, Some(parent));
+    start(&store, checkout()).await;
+    assert_eq!(worker.claim_one().await.parent, None);
 }

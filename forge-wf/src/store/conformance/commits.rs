@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use super::support::*;
 use crate::journal::{Entry, EntryKind, EntryState, Undo, UndoState};
 use crate::model::time::from_micros;
 use crate::model::{CallId, Digest, Lane, Phase, RunId, State};
-use crate::store::{Batch, Birth, CommitAnswer, Due, MailKind, NewMail, NewRun, RunUpdate, SavedState, Store, Write};
+use crate::store::{Batch, Birth, CommitAnswer, Due, Mark, NewRun, RunImage, RunUpdate, Store, Write};
 
 pub async fn a_batch_sent_twice_is_applied_once(store: Arc<dyn Store>) {
     let mut worker = Hand::new(&store).await;
@@ -110,7 +108,7 @@ pub async fn a_refused_batch_writes_nothing_and_leaves_the_number_free(store: Ar
         births: vec![Birth { run: good, image: executing() }],
         updates: vec![RunUpdate { run: twice_id, claim_no: 0, image: paused() }],
         inserts: writes(twice_id, vec![completed("step:label", 0, 2, "2"), completed("step:charge", 0, 3, "3")]),
-        sent: vec![mail_for(twice_id)],
+        sent: vec![event(twice_id, "true")],
         ..Batch::default()
     };
     assert!(is_refused(&worker.try_commit(batch.clone()).await), "the entry step:charge#0 has a row already");
@@ -185,7 +183,7 @@ pub async fn an_ended_run_is_never_claimed(store: Arc<dyn Store>) {
         let id = run.id;
         worker.bear(run).await;
         worker.update(id, 0, ended(state)).await;
-        store.send_mail(&[mail_for(id)]).await.unwrap();
+        worker.send(vec![event(id, "true")]).await;
         assert!(worker.claim(10).await.is_empty(), "{state:?}");
         assert!(view(&store, id).await.status().is_ended());
     }
@@ -345,15 +343,24 @@ pub async fn generations_are_kept_apart(store: Arc<dyn Store>) {
     assert_eq!(view(&store, id).await.generation, 1);
 }
 
-pub async fn saved_state_may_be_published_again(store: Arc<dyn Store>) {
+pub async fn a_new_generation_may_change_the_seed(store: Arc<dyn Store>) {
     let mut worker = Hand::new(&store).await;
-    let run = bound();
-    let id = run.id;
-    worker.bear(run).await;
-    for value in ["1", "2"] {
-        let state = |key: &str| SavedState { run: id, key: key.into(), value: json(value) };
-        worker.commit(Batch { states: vec![state("progress"), state("place")], ..Batch::default() }).await;
-    }
+    let (kept, changed) = (bound(), bound());
+    let (kept_id, changed_id) = (kept.id, changed.id);
+    let born = |run, seed| Birth { run, image: RunImage { seed, ..executing() } };
+    worker.commit(Batch { births: vec![born(kept, None), born(changed, Some(-3))], ..Batch::default() }).await;
+    let seed_of = async |worker: &mut Hand, run, claim_no, image| {
+        worker.update(run, claim_no, image).await;
+        let claimed = worker.claim_one().await;
+        (claimed.seed, claimed.claim_no)
+    };
+    let (seed, claim_no) = seed_of(&mut worker, kept_id, 0, released()).await;
+    assert_eq!(seed, -17);
+    let next = RunImage { seed: Some(i64::MIN), generation: 1, ..released() };
+    let (seed, claim_no) = seed_of(&mut worker, kept_id, claim_no, next).await;
+    assert_eq!(seed, i64::MIN);
+    assert_eq!(seed_of(&mut worker, kept_id, claim_no, released()).await.0, i64::MIN);
+    assert_eq!(seed_of(&mut worker, changed_id, 0, released()).await.0, -3);
 }
 
 pub async fn three_hundred_operations_fit_one_batch(store: Arc<dyn Store>) {
@@ -364,7 +371,7 @@ pub async fn three_hundred_operations_fit_one_batch(store: Arc<dyn Store>) {
         .commit(Batch {
             births: runs.into_iter().map(|run| Birth { run, image: executing() }).collect(),
             inserts: ids.iter().flat_map(|id| writes(*id, vec![completed("step:charge", 0, 1, "1")])).collect(),
-            sent: ids.iter().map(|id| mail_for(*id)).collect(),
+            sent: ids.iter().map(|id| event(*id, "true")).collect(),
             ..Batch::default()
         })
         .await;
@@ -374,7 +381,7 @@ pub async fn three_hundred_operations_fit_one_batch(store: Arc<dyn Store>) {
         .commit(Batch {
             updates: ids.iter().map(|id| RunUpdate { run: *id, claim_no: 0, image: waiting(Due::Never) }).collect(),
             inserts: ids.iter().flat_map(|id| writes(*id, vec![completed("step:label", 0, 2, "1")])).collect(),
-            taken: mail.iter().map(|mail| mail.mail.id).collect(),
+            marks: mail.iter().map(|mail| Mark { mail: mail.mail.id, taken: true }).collect(),
             ..Batch::default()
         })
         .await;
@@ -411,8 +418,4 @@ pub async fn every_lane_counts_for_itself(store: Arc<dyn Store>) {
         }
     }
     assert_eq!(store.owned_runs(worker.id).await.unwrap().len() as i16, 2 * store.commit_lanes());
-}
-
-fn mail_for(run: RunId) -> NewMail {
-    NewMail { id: Uuid::now_v7(), run, kind: MailKind::Event, name: "approved".into(), body: Some(json("true")) }
 }

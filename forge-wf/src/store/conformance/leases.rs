@@ -72,7 +72,7 @@ pub async fn an_expired_worker_may_renew_until_it_is_taken_over(store: Arc<dyn S
     let worker = Hand::expired(&store).await;
     let first = store.renew_lease(worker.id).await.unwrap();
     let second = store.renew_lease(worker.id).await.unwrap();
-    assert!(second >= first, "the database's time");
+    assert!(second.now >= first.now, "the database's time");
 }
 
 pub async fn a_worker_never_takes_itself_over(store: Arc<dyn Store>) {
@@ -203,6 +203,18 @@ pub async fn renewing_after_removal_is_a_lost_lease(store: Arc<dyn Store>) {
     assert!(is_lost(&store.renew_lease(worker.id).await));
 }
 
+pub async fn a_renewal_tells_of_an_expired_worker(store: Arc<dyn Store>) {
+    let expired = async |worker: &Hand| store.renew_lease(worker.id).await.unwrap().others_expired;
+    let mine = Hand::expired(&store).await;
+    Hand::new(&store).await;
+    assert!(!expired(&mine).await, "its own does not count");
+    let dead = Hand::expired(&store).await;
+    let heir = Hand::new(&store).await;
+    assert!(expired(&heir).await && expired(&mine).await && expired(&dead).await);
+    store.take_over(heir.id).await.unwrap();
+    assert!(!expired(&heir).await);
+}
+
 pub async fn registering_twice_is_harmless(store: Arc<dyn Store>) {
     let new = worker(LONG);
     let mut hand = Hand::register(&store, new.clone()).await;
@@ -217,7 +229,13 @@ pub async fn registering_twice_is_harmless(store: Arc<dyn Store>) {
 
 pub async fn a_run_blocked_by_its_code_waits_for_another_build(store: Arc<dyn Store>) {
     let mut worker = Hand::new(&store).await;
-    let reasons = [BlockReason::Panic, BlockReason::ForeignAwait, BlockReason::Divergence, BlockReason::Refused];
+    let reasons = [
+        BlockReason::Panic,
+        BlockReason::ForeignAwait,
+        BlockReason::Divergence,
+        BlockReason::Refused,
+        BlockReason::JournalLimit,
+    ];
     for reason in reasons {
         let run = bound();
         let id = run.id;

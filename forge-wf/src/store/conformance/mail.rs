@@ -6,16 +6,14 @@ use uuid::Uuid;
 
 use super::support::*;
 use crate::model::{RunId, State};
-use crate::store::{Batch, Due, MailKind, NewMail, NewRun, Store};
+use crate::store::{Batch, Due, MAIL_PAGE, Mail, MailKind, NewMail, NewRun, Posted, Store};
 
-fn event(run: RunId, body: &str) -> NewMail {
-    NewMail { id: Uuid::now_v7(), run, kind: MailKind::Event, name: "approved".into(), body: Some(json(body)) }
+async fn post(store: &Arc<dyn Store>, mail: &NewMail) {
+    assert_eq!(store.send_mail(mail).await.unwrap(), Posted::Sent);
 }
 
-/// What of a worker's mail is un-noticed, by payload.
-async fn bodies(store: &Arc<dyn Store>, worker: &Hand) -> Vec<String> {
-    let mail = store.unnoticed_mail(worker.id).await.unwrap();
-    mail.into_iter().map(|mail| mail.mail.body.unwrap().as_str().to_owned()).collect()
+async fn unnoticed(store: &Arc<dyn Store>, worker: &Hand) -> Vec<Mail> {
+    store.unnoticed_mail(worker.id).await.unwrap()
 }
 
 pub async fn a_waiting_run_with_mail_is_claimed(store: Arc<dyn Store>) {
@@ -24,37 +22,45 @@ pub async fn a_waiting_run_with_mail_is_claimed(store: Arc<dyn Store>) {
     let waits_id = waits.id;
     worker.bear(waits).await;
     worker.update(waits_id, 0, waiting(Due::Never)).await;
+    let sleeps = bound();
+    let sleeps_id = sleeps.id;
+    worker.bear(sleeps).await;
+    worker.update(sleeps_id, 0, waiting(Due::At(now() + LONG))).await;
     let delayed = start(&store, NewRun { delay: LONG, ..checkout() }).await;
     assert!(worker.claim(10).await.is_empty());
 
-    store.send_mail(&[event(waits_id, "1"), event(waits_id, "2"), event(delayed, "3")]).await.unwrap();
+    for mail in [event(waits_id, "1"), event(waits_id, "2"), event(delayed, "3"), event(sleeps_id, "4")] {
+        post(&store, &mail).await;
+    }
     let mut claimed: Vec<_> = worker.claim(10).await.into_iter().map(|run| run.id).collect();
     claimed.sort();
-    let mut expected = vec![waits_id, delayed];
+    let mut expected = vec![waits_id, delayed, sleeps_id];
     expected.sort();
     assert_eq!(claimed, expected, "each of them once");
     assert_eq!(view(&store, waits_id).await.state, State::Owned);
-    assert_eq!(bodies(&store, &worker).await, ["1", "2", "3"], "a claim notices nothing by itself");
+    let mail = unnoticed(&store, &worker).await;
+    assert_eq!(bodies(&mail), ["1", "2", "3", "4"], "a claim notices nothing by itself");
 }
 
-pub async fn mail_that_was_taken_is_not_shown_again(store: Arc<dyn Store>) {
+pub async fn mail_that_was_noticed_is_not_shown_again(store: Arc<dyn Store>) {
     let mut worker = Hand::new(&store).await;
     let run = bound();
     let id = run.id;
     worker.bear(run).await;
     let (first, second) = (event(id, "1"), event(id, "2"));
-    store.send_mail(&[first.clone(), second.clone()]).await.unwrap();
-    worker.commit(Batch { taken: vec![first.id], ..Batch::default() }).await;
-    assert_eq!(bodies(&store, &worker).await, ["2"]);
-    // Sent again after it was taken, it stays taken.
-    store.send_mail(&[first]).await.unwrap();
-    worker.commit(Batch { taken: vec![second.id, Uuid::now_v7()], ..Batch::default() }).await;
-    assert!(bodies(&store, &worker).await.is_empty());
+    post(&store, &first).await;
+    post(&store, &second).await;
+    worker.mark(&[first.id], false).await;
+    assert_eq!(bodies(&unnoticed(&store, &worker).await), ["2"]);
+    // Sent again after it was noticed, it stays noticed.
+    post(&store, &first).await;
+    worker.mark(&[second.id, Uuid::now_v7()], true).await;
+    assert!(unnoticed(&store, &worker).await.is_empty());
     worker.update(id, 0, waiting(Due::Never)).await;
     assert!(worker.claim(10).await.is_empty(), "nothing makes it due");
 }
 
-pub async fn mail_is_put_in_once_and_comes_out_in_order(store: Arc<dyn Store>) {
+pub async fn mail_is_sent_once_by_its_id(store: Arc<dyn Store>) {
     let mut worker = Hand::new(&store).await;
     let run = bound();
     let id = run.id;
@@ -63,15 +69,17 @@ pub async fn mail_is_put_in_once_and_comes_out_in_order(store: Arc<dyn Store>) {
     let mut sent: Vec<_> =
         (0..20).map(|n| NewMail { id: Uuid::from_u128(1000 - n), ..event(id, &n.to_string()) }).collect();
     for mail in &sent {
-        store.send_mail(std::slice::from_ref(mail)).await.unwrap();
+        post(&store, mail).await;
     }
     sent.reverse();
-    store.send_mail(&sent).await.unwrap();
-    store.send_mail(&[]).await.unwrap();
-    assert_eq!(bodies(&store, &worker).await, (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
-
-    let mail = store.unnoticed_mail(worker.id).await.unwrap();
-    assert!(mail.is_sorted_by_key(|mail| mail.sent_at));
+    for mail in &sent {
+        post(&store, &NewMail { body: None, ..mail.clone() }).await;
+    }
+    worker.send(sent).await;
+    let mail = unnoticed(&store, &worker).await;
+    assert_eq!(bodies(&mail), (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
+    assert!(mail.is_sorted_by_key(|mail| mail.sent_at) && mail.is_sorted_by_key(|mail| mail.no));
+    assert!(mail.iter().all(|mail| !mail.noticed));
     let first = &mail[0].mail;
     assert_eq!(
         (first.run, first.kind, &*first.name, first.id),
@@ -85,14 +93,13 @@ pub async fn mail_is_shown_to_the_owner_only(store: Arc<dyn Store>) {
     let run = bound();
     let id = run.id;
     worker.bear(run).await;
-    let cancel = NewMail { kind: MailKind::Cancel, body: None, ..event(id, "") };
-    store.send_mail(&[cancel]).await.unwrap();
-    assert!(store.unnoticed_mail(other.id).await.unwrap().is_empty());
-    let mine = store.unnoticed_mail(worker.id).await.unwrap();
+    post(&store, &NewMail { kind: MailKind::Cancel, body: None, ..event(id, "") }).await;
+    assert!(unnoticed(&store, &other).await.is_empty());
+    let mine = unnoticed(&store, &worker).await;
     assert_eq!((mine.len(), mine[0].mail.kind), (1, MailKind::Cancel));
     assert!(mine[0].mail.body.is_none());
     worker.update(id, 0, released()).await;
-    assert!(store.unnoticed_mail(worker.id).await.unwrap().is_empty());
+    assert!(unnoticed(&store, &worker).await.is_empty());
 }
 
 pub async fn mail_sent_by_a_batch_arrives(store: Arc<dyn Store>) {
@@ -101,15 +108,98 @@ pub async fn mail_sent_by_a_batch_arrives(store: Arc<dyn Store>) {
     let id = parent.id;
     worker.bear(parent).await;
     let child = NewMail { kind: MailKind::ChildResult, name: "child:ship#0".into(), ..event(id, "{\"ok\":1}") };
-    store.send_mail(std::slice::from_ref(&child)).await.unwrap();
+    post(&store, &child).await;
     worker.commit(Batch { sent: vec![child, event(id, "2")], ..Batch::default() }).await;
-    assert_eq!(bodies(&store, &worker).await, ["{\"ok\":1}", "2"]);
+    assert_eq!(bodies(&unnoticed(&store, &worker).await), ["{\"ok\":1}", "2"]);
+}
+
+pub async fn mail_for_a_run_nobody_knows_says_so(store: Arc<dyn Store>) {
+    let run = RunId::new();
+    assert_eq!(store.send_mail(&event(run, "1")).await.unwrap(), Posted::Unknown);
+    let bags = store.load_mail(&[run]).await.unwrap();
+    assert!(bags[0].mail.is_empty() && bags[0].complete, "nothing was written");
 }
 
 pub async fn mail_for_a_run_nobody_knows_is_harmless(store: Arc<dyn Store>) {
     let mut worker = Hand::new(&store).await;
-    let mail = event(RunId::new(), "1");
-    store.send_mail(&[mail]).await.unwrap();
+    worker.send(vec![event(RunId::new(), "1")]).await;
     assert!(worker.claim(10).await.is_empty());
-    assert!(bodies(&store, &worker).await.is_empty());
+    assert!(unnoticed(&store, &worker).await.is_empty());
+}
+
+pub async fn mail_for_an_ended_run_says_so(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let run = bound();
+    let id = run.id;
+    worker.bear(run).await;
+    let before = event(id, "1");
+    post(&store, &before).await;
+    worker.update(id, 0, ended(State::Cancelled)).await;
+    for mail in [event(id, "2"), before] {
+        assert_eq!(store.send_mail(&mail).await.unwrap(), Posted::Ended(State::Cancelled));
+    }
+    assert_eq!(bodies(&store.load_mail(&[id]).await.unwrap()[0].mail), ["1"], "only what was there before");
+}
+
+pub async fn a_flood_to_one_run_does_not_hide_the_mail_of_others(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let (flooded, other) = (bound(), bound());
+    let (flooded_id, other_id) = (flooded.id, other.id);
+    worker.bear(flooded).await;
+    worker.bear(other).await;
+    worker.send(events(flooded_id, 0, MAIL_PAGE + 30)).await;
+    post(&store, &event(other_id, "\"me\"")).await;
+
+    let mail = unnoticed(&store, &worker).await;
+    assert_eq!(mail.len(), MAIL_PAGE + 1);
+    assert_eq!(bodies(&mail[MAIL_PAGE..]), ["\"me\""]);
+    assert_eq!(bodies(&mail[..2]), ["0", "1"]);
+    // What was seen makes room for the rest.
+    worker.mark(&mail.iter().map(|mail| mail.mail.id).collect::<Vec<_>>(), false).await;
+    let rest = unnoticed(&store, &worker).await;
+    assert_eq!((rest.len(), bodies(&rest)[0]), (30, MAIL_PAGE.to_string().as_str()));
+
+    // And neither is claimed before the other because of it.
+    worker.update(flooded_id, 0, waiting(Due::Never)).await;
+    worker.update(other_id, 0, waiting(Due::Never)).await;
+    post(&store, &event(other_id, "2")).await;
+    assert_eq!(worker.claim(2).await.len(), 2);
+}
+
+pub async fn no_more_than_four_pages_of_mail_are_shown_at_once(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    for _ in 0..5 {
+        let run = bound();
+        let id = run.id;
+        worker.bear(run).await;
+        worker.send(events(id, 0, MAIL_PAGE + 1)).await;
+    }
+    let mut shown = Vec::new();
+    for expected in [4 * MAIL_PAGE, MAIL_PAGE + 4, 1, 0] {
+        let mail = unnoticed(&store, &worker).await;
+        assert_eq!(mail.len(), expected);
+        assert!(mail.is_sorted_by_key(|mail| mail.no));
+        for piece in mail.chunks(300) {
+            worker.mark(&piece.iter().map(|mail| mail.mail.id).collect::<Vec<_>>(), true).await;
+        }
+        shown.extend(mail.into_iter().map(|mail| mail.mail.id));
+    }
+    shown.sort();
+    shown.dedup();
+    assert_eq!(shown.len(), 5 * (MAIL_PAGE + 1));
+}
+
+pub async fn mail_of_an_ended_run_is_noticed_by_the_sweep(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let (ends, lives, unknown) = (bound(), bound(), RunId::new());
+    let (ends_id, lives_id) = (ends.id, lives.id);
+    worker.bear(ends).await;
+    worker.bear(lives).await;
+    worker.update(ends_id, 0, ended(State::Completed)).await;
+    let late = [event(ends_id, "1"), event(ends_id, "2"), event(unknown, "3"), event(lives_id, "4")];
+    worker.send(late.to_vec()).await;
+    store.take_over(worker.id).await.unwrap();
+    let bags = store.load_mail(&[ends_id, unknown, lives_id]).await.unwrap();
+    let noticed: Vec<Vec<_>> = bags.iter().map(|bag| bag.mail.iter().map(|mail| mail.noticed).collect()).collect();
+    assert_eq!(noticed, [vec![true, true], vec![true], vec![false]]);
 }

@@ -9,6 +9,7 @@
 
 pub mod claims;
 pub mod commits;
+pub mod inbox;
 pub mod leases;
 pub mod mail;
 pub mod reads;
@@ -50,7 +51,7 @@ macro_rules! conformance_suite {
                 a_started_entry_gets_its_outcome,
                 journals_are_sorted_by_seq_with_the_rest_last,
                 generations_are_kept_apart,
-                saved_state_may_be_published_again,
+                a_new_generation_may_change_the_seed,
                 three_hundred_operations_fit_one_batch,
                 every_lane_counts_for_itself,
                 a_call_that_was_dropped_can_be_sent_again,
@@ -69,14 +70,32 @@ macro_rules! conformance_suite {
                 a_worker_adopts_only_what_it_owns,
                 paused_and_blocked_runs_are_not_claimed,
                 owned_runs_are_listed,
+                an_idle_claim_says_when_the_next_run_is_due,
+                a_claim_tells_the_databases_time,
+                a_child_comes_with_its_parent,
+                a_detached_child_answers_nobody,
             ],
             mail: [
                 a_waiting_run_with_mail_is_claimed,
-                mail_that_was_taken_is_not_shown_again,
-                mail_is_put_in_once_and_comes_out_in_order,
+                mail_that_was_noticed_is_not_shown_again,
+                mail_is_sent_once_by_its_id,
                 mail_is_shown_to_the_owner_only,
                 mail_sent_by_a_batch_arrives,
+                mail_for_a_run_nobody_knows_says_so,
                 mail_for_a_run_nobody_knows_is_harmless,
+                mail_for_an_ended_run_says_so,
+                a_flood_to_one_run_does_not_hide_the_mail_of_others,
+                no_more_than_four_pages_of_mail_are_shown_at_once,
+                mail_of_an_ended_run_is_noticed_by_the_sweep,
+            ],
+            inbox: [
+                taken_mail_is_loaded_no_more,
+                noticed_mail_is_loaded_until_it_is_taken,
+                bags_come_back_in_the_order_asked_for,
+                a_bag_says_whether_it_is_complete,
+                events_of_one_name_are_loaded_in_order_with_what_is_about_them,
+                what_drops_an_event_is_loaded_behind_any_flood,
+                events_are_listed_until_taken,
             ],
             leases: [
                 nothing_is_written_after_the_lease_is_taken,
@@ -91,6 +110,7 @@ macro_rules! conformance_suite {
                 a_taken_over_run_keeps_its_journal,
                 a_removed_worker_frees_its_runs,
                 renewing_after_removal_is_a_lost_lease,
+                a_renewal_tells_of_an_expired_worker,
                 registering_twice_is_harmless,
                 a_run_blocked_by_its_code_waits_for_another_build,
                 a_run_blocked_by_a_compensation_waits_for_an_operator,
@@ -101,6 +121,8 @@ macro_rules! conformance_suite {
                 a_view_shows_what_was_stored,
                 a_run_is_found_by_its_key,
                 the_status_follows_the_run,
+                a_run_that_waits_for_an_event_is_not_asleep,
+                saved_state_is_read_back,
                 a_run_is_unserved_only_after_the_grace,
                 a_run_is_missing_its_handler,
                 a_run_is_missing_its_version,
@@ -139,6 +161,7 @@ mod tests {
             include_str!("commits.rs"),
             include_str!("claims.rs"),
             include_str!("mail.rs"),
+            include_str!("inbox.rs"),
             include_str!("leases.rs"),
             include_str!("reads.rs"),
         ];

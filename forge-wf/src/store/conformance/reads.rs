@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::support::*;
-use crate::model::{Digest, Phase, RunId, Served, State, Status};
-use crate::store::{Due, NewRun, RunImage, Store, Unserved};
+use crate::journal::{Entry, EntryKind, EntryState};
+use crate::model::{CallId, Digest, Phase, RunId, Served, State, Status};
+use crate::store::{Batch, Due, NewRun, RunImage, SavedState, Store, Unserved};
 
 pub async fn a_run_nobody_has_is_none(store: Arc<dyn Store>) {
     let id = RunId::new();
@@ -57,6 +58,44 @@ pub async fn the_status_follows_the_run(store: Arc<dyn Store>) {
         worker.update(run, claimed.claim_no, image).await;
         assert_eq!(view(&store, run).await.status(), status);
     }
+}
+
+pub async fn a_run_that_waits_for_an_event_is_not_asleep(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let later = Due::At(now() + LONG);
+    for (key, kind) in [("event:approved", EntryKind::Event), ("child:ship", EntryKind::Child)] {
+        let run = bound();
+        let id = run.id;
+        worker.bear(run).await;
+        // It waits with a timeout; beside it is a timer.
+        let mut wait = Entry::new(CallId::new(key, 0), kind, EntryState::Started, now());
+        let timer = Entry::new(CallId::new("sleep", 0), EntryKind::Sleep, EntryState::Started, now());
+        worker.append(id, vec![timer, wait.clone()]).await;
+        worker.update(id, 0, RunImage { keep: true, ..waiting(later) }).await;
+        assert_eq!(view(&store, id).await.status(), Status::Waiting);
+        // Once the event came, or when the wait was of another generation, it only sleeps.
+        worker.update(id, 0, RunImage { keep: true, generation: 1, ..waiting(later) }).await;
+        assert_eq!(view(&store, id).await.status(), Status::Sleeping);
+        (wait.state, wait.seq) = (EntryState::Completed, Some(1));
+        worker.commit(Batch { outcomes: writes(id, vec![wait]), ..Batch::default() }).await;
+        worker.update(id, 0, RunImage { keep: true, ..waiting(later) }).await;
+        assert_eq!(view(&store, id).await.status(), Status::Sleeping);
+    }
+}
+
+pub async fn saved_state_is_read_back(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let run = bound();
+    let id = run.id;
+    worker.bear(run).await;
+    assert_eq!(store.state(id, "progress").await.unwrap(), None);
+    for value in ["1", "{\"of\":2}"] {
+        let state = |key: &str| SavedState { run: id, key: key.into(), value: json(value) };
+        worker.commit(Batch { states: vec![state("progress"), state("place")], ..Batch::default() }).await;
+        assert_eq!(store.state(id, "progress").await.unwrap(), Some(json(value)));
+    }
+    assert_eq!(store.state(id, "Progress").await.unwrap(), None);
+    assert_eq!(store.state(RunId::new(), "progress").await.unwrap(), None);
 }
 
 pub async fn a_run_is_unserved_only_after_the_grace(store: Arc<dyn Store>) {

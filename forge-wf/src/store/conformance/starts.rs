@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::support::*;
 use crate::model::{RunId, State};
-use crate::store::{Batch, NewRun, RunUpdate, Store};
+use crate::store::{Batch, NewRun, Parent, RunUpdate, Store};
 
 pub async fn a_start_with_a_held_key_returns_the_first_run(store: Arc<dyn Store>) {
     let first = start(&store, keyed("order-17")).await;
@@ -83,7 +83,7 @@ pub async fn a_started_run_keeps_its_input(store: Arc<dyn Store>) {
         owner: Some("ada".into()),
         trace_parent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
         deadline_at: Some(now()),
-        parent: Some((RunId::new(), "child:checkout#0".into())),
+        parent: Some(Parent { run: RunId::new(), call: Some("child:checkout#0".into()) }),
         ..bound()
     };
     start(&store, run.clone()).await;

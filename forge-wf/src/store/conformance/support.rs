@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::journal::{Entry, EntryKind, EntryState};
 use crate::model::time::from_micros;
 use crate::model::{CallId, Digest, Lane, Payload, Phase, RunId, State, Timestamp, WorkerId};
 use crate::store::{
-    Batch, Birth, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, NewRun, NewWorker, Offer, RunImage,
-    RunUpdate, RunView, Store, StoreError, Write,
+    Batch, Birth, Claim, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, Mail, MailKind, Mark, NewMail,
+    NewRun, NewWorker, Offer, RunImage, RunUpdate, RunView, Store, StoreError, Write,
 };
 
 /// A lease no test outlives.
@@ -69,6 +71,10 @@ impl Hand {
     }
 
     pub async fn claim(&mut self, slots: u32) -> Vec<ClaimedRun> {
+        self.claim_all_about_it(slots).await.runs
+    }
+
+    pub async fn claim_all_about_it(&mut self, slots: u32) -> Claim {
         let claimed = self.store.claim_runs(&self.request(slots)).await.expect("the claim is answered");
         self.claim_no += 1;
         claimed
@@ -89,6 +95,19 @@ impl Hand {
     /// Changes one run owned under `claim_no`.
     pub async fn update(&mut self, run: RunId, claim_no: i64, image: RunImage) {
         self.commit(Batch { updates: vec![RunUpdate { run, claim_no, image }], ..Batch::default() }).await;
+    }
+
+    /// Marks mail as noticed, or as taken too.
+    pub async fn mark(&mut self, mail: &[Uuid], taken: bool) {
+        let marks = mail.iter().map(|mail| Mark { mail: *mail, taken }).collect();
+        self.commit(Batch { marks, ..Batch::default() }).await;
+    }
+
+    /// Sends mail without a look at whether its run exists.
+    pub async fn send(&mut self, mail: Vec<NewMail>) {
+        for piece in mail.chunks(300) {
+            self.commit(Batch { sent: piece.to_vec(), ..Batch::default() }).await;
+        }
     }
 
     /// Inserts a run this worker owns from its birth.
@@ -204,6 +223,7 @@ fn image(state: State) -> RunImage {
         block_reason: None,
         blocked_build: None,
         failure: None,
+        seed: None,
     }
 }
 
@@ -242,6 +262,21 @@ pub fn ended(state: State) -> RunImage {
 
 pub async fn view(store: &Arc<dyn Store>, run: RunId) -> RunView {
     store.run(run, LONG).await.expect("the run is read").expect("the run exists")
+}
+
+/// An event named `approved` with this payload.
+pub fn event(run: RunId, body: &str) -> NewMail {
+    NewMail { id: Uuid::now_v7(), run, kind: MailKind::Event, name: "approved".into(), body: Some(json(body)) }
+}
+
+/// `count` events that count from `first` in their payloads.
+pub fn events(run: RunId, first: usize, count: usize) -> Vec<NewMail> {
+    (first..first + count).map(|n| event(run, &n.to_string())).collect()
+}
+
+/// The payloads of mail.
+pub fn bodies(mail: &[Mail]) -> Vec<&str> {
+    mail.iter().map(|mail| mail.mail.body.as_ref().expect("mail with a payload").as_str()).collect()
 }
 
 /// The entries of a run's first generation.

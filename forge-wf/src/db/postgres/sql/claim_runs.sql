@@ -1,11 +1,13 @@
 -- claim_runs: gives worker $1, as claim $2, up to $3 due runs that need one of the offers $4 (with definition $5, version
 -- $6), and those of $7 it owns already. Answers with the lane of claims as it was, whether anything was there to take,
--- whether the lane moved, and the runs.
+-- whether the lane moved, the time, when the next run is due if nothing was there to take, and the runs.
 --
 -- A million sleeping runs must not slow down the claim of ten due ones, nor a million due ones the claim of ten. So `level`
--- hops through the index from one priority to the next, and of each level no more than some heads are looked at. Without
--- anything due nothing is written. The lane is moved before a run is locked, so the same claim sent again waits for the
--- first attempt and then finds the lane moved.
+-- hops through the index from one priority to the next, and of each level no more than some heads are looked at. Nor must a
+-- flood of mail to one run: `letter` hops from one run that has mail to the next, and the first mail of each stands for all.
+--
+-- Without anything due nothing is written, and each level tells when its next run is due. The lane is moved before a run is
+-- locked, so the same claim sent again waits for the first attempt and then finds the lane moved.
 --
 -- Runs are locked one at a time, in order, until there are enough of them: SKIP LOCKED, so claimers never queue behind each
 -- other; MATERIALIZED, so LIMIT is a limit. More heads are looked at than taken, since other claimers lock the first ones.
@@ -27,6 +29,14 @@ WITH RECURSIVE offer (needs, definition, version) AS MATERIALIZED (
           AND run.worker_id IS NULL AND run.state IN (0, 2) AND run.ready_at IS NOT NULL
         ORDER BY run.priority DESC LIMIT 1
     ) FROM level WHERE level.priority IS NOT NULL
+), letter (run_id) AS (
+    (SELECT mail.run_id FROM forge_wf.inbox AS mail WHERE mail.noticed_at IS NULL AND $3 > 0 ORDER BY mail.run_id LIMIT 1)
+    UNION ALL
+    SELECT (
+        SELECT mail.run_id FROM forge_wf.inbox AS mail
+        WHERE mail.noticed_at IS NULL AND mail.run_id > letter.run_id
+        ORDER BY mail.run_id LIMIT 1
+    ) FROM letter WHERE letter.run_id IS NOT NULL
 ), due (id, priority, since, has_mail) AS MATERIALIZED (
     SELECT it.id, max(it.priority), min(it.since), bool_or(it.has_mail) FROM (
         SELECT head.id, level.priority, head.ready_at AS since, false AS has_mail
@@ -38,10 +48,13 @@ WITH RECURSIVE offer (needs, definition, version) AS MATERIALIZED (
         ) AS head
         WHERE level.priority IS NOT NULL
         UNION ALL
-        SELECT run.id, run.priority, mail.sent_at, true
-        FROM forge_wf.inbox AS mail JOIN forge_wf.runs AS run ON run.id = mail.run_id
-        WHERE mail.noticed_at IS NULL AND run.worker_id IS NULL AND run.state IN (0, 2) AND $3 > 0
-          AND run.needs IN (SELECT offer.needs FROM offer)
+        SELECT run.id, run.priority, oldest.sent_at, true
+        FROM letter JOIN forge_wf.runs AS run ON run.id = letter.run_id, LATERAL (
+            SELECT mail.sent_at FROM forge_wf.inbox AS mail
+            WHERE mail.run_id = run.id AND mail.noticed_at IS NULL
+            ORDER BY mail.no LIMIT 1
+        ) AS oldest
+        WHERE run.worker_id IS NULL AND run.state IN (0, 2) AND run.needs IN (SELECT offer.needs FROM offer)
     ) AS it
     GROUP BY it.id
     ORDER BY max(it.priority) DESC, min(it.since), it.id
@@ -76,14 +89,24 @@ WITH RECURSIVE offer (needs, definition, version) AS MATERIALIZED (
     ) AS it
     WHERE run.id = it.id
     RETURNING run.id, run.claim_no, run.generation, run.seed, run.workflow, run.definition, run.phase,
-        run.takeovers, run.takeover_entries, run.priority, run.ready_at
+        run.takeovers, run.takeover_entries, run.priority, run.ready_at, run.parent_id, run.parent_call
 )
-SELECT lane.batch_no, EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM mine), EXISTS (SELECT FROM fence),
+SELECT lane.batch_no, EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM mine), EXISTS (SELECT FROM fence), now(),
+    CASE WHEN NOT (EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM mine)) THEN (
+        SELECT min(next.ready_at) FROM level, LATERAL (
+            SELECT run.ready_at FROM forge_wf.runs AS run
+            WHERE run.needs = level.needs AND run.priority = level.priority AND run.ready_at > now()
+              AND run.worker_id IS NULL AND run.state IN (0, 2)
+            ORDER BY run.ready_at LIMIT 1
+        ) AS next
+        WHERE level.priority IS NOT NULL
+    ) END,
     run.id, run.claim_no, run.generation, run.seed, run.workflow, run.definition, run.phase,
     CASE WHEN run.takeovers > 0 AND run.takeover_entries = (
         SELECT count(*) + count(entry.seq) + count(*) FILTER (WHERE entry.undo_state >= 2)
         FROM forge_wf.journal AS entry WHERE entry.run_id = run.id
-    ) THEN run.takeovers ELSE 0 END
+    ) THEN run.takeovers ELSE 0 END,
+    run.parent_id, run.parent_call
 FROM (SELECT (SELECT batch_no FROM forge_wf.lanes WHERE worker_id = $1 AND lane = 0) AS batch_no) AS lane
 LEFT JOIN taken AS run ON true
 ORDER BY run.priority DESC, run.ready_at NULLS LAST, run.id

@@ -1,6 +1,6 @@
 -- run_view: run $1, or the run of workflow $2 that holds key $3, as people see it; due for longer than $4 microseconds and
 -- offered by no live worker, it is unserved. served: 0 yes, 1 nobody has the workflow, 2 nobody has the version, 3 nobody
--- has the signature.
+-- has the signature. A waiting run with an open wait for an event (kind 3) or a child (4) is not only due later.
 WITH live (id) AS MATERIALIZED (
     SELECT id FROM forge_wf.workers WHERE lease_until > now()
 ), wanted (id) AS MATERIALIZED (
@@ -9,7 +9,11 @@ WITH live (id) AS MATERIALIZED (
     SELECT id FROM forge_wf.runs WHERE workflow = $2 AND key = $3 AND holds_key
 )
 SELECT run.id, run.workflow, run.version, run.definition, run.key, run.generation, run.phase, run.state,
-    coalesce(run.ready_at > now(), false),
+    CASE WHEN run.ready_at > now() THEN run.state <> 2 OR NOT EXISTS (
+        SELECT FROM forge_wf.journal AS entry
+        WHERE entry.run_id = run.id AND entry.generation = run.generation
+          AND entry.seq IS NULL AND entry.state = 0 AND entry.kind IN (3, 4)
+    ) ELSE false END,
     CASE
         WHEN NOT coalesce(run.worker_id IS NULL AND run.state IN (0, 2)
             AND run.ready_at <= now() - $4 * interval '1 microsecond', false) THEN 0::smallint

@@ -1,7 +1,10 @@
--- send_mail: one row for each mail, in order of arrival; one that is there already stays as it is.
-INSERT INTO forge_wf.inbox (id, run_id, kind, name, body, sent_at)
-SELECT mail.id, mail.run_id, mail.kind, mail.name, mail.body, now()
-FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::text[], $5::text[])
-    WITH ORDINALITY AS mail (id, run_id, kind, name, body, place)
-ORDER BY mail.place
-ON CONFLICT (id) DO NOTHING
+-- send_mail: puts mail $1 of kind $3, name $4 and body $5 into the inbox of run $2, unless the run has ended. Answers with the
+-- run's phase and state; no row: there is no such run. Mail of this id that is there already stays as it is.
+WITH addressee AS MATERIALIZED (
+    SELECT phase, state FROM forge_wf.runs WHERE id = $2
+), sent AS (
+    INSERT INTO forge_wf.inbox (id, run_id, kind, name, body, sent_at)
+    SELECT $1, $2, $3, $4, $5, now() FROM addressee WHERE addressee.phase <> 2
+    ON CONFLICT (id) DO NOTHING
+)
+SELECT phase, state FROM addressee

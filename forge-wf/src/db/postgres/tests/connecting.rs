@@ -1,10 +1,11 @@
 //! Promises of `PgStore::connect`.
 
-use sqlx::raw_sql;
+use sqlx::{query, raw_sql};
 
 use super::support::{Scratch, cluster, in_database};
 use crate::db::postgres::PgStore;
-use crate::store::{Inspect, StoreError};
+use crate::model::RunId;
+use crate::store::{Inspect, MailKind, Store, StoreError};
 
 async fn complaint(url: &str) -> String {
     match PgStore::connect(url).await {
@@ -40,7 +41,43 @@ async fn a_schema_from_the_future_is_left_alone() {
     let mut newer = scratch.connection().await;
     raw_sql("INSERT INTO forge_wf.migrations VALUES (7, 'flying', now())").execute(&mut newer).await.unwrap();
     let answer = PgStore::connect(&scratch.url).await;
-    assert!(matches!(answer, Err(StoreError::SchemaTooNew { found: 7, known: 1 })), "{answer:?}");
+    assert!(matches!(answer, Err(StoreError::SchemaTooNew { found: 7, known: 2 })), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_database_of_the_first_version_is_brought_up_to_date() {
+    let Some(scratch) = Scratch::new().await else { return };
+    let mut old = scratch.connection().await;
+    raw_sql(
+        "CREATE SCHEMA forge_wf;
+         CREATE TABLE forge_wf.migrations (version bigint PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL);
+         INSERT INTO forge_wf.migrations VALUES (1, 'runs', now())",
+    )
+    .execute(&mut old)
+    .await
+    .unwrap();
+    raw_sql(include_str!("../../../../migrations/postgres/0001_runs.sql")).execute(&mut old).await.unwrap();
+    // An event and a cancel, each once noticed and once not.
+    let run = RunId::new();
+    for (kind, noticed) in [(0i16, true), (2, true), (0, false), (2, false)] {
+        query(
+            "INSERT INTO forge_wf.inbox (sent_at, noticed_at, kind, id, run_id, name)
+             VALUES (now(), CASE WHEN $1 THEN now() END, $2, gen_random_uuid(), $3, 'approved')",
+        )
+        .bind(noticed)
+        .bind(kind)
+        .bind(run.0)
+        .execute(&mut old)
+        .await
+        .unwrap();
+    }
+    let store = scratch.store().await;
+    let bag = store.load_mail(&[run]).await.unwrap().remove(0);
+    let found: Vec<_> = bag.mail.iter().map(|mail| (mail.mail.kind, mail.noticed)).collect();
+    assert_eq!(found, [(MailKind::Event, true), (MailKind::Event, false), (MailKind::Cancel, false)]);
+    assert_eq!(store.load_events(run, "approved").await.unwrap().mail.len(), 2);
+    // And once more, which changes nothing.
+    scratch.store().await;
 }
 
 #[tokio::test]

@@ -2,6 +2,9 @@
 
 mod concurrency;
 mod connecting;
+mod floods;
+mod hints;
+mod joining;
 mod support;
 
 use std::sync::Arc;

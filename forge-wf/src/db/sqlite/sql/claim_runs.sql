@@ -2,7 +2,8 @@
 -- hex), and those of ?6 (JSON: ids in hex) it owns already, all as claim ?5.
 --
 -- A million sleeping runs must not slow down the claim of ten due ones, nor a million due ones the claim of ten. So `level`
--- hops through the index from one priority to the next, and of each level no more than ?3 heads are looked at.
+-- hops through the index from one priority to the next, and of each level no more than ?3 heads are looked at. Nor must a
+-- flood of mail to one run: `letter` hops from one run that has mail to the next, and the first mail of each stands for all.
 WITH RECURSIVE
 offer (needs, definition, version) AS MATERIALIZED (
     SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2 FROM json_each(?1)
@@ -20,6 +21,16 @@ level (needs, priority) AS (
           AND run.worker_id IS NULL AND run.state IN (0, 2) AND run.ready_at IS NOT NULL
     ) FROM level WHERE level.priority IS NOT NULL
 ),
+letter (run_id) AS (
+    SELECT (
+        SELECT min(mail.run_id) FROM forge_wf_inbox AS mail INDEXED BY forge_wf_inbox_unnoticed WHERE mail.noticed_at IS NULL
+    )
+    UNION ALL
+    SELECT (
+        SELECT min(mail.run_id) FROM forge_wf_inbox AS mail INDEXED BY forge_wf_inbox_unnoticed
+        WHERE mail.noticed_at IS NULL AND mail.run_id > letter.run_id
+    ) FROM letter WHERE letter.run_id IS NOT NULL
+),
 due (id, priority, since) AS (
     SELECT run.id, run.priority, run.ready_at
     FROM level CROSS JOIN forge_wf_runs AS run
@@ -30,10 +41,13 @@ due (id, priority, since) AS (
         ORDER BY head.ready_at LIMIT ?3
     )
     UNION ALL
-    SELECT run.id, run.priority, mail.sent_at
-    FROM forge_wf_inbox AS mail INDEXED BY forge_wf_inbox_unnoticed CROSS JOIN forge_wf_runs AS run
-    WHERE mail.noticed_at IS NULL AND run.id = mail.run_id
-      AND run.worker_id IS NULL AND run.state IN (0, 2) AND run.needs IN (SELECT needs FROM offer)
+    SELECT run.id, run.priority, (
+        SELECT mail.sent_at FROM forge_wf_inbox AS mail INDEXED BY forge_wf_inbox_unnoticed
+        WHERE mail.noticed_at IS NULL AND mail.run_id = run.id
+        ORDER BY mail.no LIMIT 1
+    )
+    FROM letter CROSS JOIN forge_wf_runs AS run
+    WHERE run.id = letter.run_id AND run.worker_id IS NULL AND run.state IN (0, 2) AND run.needs IN (SELECT needs FROM offer)
 )
 UPDATE forge_wf_runs SET
     worker_id = ?4,

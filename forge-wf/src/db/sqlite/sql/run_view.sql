@@ -1,8 +1,13 @@
 -- run_view: a run as people see it at ?1; due since before ?2 and offered by no live worker, it is unserved.
 -- served: 0 yes, 1 nobody has the workflow, 2 nobody has the version, 3 nobody has the signature.
+-- A waiting run with an open wait for an event (kind 3) or a child (4) is not only due later.
 WITH live (id) AS (SELECT id FROM forge_wf_workers WHERE lease_until > ?1)
 SELECT run.id, run.workflow, run.version, run.definition, run.key, run.generation, run.phase, run.state,
-    coalesce(run.ready_at > ?1, 0),
+    CASE WHEN run.ready_at > ?1 THEN run.state <> 2 OR NOT EXISTS (
+        SELECT 1 FROM forge_wf_journal AS entry
+        WHERE entry.run_id = run.id AND entry.generation = run.generation
+          AND entry.seq IS NULL AND entry.state = 0 AND entry.kind IN (3, 4)
+    ) ELSE 0 END,
     CASE
         WHEN NOT coalesce(run.worker_id IS NULL AND run.state IN (0, 2) AND run.ready_at <= ?2, 0) THEN 0
         WHEN EXISTS (

@@ -1,7 +1,8 @@
 -- update_runs: sets rows to their images where the last parameter is their owner under that claim.
 -- The `+` keeps the planner off the index of workers: images are walked, runs found by id.
 WITH image (
-    id, claim_no, phase, state, worker_id, ready_at, generation, needs, unbind, block_reason, blocked_build, failure, ended_at
+    id, claim_no, phase, state, worker_id, ready_at, generation, needs, unbind, block_reason, blocked_build, failure, ended_at,
+    seed
 ) AS (VALUES {rows})
 UPDATE forge_wf_runs AS run SET
     phase = image.phase,
@@ -9,6 +10,7 @@ UPDATE forge_wf_runs AS run SET
     worker_id = image.worker_id,
     ready_at = image.ready_at,
     generation = image.generation,
+    seed = coalesce(image.seed, run.seed),
     needs = iif(image.unbind, run.start_needs, image.needs),
     definition = iif(image.unbind, NULL, run.definition),
     version = iif(image.unbind, run.asked_version, run.version),

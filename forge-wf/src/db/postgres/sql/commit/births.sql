@@ -14,14 +14,14 @@
         now(), CASE WHEN birth.phase = 2 THEN now() END
     FROM fence, (
         SELECT
-            unnest($36::uuid[]) AS id, unnest($37::int[]) AS generation, unnest($38::bigint[]) AS seed,
-            unnest($39::text[]) AS workflow, unnest($40::text[]) AS version, unnest($41::text[]) AS asked_version,
-            unnest($42::uuid[]) AS definition, unnest($43::uuid[]) AS start_needs, unnest($44::text[]) AS key,
-            unnest($45::smallint[]) AS phase, unnest($46::smallint[]) AS state, unnest($47::uuid[]) AS needs,
-            unnest($48::text[]) AS queue, unnest($49::smallint[]) AS priority, unnest($50::bigint[]) AS delay_us,
-            unnest($51::timestamptz[]) AS due_at, unnest($52::bool[]) AS keep, unnest($53::uuid[]) AS parent_id,
-            unnest($54::text[]) AS parent_call, unnest($55::text[]) AS owner, unnest($56::text[]) AS trace_parent,
-            unnest($57::text[]) AS tags, unnest($58::timestamptz[]) AS deadline_at,
-            unnest($59::text[]) AS block_reason, unnest($60::text[]) AS blocked_build, unnest($61::text[]) AS failure
+            unnest($37::uuid[]) AS id, unnest($38::int[]) AS generation, unnest($39::bigint[]) AS seed,
+            unnest($40::text[]) AS workflow, unnest($41::text[]) AS version, unnest($42::text[]) AS asked_version,
+            unnest($43::uuid[]) AS definition, unnest($44::uuid[]) AS start_needs, unnest($45::text[]) AS key,
+            unnest($46::smallint[]) AS phase, unnest($47::smallint[]) AS state, unnest($48::uuid[]) AS needs,
+            unnest($49::text[]) AS queue, unnest($50::smallint[]) AS priority, unnest($51::bigint[]) AS delay_us,
+            unnest($52::timestamptz[]) AS due_at, unnest($53::bool[]) AS keep, unnest($54::uuid[]) AS parent_id,
+            unnest($55::text[]) AS parent_call, unnest($56::text[]) AS owner, unnest($57::text[]) AS trace_parent,
+            unnest($58::text[]) AS tags, unnest($59::timestamptz[]) AS deadline_at,
+            unnest($60::text[]) AS block_reason, unnest($61::text[]) AS blocked_build, unnest($62::text[]) AS failure
     ) AS birth
 )

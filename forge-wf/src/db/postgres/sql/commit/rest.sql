@@ -1,4 +1,4 @@
--- rest: outcomes of entries that have a row, mail taken and sent, values published. An entry that has a seq keeps its
+-- rest: outcomes of entries that have a row, marks on mail, mail sent, values published. An entry that has a seq keeps its
 -- outcome, and only its undo columns change.
 , outcomes AS (
     UPDATE forge_wf.journal AS old SET
@@ -19,28 +19,32 @@
         undo_state = new.undo_state
     FROM fence, (
         SELECT
-            unnest($62::uuid[]) AS run_id, unnest($63::int[]) AS generation, unnest($64::text[]) AS key,
-            unnest($65::int[]) AS n, unnest($66::int[]) AS seq, unnest($67::int[]) AS scope,
-            unnest($68::smallint[]) AS kind, unnest($69::smallint[]) AS state, unnest($70::bigint[]) AS args_hash,
-            unnest($71::text[]) AS args, unnest($72::text[]) AS output, unnest($73::text[]) AS failure,
-            unnest($74::int[]) AS attempts, unnest($75::timestamptz[]) AS due_at, unnest($76::text[]) AS undo_step,
-            unnest($77::uuid[]) AS undo_digest, unnest($78::text[]) AS undo_args,
-            unnest($79::smallint[]) AS undo_state, unnest($80::timestamptz[]) AS at
+            unnest($63::uuid[]) AS run_id, unnest($64::int[]) AS generation, unnest($65::text[]) AS key,
+            unnest($66::int[]) AS n, unnest($67::int[]) AS seq, unnest($68::int[]) AS scope,
+            unnest($69::smallint[]) AS kind, unnest($70::smallint[]) AS state, unnest($71::bigint[]) AS args_hash,
+            unnest($72::text[]) AS args, unnest($73::text[]) AS output, unnest($74::text[]) AS failure,
+            unnest($75::int[]) AS attempts, unnest($76::timestamptz[]) AS due_at, unnest($77::text[]) AS undo_step,
+            unnest($78::uuid[]) AS undo_digest, unnest($79::text[]) AS undo_args,
+            unnest($80::smallint[]) AS undo_state, unnest($81::timestamptz[]) AS at
     ) AS new
     WHERE old.run_id = new.run_id AND old.generation = new.generation AND old.key = new.key COLLATE "C" AND old.n = new.n
     RETURNING 1
-), taken AS (
-    UPDATE forge_wf.inbox SET noticed_at = now() FROM fence WHERE id = ANY ($81::uuid[]) AND noticed_at IS NULL
+), marked AS (
+    UPDATE forge_wf.inbox AS mail SET
+        noticed_at = coalesce(mail.noticed_at, now()),
+        taken_at = CASE WHEN mark.taken THEN coalesce(mail.taken_at, now()) ELSE mail.taken_at END
+    FROM fence, (SELECT unnest($82::uuid[]) AS id, unnest($83::bool[]) AS taken) AS mark
+    WHERE mail.id = mark.id AND (mail.noticed_at IS NULL OR (mark.taken AND mail.taken_at IS NULL))
 ), sent AS (
     INSERT INTO forge_wf.inbox (id, run_id, kind, name, body, sent_at)
     SELECT mail.id, mail.run_id, mail.kind, mail.name, mail.body, now()
-    FROM fence, unnest($82::uuid[], $83::uuid[], $84::smallint[], $85::text[], $86::text[])
+    FROM fence, unnest($84::uuid[], $85::uuid[], $86::smallint[], $87::text[], $88::text[])
         WITH ORDINALITY AS mail (id, run_id, kind, name, body, place)
     ORDER BY mail.place
     ON CONFLICT (id) DO NOTHING
 ), states AS (
     INSERT INTO forge_wf.run_state (run_id, key, value, updated_at)
     SELECT saved.run_id, saved.key, saved.value, now()
-    FROM fence, unnest($87::uuid[], $88::text[], $89::text[]) AS saved (run_id, key, value)
+    FROM fence, unnest($89::uuid[], $90::text[], $91::text[]) AS saved (run_id, key, value)
     ON CONFLICT (run_id, key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
 )

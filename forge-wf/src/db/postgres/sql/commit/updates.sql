@@ -7,6 +7,7 @@
         worker_id = CASE WHEN image.keep THEN $1 END,
         ready_at = CASE WHEN image.due_now THEN now() ELSE image.due_at END,
         generation = image.generation,
+        seed = coalesce(image.seed, run.seed),
         needs = CASE WHEN image.unbind THEN run.start_needs ELSE image.needs END,
         definition = CASE WHEN image.unbind THEN NULL ELSE run.definition END,
         version = CASE WHEN image.unbind THEN run.asked_version ELSE run.version END,
@@ -20,7 +21,7 @@
             unnest($26::smallint[]) AS state, unnest($27::bool[]) AS keep, unnest($28::bool[]) AS due_now,
             unnest($29::timestamptz[]) AS due_at, unnest($30::int[]) AS generation, unnest($31::uuid[]) AS needs,
             unnest($32::bool[]) AS unbind, unnest($33::text[]) AS block_reason, unnest($34::text[]) AS blocked_build,
-            unnest($35::text[]) AS failure
+            unnest($35::text[]) AS failure, unnest($36::bigint[]) AS seed
     ) AS image
     WHERE run.id = image.id AND run.claim_no = image.claim_no AND run.worker_id IS NOT DISTINCT FROM $1
     RETURNING run.id

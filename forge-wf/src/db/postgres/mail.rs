@@ -1,0 +1,65 @@
+//! Mail: sending it, and what of it is still to be noticed or taken.
+//!
+//! Whatever the length of a flood to one run, no more than a page of it is read at a time.
+
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use super::Inner;
+use super::columns::{Columns, text};
+use super::error::sorted;
+use super::rows::{mail, posted};
+use crate::db::bags;
+use crate::model::{RunId, WorkerId};
+use crate::store::{MAIL_PAGE, Mail, Mailbag, NewMail, Posted, StoreError};
+
+/// The parameters of `send_mail.sql` and `join_mail.sql`.
+pub(super) fn send_columns(mail: &NewMail) -> Columns {
+    Columns::new().with(mail.id).with(mail.run.0).with(mail.kind as i16).with(&*mail.name).with(text(&mail.body))
+}
+
+pub(super) async fn send(inner: &Inner, columns: Columns) -> Result<Posted, StoreError> {
+    let rows = inner.fetch("send_mail", include_str!("sql/send_mail.sql"), columns).await?;
+    posted(rows.first())
+}
+
+pub(super) async fn unnoticed(inner: &Inner, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
+    const CALL: &str = "unnoticed_mail";
+    let columns = Columns::new().with(worker.0).with(MAIL_PAGE as i64).with(4 * MAIL_PAGE as i64);
+    read(CALL, &inner.fetch(CALL, include_str!("sql/unnoticed_mail.sql"), columns).await?)
+}
+
+/// One more than a page is read of each, to know whether that is all.
+pub(super) async fn load(inner: &Inner, runs: &[RunId]) -> Result<Vec<Mailbag>, StoreError> {
+    const CALL: &str = "load_mail";
+    let mut found: Vec<Vec<Mail>> = runs.iter().map(|_| Vec::new()).collect();
+    if runs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let columns = Columns::new().each(runs, |run| run.0).with(MAIL_PAGE as i64 + 1);
+    for row in inner.fetch(CALL, include_str!("sql/load_mail.sql"), columns).await? {
+        let place: i64 = row.try_get(8).map_err(sorted(CALL))?;
+        let bag = usize::try_from(place - 1).ok().and_then(|place| found.get_mut(place));
+        bag.expect("places count from 1 to the number of runs asked for").push(mail(CALL, &row)?);
+    }
+    Ok(runs.iter().zip(found).map(|(run, mail)| bags::page_of_all(*run, mail)).collect())
+}
+
+/// One event more than a page is read, to know whether that is all.
+pub(super) async fn load_events(inner: &Inner, run: RunId, name: &str) -> Result<Mailbag, StoreError> {
+    const CALL: &str = "load_events";
+    let columns = Columns::new().with(run.0).with(name).with(MAIL_PAGE as i64 + 1);
+    let rows = inner.fetch(CALL, include_str!("sql/load_events.sql"), columns).await?;
+    Ok(bags::page_of_events(run, read(CALL, &rows)?))
+}
+
+/// For people.
+pub(super) async fn events(inner: &Inner, run: RunId) -> Result<Vec<Mail>, StoreError> {
+    const CALL: &str = "events";
+    let columns = Columns::new().with(run.0).with(bags::EVENTS_SHOWN_MAX);
+    read(CALL, &inner.fetch(CALL, include_str!("sql/events.sql"), columns).await?)
+}
+
+fn read(call: &'static str, rows: &[PgRow]) -> Result<Vec<Mail>, StoreError> {
+    rows.iter().map(|row| mail(call, row)).collect()
+}

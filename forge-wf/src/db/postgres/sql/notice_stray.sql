@@ -1,0 +1,23 @@
+-- notice_stray: marks as noticed what was sent to runs that have ended or do not exist, since nobody else will. At most 10,000
+-- mails at a time: it is part of a takeover, which shall not take long.
+--
+-- `letter` hops through the index from one run that has un-noticed mail to the next. SKIP LOCKED: somebody else marks it.
+WITH RECURSIVE letter (run_id) AS (
+    (SELECT mail.run_id FROM forge_wf.inbox AS mail WHERE mail.noticed_at IS NULL ORDER BY mail.run_id LIMIT 1)
+    UNION ALL
+    SELECT (
+        SELECT mail.run_id FROM forge_wf.inbox AS mail
+        WHERE mail.noticed_at IS NULL AND mail.run_id > letter.run_id
+        ORDER BY mail.run_id LIMIT 1
+    ) FROM letter WHERE letter.run_id IS NOT NULL
+), stray AS MATERIALIZED (
+    SELECT locked.id
+    FROM letter LEFT JOIN forge_wf.runs AS run ON run.id = letter.run_id, LATERAL (
+        SELECT mail.id FROM forge_wf.inbox AS mail
+        WHERE mail.run_id = letter.run_id AND mail.noticed_at IS NULL
+        ORDER BY mail.no FOR UPDATE SKIP LOCKED
+    ) AS locked
+    WHERE run.id IS NULL OR run.phase = 2
+    LIMIT 10000
+)
+UPDATE forge_wf.inbox AS mail SET noticed_at = now() FROM stray WHERE mail.id = stray.id

@@ -1,0 +1,66 @@
+//! Mail: sending it, and what of it is still to be noticed or taken.
+//!
+//! Whatever the length of a flood to one run, no more than a page of it is read at a time.
+
+use sqlx::query;
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+
+use super::error::{now, sorted};
+use super::rows::{bind_mail, mail, returned};
+use super::writer::Writer;
+use crate::db::bags;
+use crate::model::{RunId, WorkerId};
+use crate::store::{MAIL_PAGE, Mail, Mailbag, NewMail, Posted, StoreError};
+
+pub(super) async fn send(writer: &Writer, mail: &NewMail) -> Result<Posted, StoreError> {
+    let mut writing = writer.begin("send_mail").await?;
+    let answer = post(writing.connection(), mail).await;
+    writing.finish(answer).await
+}
+
+/// Puts the mail in, or finds out why it was not. Writes first: in a user's transaction that has only begun, this waits for
+/// another writer, while a read that becomes a write would be refused.
+pub(super) async fn post(connection: &mut SqliteConnection, mail: &NewMail) -> Result<Posted, StoreError> {
+    let fail = sorted("send_mail");
+    let put = bind_mail(query(include_str!("sql/post_mail.sql")), mail, now());
+    if put.fetch_optional(&mut *connection).await.map_err(&fail)?.is_some() {
+        return Ok(Posted::Sent);
+    }
+    let run = query("SELECT phase, state FROM forge_wf_runs WHERE id = ?1").bind(mail.run.0);
+    returned(run.fetch_optional(&mut *connection).await.map_err(&fail)?.as_ref())
+}
+
+pub(super) async fn unnoticed(pool: &SqlitePool, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
+    const CALL: &str = "unnoticed_mail";
+    let rows = query(include_str!("sql/unnoticed_mail.sql")).bind(worker.0);
+    let rows = rows.bind(MAIL_PAGE as i64).bind(4 * MAIL_PAGE as i64);
+    read(CALL, rows.fetch_all(pool).await)
+}
+
+/// One more than a page is read of each, to know whether that is all.
+pub(super) async fn load(pool: &SqlitePool, runs: &[RunId]) -> Result<Vec<Mailbag>, StoreError> {
+    const CALL: &str = "load_mail";
+    let mut connection = pool.acquire().await.map_err(sorted(CALL))?;
+    let mut bags = Vec::with_capacity(runs.len());
+    for run in runs {
+        let rows = query(include_str!("sql/load_mail.sql")).bind(run.0).bind(MAIL_PAGE as i64 + 1);
+        bags.push(bags::page_of_all(*run, read(CALL, rows.fetch_all(&mut *connection).await)?));
+    }
+    Ok(bags)
+}
+
+/// One event more than a page is read, to know whether that is all.
+pub(super) async fn load_events(pool: &SqlitePool, run: RunId, name: &str) -> Result<Mailbag, StoreError> {
+    let rows = query(include_str!("sql/load_events.sql")).bind(run.0).bind(name).bind(MAIL_PAGE as i64 + 1);
+    Ok(bags::page_of_events(run, read("load_events", rows.fetch_all(pool).await)?))
+}
+
+/// For people.
+pub(super) async fn events(pool: &SqlitePool, run: RunId) -> Result<Vec<Mail>, StoreError> {
+    let rows = query(include_str!("sql/events.sql")).bind(run.0).bind(bags::EVENTS_SHOWN_MAX);
+    read("events", rows.fetch_all(pool).await)
+}
+
+fn read(call: &'static str, rows: Result<Vec<SqliteRow>, sqlx::Error>) -> Result<Vec<Mail>, StoreError> {
+    rows.map_err(sorted(call))?.iter().map(|row| mail(call, row)).collect()
+}

@@ -1,0 +1,105 @@
+//! Mail → turns: what is un-noticed in the database for the runs this worker has in memory.
+//!
+//! Takes a nudge or a look now and then; hands each mail to its turn. Mail for a run without a turn is left where it is: it
+//! makes the run due, or comes along when the run is claimed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Engine;
+use super::session::Session;
+use super::turn::Message;
+use crate::model::limits::MAIL_PAGE;
+use crate::store::{Mail, NewMail};
+
+/// Pause before the next page of a flood: the marks on this one are under way meanwhile.
+const PAGE_PAUSE: Duration = Duration::from_millis(2);
+
+impl Engine {
+    /// Looks for mail until the session is over.
+    pub(super) async fn deliver_mail(self: Arc<Self>, session: Arc<Session>) {
+        while !session.is_lost() {
+            tokio::select! {
+                () = self.mail.notified() => {}
+                () = tokio::time::sleep(self.look_anyway()) => {}
+                () = session.lost() => return,
+            }
+            // A worker without runs has no mail, and an idle one asks nothing.
+            if !self.turns().is_empty() {
+                self.look_for_mail(&session).await;
+            }
+        }
+    }
+
+    /// Hands over what is un-noticed, page by page, until a page holds nothing new: then its marks are under way, or its turn
+    /// is about to leave and does not take it.
+    async fn look_for_mail(&self, session: &Session) {
+        let mut handed_over = HashSet::new();
+        loop {
+            let look = self.looks.fetch_add(1, Ordering::AcqRel) + 1;
+            let mail = match self.store.unnoticed_mail(session.worker).await {
+                Ok(mail) => mail,
+                Err(error) => {
+                    tracing::warn!(worker = %session.worker, %error, "could not look for mail; trying again");
+                    return;
+                }
+            };
+            let full = mail.len() >= MAIL_PAGE;
+            let mut more = false;
+            for mail in mail {
+                let id = mail.mail.id;
+                if !handed_over.contains(&id) && self.route(look, mail) {
+                    handed_over.insert(id);
+                    more = true;
+                }
+            }
+            if !full || !more || session.is_lost() {
+                return;
+            }
+            tokio::time::sleep(PAGE_PAUSE).await;
+        }
+    }
+
+    /// Hands mail to the turn of its run, if that began before this look. A turn that began since has opened its mail itself,
+    /// perhaps used this up already, and the run may be nobody's now: then it is looked at again.
+    fn route(&self, look: u64, mail: Mail) -> bool {
+        match self.turns().get(&mail.mail.run) {
+            Some(resident) if resident.look < look => resident.turn.send(Message::Mail(mail)).is_ok(),
+            _ => {
+                self.unrouted.store(true, Ordering::Release);
+                self.nudge();
+                false
+            }
+        }
+    }
+
+    /// Turns have begun: what came for them in between is looked for again.
+    pub(super) fn turns_have_begun(&self) {
+        if self.unrouted.swap(false, Ordering::AcqRel) {
+            self.mail.notify_one();
+        }
+    }
+
+    /// Mail that runs of this worker have sent is durable. Most of it is for runs that are here too.
+    pub(super) fn posted(&self, sent: Vec<NewMail>) {
+        let mut elsewhere = false;
+        for mail in sent {
+            let sent_at = self.clock.now();
+            match self.turns().get(&mail.run) {
+                Some(resident) => {
+                    drop(resident.turn.send(Message::Mail(Mail { no: 0, mail, sent_at, noticed: false })));
+                }
+                None => {
+                    // Its run may be claimed just now, with the mail there was before.
+                    self.unrouted.store(true, Ordering::Release);
+                    elsewhere = true;
+                }
+            }
+        }
+        if elsewhere {
+            self.announce();
+        }
+    }
+}

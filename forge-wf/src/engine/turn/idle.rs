@@ -1,0 +1,102 @@
+//! What a turn does while its run only waits: gives its slot back, says so in its row, and leaves memory after a while.
+
+use std::time::{Duration, Instant};
+
+use super::Turn;
+use crate::engine::config::NOTE_WAITING_FROM;
+use crate::engine::leaving::{Leaving, owned_image};
+use crate::model::{Payload, State};
+use crate::store::{Due, RunImage};
+
+/// What the run's row says of its waiting.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Noted {
+    due: Due,
+    problem: Option<Payload>,
+}
+
+impl Turn {
+    /// Once nothing runs: gives the slot back, or parks the run, or leaves for the shutdown.
+    pub(super) fn settle(&mut self) {
+        self.park_at = None;
+        if self.leaving.is_some() || self.steps.any_task() {
+            return;
+        }
+        if self.draining {
+            let release = self.release();
+            return self.leave(release);
+        }
+        let Some(due) = self.idle_until() else {
+            self.idle_since = None;
+            return;
+        };
+        let wait = match due {
+            Due::At(due) => (due - self.engine.clock.now()).to_std().unwrap_or_default(),
+            Due::Now | Due::Never => Duration::MAX,
+        };
+        if self.is_to_park(wait) {
+            let problem = self.unfit_event();
+            return self.leave(Leaving::Released(State::Waiting, due, problem));
+        }
+        self.note_waiting(due, wait);
+        if self.permit.take().is_some() {
+            self.engine.slot_is_free();
+        }
+    }
+
+    /// Whether it is to leave memory now; if not, and it may have to later, wakes the turn then.
+    fn is_to_park(&mut self, wait: Duration) -> bool {
+        let park_for = self.engine.config.park_for;
+        let since = *self.idle_since.get_or_insert_with(Instant::now);
+        if park_for.is_zero() {
+            return true;
+        }
+        if wait >= NOTE_WAITING_FROM && self.engine.is_crowded() {
+            return true;
+        }
+        if !self.waits.any_open_ended() {
+            // Staying for a while would not make it quicker when it is due.
+            return wait > park_for;
+        }
+        let park_at = since.checked_add(park_for);
+        self.park_at = park_at;
+        park_at.is_some_and(|at| at <= Instant::now())
+    }
+
+    /// Says in the run's row that it waits, and for what, unless that is over soon.
+    fn note_waiting(&mut self, due: Due, wait: Duration) {
+        let note = Noted { due, problem: self.unfit_event() };
+        if wait < NOTE_WAITING_FROM || self.noted.as_ref() == Some(&note) {
+            return;
+        }
+        let failure = note.problem.clone();
+        self.image = Some(RunImage { state: State::Waiting, due, failure, ..owned_image(&self.run) });
+        self.noted = Some(note);
+    }
+
+    /// The run's row is to say again that it is executed, if it said otherwise.
+    pub(super) fn note_executing(&mut self) {
+        if self.noted.take().is_some() {
+            self.image = Some(owned_image(&self.run));
+            self.flush();
+        }
+    }
+
+    /// When it is due, if all that is left are waits and steps that wait for another attempt.
+    fn idle_until(&mut self) -> Option<Due> {
+        let nothing = self.waits.is_empty() && self.steps.is_empty();
+        if nothing || !self.steps.all_wait() || self.mailbox.is_loading() || self.has_ready() {
+            return None;
+        }
+        let due = [self.steps.first_due(), self.waits.first_due()].into_iter().flatten().min();
+        Some(due.map_or(Due::Never, Due::At))
+    }
+
+    /// How to release it: when it is due again.
+    pub(in crate::engine) fn release(&mut self) -> Leaving {
+        match self.idle_until() {
+            Some(due) => Leaving::Released(State::Waiting, due, self.unfit_event()),
+            None => Leaving::Released(State::Ready, Due::Now, None),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The mail of a turn: opened with its run, taken as it comes, used up with what it leads to.
+//!
+//! A mark goes with each mail: noticed once the turn knows of it, so that it makes the run due no more; taken in the same
+//! commit as what it led to. A turn that leaves takes no mail: what it did not notice makes its run due again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::waits::Ready;
+use super::{Message, Turn};
+use crate::engine::child;
+use crate::engine::config::DATABASE_RETRY;
+use crate::engine::drive::panic_message;
+use crate::engine::mailbox::Mailbox;
+use crate::engine::request::EventRequest;
+use crate::engine::waits::WaitsFor;
+use crate::engine::writer::Along;
+use crate::model::limits::MAIL_PAGE;
+use crate::model::{CallId, Failure, Payload, Timestamp};
+use crate::store::{Mail, MailKind, Mailbag, Mark, NewMail};
+
+/// Whether a payload fits. Reading it runs code of the user's, and a panic there must not take the turn with it.
+fn fits(request: EventRequest, payload: &Payload) -> Result<(), String> {
+    let read = catch_unwind(AssertUnwindSafe(|| (request.fits)(payload)));
+    read.unwrap_or_else(|panic| Err(format!("reading it panicked: {}", panic_message(panic.as_ref()))))
+}
+
+impl Turn {
+    /// Opens what was there when the run was claimed.
+    pub(super) fn open_mail(&mut self, mut bag: Mailbag) {
+        for mail in &bag.mail {
+            if mail.mail.kind.is_about_events() {
+                self.notice(mail);
+            } else if !mail.noticed || mail.mail.kind == MailKind::ChildResult {
+                // After the body has run: only then is it known who waits for it.
+                let _ = self.outbox.send(Message::Mail(mail.clone()));
+            }
+        }
+        // Beyond the oldest page stands only what nobody had noticed, with gaps in between.
+        bag.mail.truncate(MAIL_PAGE);
+        let (mailbox, used) = Mailbox::load(bag);
+        self.mailbox = mailbox;
+        self.use_up(used);
+    }
+
+    /// Mail has come.
+    pub(super) fn take_mail(&mut self, mail: Mail) {
+        if self.leaving.is_some() || self.draining {
+            return;
+        }
+        if self.used.contains(&mail.mail.id) {
+            return;
+        }
+        match mail.mail.kind {
+            MailKind::Event | MailKind::DropEvent | MailKind::ReplaceEvent => {
+                self.notice(&mail);
+                let used = self.mailbox.push(mail);
+                self.use_up(used);
+            }
+            MailKind::ChildResult => self.take_answer(&mail.mail, mail.sent_at),
+            // Kept for the code that will act on it.
+            MailKind::Cancel | MailKind::Pause | MailKind::Resume | MailKind::Kill | MailKind::Retry => {
+                self.notice(&mail);
+            }
+        }
+    }
+
+    /// A child has answered. Only the answer of the child that this very call made counts.
+    fn take_answer(&mut self, mail: &NewMail, at: Timestamp) {
+        self.used.insert(mail.id);
+        let along = Along { marks: vec![Mark { mail: mail.id, taken: true }], ..Along::default() };
+        let call = mail.name.parse::<CallId>().ok().filter(|call| {
+            self.waits
+                .get(call)
+                .is_some_and(|wait| matches!(wait.waits_for, WaitsFor::Child { answer, .. } if answer == mail.id))
+        });
+        let Some(call) = call else { return self.along.extend(along) };
+        let outcome = child::read_result(mail).unwrap_or_else(|| {
+            let failure = Failure::permanent(format!("the answer of {call} cannot be read"));
+            Err(failure.to_payload(&self.engine.config.limits))
+        });
+        self.arrived.push_back((call, Ready { at, outcome, along }));
+    }
+
+    /// Events of a name were looked for.
+    pub(super) fn take_loaded(&mut self, name: &Arc<str>, bag: Option<Mailbag>) {
+        match bag {
+            Some(bag) => {
+                bag.mail.iter().for_each(|mail| self.notice(mail));
+                let used = self.mailbox.loaded(name, bag, |id| self.used.contains(&id));
+                self.use_up(used);
+            }
+            None => self.mailbox.not_loaded(name),
+        }
+    }
+
+    fn notice(&mut self, mail: &Mail) {
+        if !mail.noticed && self.noticing.insert(mail.mail.id) {
+            self.along.marks.push(Mark { mail: mail.mail.id, taken: false });
+        }
+    }
+
+    fn use_up(&mut self, used: Vec<Uuid>) {
+        self.along.marks.extend(used.iter().map(|mail| Mark { mail: *mail, taken: true }));
+        self.used.extend(used);
+    }
+
+    /// The first wait for an event that can have one, with that event. An event whose payload does not fit is kept, and keeps
+    /// its place: those behind it wait until somebody drops or replaces it.
+    ///
+    /// Only an event that came in time is looked at.
+    pub(super) fn next_event(&mut self, in_time: impl Fn(Timestamp) -> bool) -> Option<(CallId, Ready)> {
+        let mut found = None;
+        let mut missing = Vec::new();
+        for (call, name, request) in self.waits.events() {
+            if self.mailbox.must_load(name) {
+                missing.push(name.clone());
+                continue;
+            }
+            let first = self.mailbox.first(name).filter(|first| in_time(first.sent_at) && !first.is_unfit_for(call));
+            let Some(first) = first else { continue };
+            match fits(request, &first.payload) {
+                Ok(()) => {
+                    found = Some((call.clone(), name.clone()));
+                    break;
+                }
+                Err(message) => {
+                    tracing::warn!(
+                        run = %self.run.id, event = %name, id = %first.id, %message,
+                        "an event does not fit what the run waits for; drop or replace it"
+                    );
+                    first.unfit = Some((call.clone(), message));
+                }
+            }
+        }
+        missing.into_iter().for_each(|name| self.load_events(name));
+        let (call, name) = found?;
+        let event = self.mailbox.take(&name)?;
+        let used = event.mail();
+        self.used.extend(&used);
+        let marks = used.into_iter().map(|mail| Mark { mail, taken: true }).collect();
+        let along = Along { marks, ..Along::default() };
+        Some((call, Ready { at: event.sent_at, outcome: Ok(event.payload), along }))
+    }
+
+    /// What keeps the run waiting though an event it waits for has come: its payload does not fit.
+    pub(super) fn unfit_event(&mut self) -> Option<Payload> {
+        let (name, id, message) = self.waits.events().find_map(|(_, name, _)| {
+            let first = self.mailbox.first(name)?;
+            let (_, message) = first.unfit.clone()?;
+            Some((name.clone(), first.id, message))
+        })?;
+        let failure = Failure::permanent(format!(
+            "event {name} (id {id}) does not fit what the run waits for: {message}; it is kept, and the run waits on until \
+             somebody drops or replaces it"
+        ));
+        Some(failure.with_code("event_unfit").to_payload(&self.engine.config.limits))
+    }
+
+    fn load_events(&self, name: Arc<str>) {
+        let (engine, session, turn, run) =
+            (self.engine.clone(), self.session.clone(), self.outbox.clone(), self.run.id);
+        tokio::spawn(async move {
+            let look = || engine.store.load_events(run, &name);
+            let bag = match session.until_answered("loading events", look).await {
+                Some(Ok(bag)) => Some(bag),
+                Some(Err(error)) => {
+                    tracing::error!(%run, event = %name, %error, "events could not be loaded; trying again");
+                    tokio::time::sleep(DATABASE_RETRY.1).await;
+                    None
+                }
+                None => None,
+            };
+            let _ = turn.send(Message::Loaded(name, bag));
+        });
+    }
+}

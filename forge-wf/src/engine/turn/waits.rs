@@ -1,0 +1,219 @@
+//! The waits of a turn: begun, recorded when they have their outcome, dropped.
+//!
+//! Takes what the body asks for; hands it points in time that have come, events that are there and answers of children, one
+//! at a time.
+
+use std::sync::Arc;
+
+use super::{Message, Turn};
+use crate::engine::child;
+use crate::engine::request::{ChildRequest, Request, Until};
+use crate::engine::waits::{Wait, WaitsFor};
+use crate::engine::writer::Along;
+use crate::journal::{Entry, EntryKind, EntryState};
+use crate::model::time::from_micros;
+use crate::model::{CallId, Payload, Timestamp};
+use crate::store::{Birth, Parent, RunImage};
+
+/// Outcomes handed over before what they led to is written.
+const READY_PER_ROUND: usize = 64;
+/// Writes under way at the most while outcomes that are there already are handed over: a body that goes through a thousand
+/// buffered events must not be ahead of the database by all of them.
+const UNACKED_MAX: usize = 4;
+
+/// The outcome of a wait.
+pub(super) struct Ready {
+    /// When it came about, by the database's clock.
+    pub(super) at: Timestamp,
+    /// Its output or failure, as the journal keeps it.
+    pub(super) outcome: Result<Payload, Payload>,
+    /// What is written with it.
+    pub(super) along: Along,
+}
+
+impl Ready {
+    fn time() -> Self {
+        Self { at: Timestamp::MIN_UTC, outcome: Ok(Payload::null()), along: Along::default() }
+    }
+}
+
+impl Turn {
+    pub(super) fn begin_wait(&mut self, call: CallId, request: Request, prior: Option<Entry>) {
+        let row = prior.is_some();
+        match request {
+            Request::Step(_) => unreachable!("a step is no wait"),
+            Request::Time(until) => {
+                let due = prior.and_then(|entry| entry.due_at).unwrap_or_else(|| self.due(until));
+                // One that is over already is recorded as completed, and needs no row before.
+                let staged = !row && due > self.engine.clock.now();
+                self.insert_wait(call.clone(), row || staged, WaitsFor::Time(due));
+                if staged {
+                    self.stage_started(call, EntryKind::Sleep, |entry| entry.due_at = Some(due));
+                }
+            }
+            Request::Event(request) => {
+                let name: Arc<str> = call.key.strip_prefix("event:").unwrap_or(&call.key).into();
+                self.insert_wait(call.clone(), true, WaitsFor::Event(name, request));
+                if !row {
+                    self.stage_started(call, EntryKind::Event, |_| ());
+                }
+            }
+            Request::Child(request) => self.begin_child(call, request, row),
+        }
+    }
+
+    fn begin_child(&mut self, call: CallId, request: ChildRequest, row: bool) {
+        let ChildRequest { workflow, input, args_hash, detached } = request;
+        let id = child::child_id(self.run.id, self.run.generation, &call);
+        let waits_for = WaitsFor::Child { answer: child::result_mail_id(id), args_hash };
+        let input = match input {
+            Ok(input) => input,
+            Err(failure) => {
+                let outcome = Err(failure.to_payload(&self.engine.config.limits));
+                self.insert_wait(call.clone(), row, waits_for);
+                return self
+                    .arrived
+                    .push_back((call, Ready { at: Timestamp::MIN_UTC, outcome, along: Along::default() }));
+            }
+        };
+        let mut along = Along::default();
+        if !row {
+            let parent = Parent { run: self.run.id, call: (!detached).then(|| call.to_string().into()) };
+            let run = child::new_child(id, parent, workflow, input, self.now());
+            along.births.push(Birth { image: RunImage::ready(0, run.needs), run });
+        }
+        self.insert_wait(call.clone(), row || !detached, waits_for);
+        if detached {
+            let outcome = Ok(Payload::from_json_text(format!("\"{id}\"")));
+            self.arrived.push_back((call, Ready { at: Timestamp::MIN_UTC, outcome, along }));
+        } else if !row {
+            let mut entry = Entry::new(call, EntryKind::Child, EntryState::Started, self.now());
+            entry.args_hash = args_hash;
+            let mut staged = self.entry(entry, true);
+            staged.along = along;
+            self.stage(staged);
+        }
+    }
+
+    fn insert_wait(&mut self, call: CallId, row: bool, waits_for: WaitsFor) {
+        self.waits.insert(call, Wait { row, waits_for });
+    }
+
+    fn stage_started(&mut self, call: CallId, kind: EntryKind, change: impl FnOnce(&mut Entry)) {
+        let mut entry = Entry::new(call, kind, EntryState::Started, self.now());
+        change(&mut entry);
+        self.stage(self.entry(entry, true));
+    }
+
+    /// When a timer that begins now is due, exact to the microsecond, as databases keep it.
+    fn due(&self, until: Until) -> Timestamp {
+        let due = match until {
+            Until::After(wait) => self.now() + wait,
+            Until::At(time) => time,
+        };
+        from_micros(due.timestamp_micros())
+    }
+
+    /// Whether outcomes that are there may be handed over.
+    pub(super) fn may_deliver(&self) -> bool {
+        self.leaving.is_none() && !self.draining && self.unacked.len() < UNACKED_MAX
+    }
+
+    /// Hands over what is ready, one by one, as far as it may.
+    pub(super) async fn deliver_ready(&mut self) {
+        for _ in 0..READY_PER_ROUND {
+            if !self.may_deliver() {
+                return;
+            }
+            let Some((call, ready)) = self.next_ready() else { return };
+            self.record_wait(call, ready).await;
+        }
+        let _ = self.outbox.send(Message::GoOn);
+    }
+
+    /// What is handed over next: of a timer and of mail that are both there, what came first. So a worker that was away does
+    /// not decide whether an answer came in time.
+    fn next_ready(&mut self) -> Option<(CallId, Ready)> {
+        let timer = self.waits.due(self.engine.clock.now());
+        let due = if timer.is_some() { self.waits.first_due() } else { None };
+        let in_time = |sent_at: Timestamp| due.is_none_or(|due| sent_at <= due);
+        if self.arrived.front().is_some_and(|(_, ready)| in_time(ready.at)) {
+            return self.arrived.pop_front();
+        }
+        if let Some(event) = self.next_event(in_time) {
+            return Some(event);
+        }
+        timer.map(|call| (call, Ready::time()))
+    }
+
+    /// Whether something is, or may be, there to be handed over.
+    pub(super) fn has_ready(&mut self) -> bool {
+        !self.arrived.is_empty()
+            || self.waits.events().any(|(call, name, _)| self.mailbox.may_have(name, call))
+            || self.waits.first_due().is_some_and(|due| due <= self.engine.clock.now())
+    }
+
+    async fn record_wait(&mut self, call: CallId, ready: Ready) {
+        let at = self.now();
+        let Some(wait) = self.waits.remove(&call) else { return self.along.extend(ready.along) };
+        let state = if ready.outcome.is_ok() { EntryState::Completed } else { EntryState::Failed };
+        let (kind, due_at, args_hash) = match wait.waits_for {
+            WaitsFor::Time(due) => (EntryKind::Sleep, Some(due), 0),
+            WaitsFor::Event(..) => (EntryKind::Event, None, 0),
+            WaitsFor::Child { args_hash, .. } => (EntryKind::Child, None, args_hash),
+        };
+        let mut entry = Entry::new(call, kind, state, at);
+        (entry.due_at, entry.args_hash) = (due_at, args_hash);
+        match ready.outcome {
+            Ok(output) => entry.output = Some(output),
+            Err(failure) => entry.failure = Some(failure),
+        }
+        let delivered = self.drive.deliver(&mut entry);
+        assert!(delivered, "{} is among the waits of a body that does not wait for it", entry.call);
+        let mut staged = self.entry(entry, !wait.row);
+        staged.along = ready.along;
+        self.stage(staged);
+        self.advance().await;
+    }
+
+    /// The body dropped a call: a step is stopped, a child asked to end, and whatever people see as waiting is so no more.
+    pub(super) fn drop_call(&mut self, call: &CallId) {
+        let Some(wait) = self.waits.remove(call) else {
+            self.steps.drop_call(call);
+            // Begun in an earlier life, and dropped by the last thing that is recorded: the cancel may not have been sent.
+            let open = self.drive.replay().history().open(call);
+            if open.is_some_and(|entry| entry.kind == EntryKind::Child && entry.state == EntryState::Started) {
+                let args_hash = open.map_or(0, |entry| entry.args_hash);
+                self.abandon_child(call, args_hash);
+            }
+            return;
+        };
+        self.arrived.retain(|(other, ready)| {
+            let stays = other != call;
+            if !stays {
+                self.along.extend(Along { births: Vec::new(), ..ready.along.clone() });
+            }
+            stays
+        });
+        match wait.waits_for {
+            WaitsFor::Time(_) => {}
+            WaitsFor::Event(..) => self.stage_abandoned(call, EntryKind::Event, 0, Along::default()),
+            WaitsFor::Child { .. } if !wait.row => {}
+            WaitsFor::Child { args_hash, .. } => self.abandon_child(call, args_hash),
+        }
+    }
+
+    fn abandon_child(&mut self, call: &CallId, args_hash: u64) {
+        let id = child::child_id(self.run.id, self.run.generation, call);
+        let along = Along { sent: vec![child::cancel_mail(id)], ..Along::default() };
+        self.stage_abandoned(call, EntryKind::Child, args_hash, along);
+    }
+
+    fn stage_abandoned(&mut self, call: &CallId, kind: EntryKind, args_hash: u64, along: Along) {
+        let mut entry = Entry::new(call.clone(), kind, EntryState::Abandoned, self.now());
+        entry.args_hash = args_hash;
+        let mut staged = self.entry(entry, false);
+        staged.along = along;
+        self.stage(staged);
+    }
+}

@@ -1,0 +1,145 @@
+//! The waits of one turn that have begun and have no outcome: points in time, events, child runs.
+//!
+//! They cost a place in a table while the run is in memory and a row in the journal while it is not; no task, and nothing
+//! that runs.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::request::EventRequest;
+use crate::model::{CallId, Timestamp};
+
+/// One wait that has begun.
+pub struct Wait {
+    /// Whether the journal has (or is about to have) a row for it.
+    pub row: bool,
+    /// What it waits for.
+    pub waits_for: WaitsFor,
+}
+
+/// What a wait waits for.
+pub enum WaitsFor {
+    /// This point in time.
+    Time(Timestamp),
+    /// The oldest event of this name.
+    Event(Arc<str>, EventRequest),
+    /// The answer of a child run.
+    Child {
+        /// The mail it will answer with.
+        answer: Uuid,
+        /// Fingerprint of its input.
+        args_hash: u64,
+    },
+}
+
+/// The waits of one turn.
+#[derive(Default)]
+pub struct Waits {
+    table: HashMap<CallId, Wait>,
+    timers: BinaryHeap<Reverse<(Timestamp, CallId)>>,
+    /// Waits for events, in the order they began: the first takes the first event.
+    events: Vec<CallId>,
+}
+
+impl Waits {
+    /// A wait has begun.
+    pub fn insert(&mut self, call: CallId, wait: Wait) {
+        match &wait.waits_for {
+            WaitsFor::Time(due) => self.timers.push(Reverse((*due, call.clone()))),
+            WaitsFor::Event(..) => self.events.push(call.clone()),
+            WaitsFor::Child { .. } => {}
+        }
+        self.table.insert(call, wait);
+    }
+
+    /// The wait of this call.
+    pub fn get(&self, call: &CallId) -> Option<&Wait> {
+        self.table.get(call)
+    }
+
+    /// The wait is over.
+    pub fn remove(&mut self, call: &CallId) -> Option<Wait> {
+        let wait = self.table.remove(call)?;
+        if matches!(wait.waits_for, WaitsFor::Event(..)) {
+            self.events.retain(|other| other != call);
+        }
+        Some(wait)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Whether some wait may end at any time: for an event or a child.
+    pub fn any_open_ended(&self) -> bool {
+        self.table.values().any(|wait| !matches!(wait.waits_for, WaitsFor::Time(_)))
+    }
+
+    /// Waits for events with the names they wait for, in the order they began.
+    pub fn events(&self) -> impl Iterator<Item = (&CallId, &Arc<str>, EventRequest)> {
+        self.events.iter().filter_map(|call| match &self.table.get(call)?.waits_for {
+            WaitsFor::Event(name, request) => Some((call, name, *request)),
+            _ => None,
+        })
+    }
+
+    /// When the first timer is due. Timers of waits that are over are cleared out here.
+    pub fn first_due(&mut self) -> Option<Timestamp> {
+        while let Some(Reverse((due, call))) = self.timers.peek() {
+            if self.table.contains_key(call) {
+                return Some(*due);
+            }
+            self.timers.pop();
+        }
+        None
+    }
+
+    /// A timer that is due at `now`, longest due first; it stays until it is removed.
+    pub fn due(&mut self, now: Timestamp) -> Option<CallId> {
+        let due = self.first_due()?;
+        (due <= now).then(|| self.timers.peek().map(|Reverse((_, call))| call.clone())).flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::time::from_micros;
+
+    fn time(at: i64) -> Wait {
+        Wait { row: false, waits_for: WaitsFor::Time(from_micros(at)) }
+    }
+
+    #[test]
+    fn timers_are_due_in_order_and_once() {
+        let mut waits = Waits::default();
+        for (n, at) in [(0, 30), (1, 10), (2, 20)] {
+            waits.insert(CallId::new("sleep", n), time(at));
+        }
+        assert!(!waits.any_open_ended());
+        waits.remove(&CallId::new("sleep", 1));
+        assert_eq!(waits.first_due(), Some(from_micros(20)), "a timer nobody waits for does not count");
+        assert_eq!(waits.due(from_micros(19)), None);
+        assert_eq!(waits.due(from_micros(30)), Some(CallId::new("sleep", 2)));
+        waits.remove(&CallId::new("sleep", 2));
+        assert_eq!(waits.due(from_micros(30)), Some(CallId::new("sleep", 0)));
+    }
+
+    #[test]
+    fn the_first_wait_for_an_event_is_the_first_to_take_one() {
+        let mut waits = Waits::default();
+        let wait =
+            || Wait { row: false, waits_for: WaitsFor::Event("approved".into(), EventRequest { fits: |_| Ok(()) }) };
+        for n in [3, 1, 2] {
+            waits.insert(CallId::new("event:approved", n), wait());
+        }
+        waits.remove(&CallId::new("event:approved", 3));
+        let order: Vec<_> = waits.events().map(|(call, ..)| call.n).collect();
+        assert_eq!(order, [1, 2]);
+        assert!(waits.any_open_ended());
+    }
+}

@@ -1,0 +1,108 @@
+//! The next due time, and hints in and out.
+//!
+//! A hint says that something may have changed; it is never the truth, and everything works without, only slower. Inside a
+//! process they are notifies; between processes the store carries them, and never inside a commit of a lane.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use super::Engine;
+use super::config::{DATABASE_RETRY, LOOK_ANYWAY};
+use super::session::Session;
+use crate::model::Timestamp;
+
+/// Pause after a hint to others: what comes up meanwhile shares the next one.
+const HINT_PAUSE: Duration = Duration::from_millis(5);
+/// Shortest wait for a due time: two clocks never agree to the last microsecond.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+impl Engine {
+    /// There may be something to claim, and mail.
+    pub(super) fn look(&self) {
+        self.nudge();
+        self.mail.notify_one();
+    }
+
+    /// A program in this process has written something for a run, wherever that is.
+    pub fn announce(&self) {
+        self.look();
+        self.hint_others();
+    }
+
+    /// Something is ready that any worker may take: this one looks, and so do others if this one has no room.
+    pub(super) fn runs_are_ready(&self) {
+        self.nudge();
+        if !self.has_room() {
+            self.hint_others();
+        }
+    }
+
+    /// A run is due then.
+    pub(super) fn run_is_due(&self, due: Timestamp) {
+        let mut next = self.next_due.lock().unwrap_or_else(PoisonError::into_inner);
+        if next.is_none_or(|next| due < next) {
+            *next = Some(due);
+            self.rescheduled.notify_one();
+        }
+    }
+
+    /// A claim is about to find out.
+    pub(super) fn forget_next_due(&self) {
+        *self.next_due.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// How long until a run is due or it is time to look anyway.
+    pub(super) fn until_next_look(&self) -> Duration {
+        let next = *self.next_due.lock().unwrap_or_else(PoisonError::into_inner);
+        let anyway = self.look_anyway();
+        match next {
+            Some(due) => (due - self.clock.now()).to_std().unwrap_or_default().max(SHORTEST).min(anyway),
+            None => anyway,
+        }
+    }
+
+    /// How often to look without being told to.
+    pub(super) fn look_anyway(&self) -> Duration {
+        let hinted = self.config.notifications && self.hears_hints.load(Ordering::Acquire);
+        if hinted { self.config.poll.max(LOOK_ANYWAY) } else { self.config.poll }
+    }
+
+    /// Other workers should look: for a run this one has no room for, or mail for a run it does not have.
+    pub(super) fn hint_others(&self) {
+        if self.config.notifications {
+            self.hint_wanted.notify_one();
+        }
+    }
+
+    /// Passes hints of other processes on, until the session is over. Hints of the time between two calls may be lost with a
+    /// connection, so whatever the answer is, everything is looked at once.
+    pub(super) async fn take_hints(self: Arc<Self>, session: Arc<Session>) {
+        while self.config.notifications && !session.is_lost() {
+            match self.store.wait_for_hint().await {
+                Ok(()) => {
+                    self.hears_hints.store(true, Ordering::Release);
+                    self.look();
+                }
+                Err(error) => {
+                    self.hears_hints.store(false, Ordering::Release);
+                    // The loops that sleep by the long interval are to take up the short one.
+                    self.look();
+                    tracing::debug!(%error, "no hints from the database; looking more often instead");
+                    tokio::time::sleep(DATABASE_RETRY.1).await;
+                }
+            }
+        }
+    }
+
+    /// Gives hints to other processes, many wishes at a time, until it is aborted.
+    pub(super) async fn give_hints(self: Arc<Self>) {
+        loop {
+            self.hint_wanted.notified().await;
+            if let Err(error) = self.store.send_hint().await {
+                tracing::debug!(%error, "a hint could not be given; others look by themselves");
+            }
+            tokio::time::sleep(HINT_PAUSE).await;
+        }
+    }
+}

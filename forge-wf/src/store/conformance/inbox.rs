@@ -1,0 +1,137 @@
+//! Promises of `load_mail`, `load_events` and `Inspect::events`: what a run has not used up.
+
+use std::sync::Arc;
+
+use super::support::*;
+use crate::model::RunId;
+use crate::store::{MAIL_PAGE, Mail, MailKind, Mailbag, NewMail, Store};
+
+async fn bag(store: &Arc<dyn Store>, run: RunId) -> Mailbag {
+    store.load_mail(&[run]).await.unwrap().remove(0)
+}
+
+/// A run this worker owns.
+async fn owned(worker: &mut Hand) -> RunId {
+    let run = bound();
+    let id = run.id;
+    worker.bear(run).await;
+    id
+}
+
+fn kinds(mail: &[Mail]) -> Vec<MailKind> {
+    mail.iter().map(|mail| mail.mail.kind).collect()
+}
+
+pub async fn taken_mail_is_loaded_no_more(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let run = owned(&mut worker).await;
+    let mail = events(run, 0, 3);
+    worker.send(mail.clone()).await;
+    worker.mark(&[mail[1].id], true).await;
+    assert_eq!(bodies(&bag(&store, run).await.mail), ["0", "2"]);
+    // Marks are only added.
+    worker.mark(&[mail[1].id], false).await;
+    assert_eq!(bodies(&bag(&store, run).await.mail), ["0", "2"]);
+    assert_eq!(bodies(&store.load_events(run, "approved").await.unwrap().mail), ["0", "2"]);
+    assert_eq!(bodies(&store.unnoticed_mail(worker.id).await.unwrap()), ["0", "2"]);
+}
+
+pub async fn noticed_mail_is_loaded_until_it_is_taken(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let run = owned(&mut worker).await;
+    let mail = events(run, 0, 2);
+    worker.send(mail.clone()).await;
+    worker.mark(&[mail[0].id], false).await;
+    let found = bag(&store, run).await;
+    assert_eq!(found.mail.iter().map(|mail| mail.noticed).collect::<Vec<_>>(), [true, false]);
+    assert_eq!((found.run, found.mail[0].mail.run, found.complete), (run, run, true));
+    let found = store.load_events(run, "approved").await.unwrap();
+    assert_eq!(found.mail.iter().map(|mail| mail.noticed).collect::<Vec<_>>(), [true, false]);
+    worker.mark(&[mail[0].id], true).await;
+    assert_eq!(bodies(&bag(&store, run).await.mail), ["1"]);
+}
+
+pub async fn bags_come_back_in_the_order_asked_for(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let (first, second) = (owned(&mut worker).await, owned(&mut worker).await);
+    worker.send(vec![event(second, "1"), event(first, "2"), event(second, "3")]).await;
+    let asked = [second, RunId::new(), first, second];
+    let bags = store.load_mail(&asked).await.unwrap();
+    assert_eq!(bags.iter().map(|bag| bag.run).collect::<Vec<_>>(), asked);
+    let found: Vec<_> = bags.iter().map(|bag| bodies(&bag.mail)).collect();
+    assert_eq!(found, [vec!["1", "3"], vec![], vec!["2"], vec!["1", "3"]]);
+    assert!(store.load_mail(&[]).await.unwrap().is_empty());
+}
+
+pub async fn a_bag_says_whether_it_is_complete(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let run = owned(&mut worker).await;
+    worker.send(events(run, 0, MAIL_PAGE)).await;
+    worker.send(vec![NewMail { name: "refused".into(), ..event(run, "\"other\"") }]).await;
+    let found = store.load_events(run, "approved").await.unwrap();
+    assert_eq!((found.run, found.mail.len(), found.complete), (run, MAIL_PAGE, true));
+    let all: Vec<_> = found.mail.iter().map(|mail| mail.mail.id).collect();
+    worker.mark(&all, false).await;
+    let found = bag(&store, run).await;
+    assert_eq!((found.mail.len(), found.complete), (MAIL_PAGE + 1, false));
+    assert_eq!(bodies(&found.mail)[0], "0", "the oldest");
+    assert_eq!(bodies(&found.mail)[MAIL_PAGE], "\"other\"", "and what nobody has noticed, however far behind");
+    worker.mark(&[found.mail[MAIL_PAGE].mail.id], false).await;
+    assert_eq!(bag(&store, run).await.mail.len(), MAIL_PAGE);
+    worker.send(events(run, MAIL_PAGE, 1)).await;
+    let found = store.load_events(run, "approved").await.unwrap();
+    assert_eq!((found.mail.len(), found.complete), (MAIL_PAGE, false));
+    assert_eq!(bodies(&found.mail)[MAIL_PAGE - 1], (MAIL_PAGE - 1).to_string());
+}
+
+pub async fn events_of_one_name_are_loaded_in_order_with_what_is_about_them(store: Arc<dyn Store>) {
+    use MailKind::*;
+    let mut worker = Hand::new(&store).await;
+    let (run, other) = (owned(&mut worker).await, owned(&mut worker).await);
+    let about = |kind, body| NewMail { kind, ..event(run, body) };
+    worker
+        .send(vec![
+            event(run, "1"),
+            NewMail { name: "refused".into(), ..event(run, "2") },
+            about(DropEvent, "3"),
+            event(other, "4"),
+            about(Cancel, "5"),
+            event(run, "6"),
+            about(ReplaceEvent, "7"),
+        ])
+        .await;
+    let found = store.load_events(run, "approved").await.unwrap();
+    assert_eq!((bodies(&found.mail), found.complete), (vec!["1", "3", "6", "7"], true));
+    assert_eq!(kinds(&found.mail), [Event, DropEvent, Event, ReplaceEvent]);
+    assert!(store.load_events(run, "Approved").await.unwrap().mail.is_empty(), "names are exact");
+    assert_eq!(bodies(&bag(&store, run).await.mail), ["1", "2", "3", "5", "6", "7"]);
+}
+
+pub async fn what_drops_an_event_is_loaded_behind_any_flood(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let run = owned(&mut worker).await;
+    worker.send(events(run, 0, MAIL_PAGE + 10)).await;
+    worker.send(vec![NewMail { kind: MailKind::DropEvent, ..event(run, "\"3\"") }]).await;
+    let found = store.load_events(run, "approved").await.unwrap();
+    assert_eq!((found.mail.len(), found.complete), (MAIL_PAGE + 1, false));
+    assert_eq!(kinds(&found.mail[MAIL_PAGE - 1..]), [MailKind::Event, MailKind::DropEvent]);
+}
+
+pub async fn events_are_listed_until_taken(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let run = owned(&mut worker).await;
+    let mail = vec![
+        event(run, "1"),
+        NewMail { kind: MailKind::Cancel, ..event(run, "2") },
+        NewMail { name: "refused".into(), ..event(run, "3") },
+        NewMail { kind: MailKind::DropEvent, ..event(run, "4") },
+    ];
+    worker.send(mail.clone()).await;
+    worker.mark(&[mail[0].id], false).await;
+    assert_eq!(bodies(&store.events(run).await.unwrap()), ["1", "3", "4"]);
+    worker.mark(&[mail[0].id], true).await;
+    assert_eq!(bodies(&store.events(run).await.unwrap()), ["3", "4"]);
+    assert!(store.events(RunId::new()).await.unwrap().is_empty());
+    worker.send(events(run, 0, 1_010)).await;
+    assert_eq!(store.events(run).await.unwrap().len(), 1_000);
+}

@@ -1,0 +1,196 @@
+//! Several handles of one SQLite file: they share nothing but the file, as several processes would.
+#![cfg(all(feature = "sqlite", feature = "testing"))]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forge_wf::db::sqlite::SqliteStore;
+use forge_wf::model::{RunId, State};
+use forge_wf::store::conformance::support::*;
+use forge_wf::store::{Due, Join, Posted, Store, StoreError};
+use sqlx::{Connection, Executor, SqliteConnection};
+use tempfile::TempDir;
+
+/// Long enough for several looks at the file.
+const QUIET: Duration = Duration::from_millis(150);
+
+struct File {
+    directory: TempDir,
+}
+
+impl File {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    fn address(&self) -> String {
+        format!("sqlite:{}", self.directory.path().join("runs.db").display())
+    }
+
+    async fn store(&self) -> Arc<dyn Store> {
+        Arc::new(SqliteStore::open(&self.address()).await.unwrap())
+    }
+
+    /// A connection of the user's.
+    async fn connection(&self) -> SqliteConnection {
+        SqliteConnection::connect(&self.address()).await.unwrap()
+    }
+}
+
+/// Whether a hint came within a moment.
+async fn hinted(store: &Arc<dyn Store>) -> bool {
+    tokio::time::timeout(QUIET, store.wait_for_hint()).await.map(|answer| answer.unwrap()).is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_may_share_a_file() {
+    let file = File::new();
+    let first = file.store().await;
+    let run = start(&first, checkout()).await;
+    let mut senders = Vec::new();
+    for _ in 0..2 {
+        let store = file.store().await;
+        senders.push(tokio::spawn(async move {
+            for n in 0..50 {
+                assert_eq!(store.send_mail(&event(run, &n.to_string())).await.unwrap(), Posted::Sent);
+            }
+        }));
+    }
+    for sender in senders {
+        sender.await.unwrap();
+    }
+    assert_eq!(first.load_mail(&[run]).await.unwrap()[0].mail.len(), 100);
+}
+
+#[tokio::test]
+async fn a_hint_comes_when_another_process_writes() {
+    let file = File::new();
+    let (mine, other) = (file.store().await, file.store().await);
+    assert!(!hinted(&mine).await, "there is nothing to compare with at first");
+    for _ in 0..3 {
+        start(&other, checkout()).await;
+        mine.wait_for_hint().await.unwrap();
+    }
+    // What happened while nobody waited is heard of as well, once.
+    start(&other, checkout()).await;
+    start(&other, checkout()).await;
+    mine.wait_for_hint().await.unwrap();
+    assert!(!hinted(&mine).await);
+}
+
+#[tokio::test]
+async fn a_workers_own_commits_give_no_hint() {
+    let file = File::new();
+    let (mine, other) = (file.store().await, file.store().await);
+    assert!(!hinted(&mine).await);
+    let mut worker = Hand::new(&mine).await;
+    worker.bear(bound()).await;
+    start(&mine, checkout()).await;
+    mine.send_hint().await.unwrap();
+    worker.claim_one().await;
+    assert!(!hinted(&mine).await);
+    start(&other, checkout()).await;
+    worker.bear(bound()).await;
+    mine.wait_for_hint().await.unwrap();
+}
+
+#[tokio::test]
+async fn closing_ends_a_wait_for_a_hint() {
+    let file = File::new();
+    let store = file.store().await;
+    let waiting = tokio::spawn({
+        let store = store.clone();
+        async move { store.wait_for_hint().await }
+    });
+    store.close().await;
+    assert!(matches!(waiting.await.unwrap(), Err(StoreError::Unavailable { .. })));
+}
+
+#[tokio::test]
+async fn mail_in_a_users_transaction_counts_when_it_commits() {
+    let file = File::new();
+    let store = file.store().await;
+    let run = keyed("order-17");
+    let id = run.id;
+    start(&store, run).await;
+    assert!(!hinted(&store).await);
+
+    let mut user = file.connection().await;
+    for commits in [false, true] {
+        let mut transaction = user.begin().await.unwrap();
+        let found = transaction.find_run("checkout", "order-17").await.unwrap();
+        assert_eq!(found, Some(id));
+        assert_eq!(transaction.find_run("refund", "order-17").await.unwrap(), None);
+        let mail = event(id, "17");
+        for _ in 0..2 {
+            assert_eq!(transaction.send_mail(&mail).await.unwrap(), Posted::Sent);
+        }
+        assert_eq!(transaction.send_mail(&event(RunId::new(), "1")).await.unwrap(), Posted::Unknown);
+        assert!(store.load_mail(&[id]).await.unwrap()[0].mail.is_empty(), "not before the commit");
+        if commits {
+            transaction.commit().await.unwrap();
+            store.wait_for_hint().await.unwrap();
+        } else {
+            transaction.rollback().await.unwrap();
+            assert!(!hinted(&store).await);
+        }
+        assert_eq!(store.load_mail(&[id]).await.unwrap()[0].mail.len(), usize::from(commits));
+    }
+
+    // Also without a transaction of its own, and when the run is over.
+    assert_eq!(user.send_mail(&event(id, "18")).await.unwrap(), Posted::Sent);
+    let mut worker = Hand::new(&store).await;
+    let claimed = worker.claim_one().await;
+    worker.update(id, claimed.claim_no, ended(State::Failed)).await;
+    assert_eq!(user.send_mail(&event(id, "19")).await.unwrap(), Posted::Ended(State::Failed));
+}
+
+#[tokio::test]
+async fn mail_for_another_file_is_refused_in_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let address = format!("sqlite:{}?mode=rwc", directory.path().join("shop.db").display());
+    let mut user = SqliteConnection::connect(&address).await.unwrap();
+    user.execute("CREATE TABLE orders (id INTEGER)").await.unwrap();
+    let error = user.send_mail(&event(RunId::new(), "1")).await.unwrap_err();
+    assert!(matches!(&error, StoreError::Misconfigured { what } if what.contains("use one to the file")), "{error}");
+}
+
+#[tokio::test]
+async fn a_flood_slows_nothing_down() {
+    let file = File::new();
+    let store = file.store().await;
+    let mut worker = Hand::new(&store).await;
+    let (flooded, waits) = (bound(), bound());
+    let (flooded_id, waits_id) = (flooded.id, waits.id);
+    worker.bear(flooded).await;
+    worker.bear(waits).await;
+    let mut user = file.connection().await;
+    sqlx::query(
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 200000)
+         INSERT INTO forge_wf_inbox (id, run_id, kind, name, sent_at) SELECT randomblob(16), ?1, 0, 'approved', 1 FROM n",
+    )
+    .bind(flooded_id.0)
+    .execute(&mut user)
+    .await
+    .unwrap();
+    let begin = std::time::Instant::now();
+    for _ in 0..20 {
+        assert_eq!(store.unnoticed_mail(worker.id).await.unwrap().len(), 256);
+        assert_eq!(store.load_mail(&[flooded_id]).await.unwrap()[0].mail.len(), 257);
+        assert_eq!(store.load_events(flooded_id, "approved").await.unwrap().mail.len(), 256);
+        assert_eq!(store.load_events(flooded_id, "refused").await.unwrap().mail.len(), 0);
+        assert!(worker.claim(10).await.is_empty());
+    }
+    worker.update(flooded_id, 0, waiting(Due::Never)).await;
+    worker.update(waits_id, 0, waiting(Due::Never)).await;
+    assert_eq!(worker.claim_one().await.id, flooded_id);
+    let hundred = begin.elapsed();
+    // Measured beside each other, so that a busy machine meets both: a hundred calls, and as many walks through all of it.
+    let begin = std::time::Instant::now();
+    for _ in 0..5 {
+        let walk = sqlx::query("SELECT sum(length(name)) FROM forge_wf_inbox WHERE run_id = ?1").bind(flooded_id.0);
+        walk.execute(&mut user).await.unwrap();
+    }
+    let walks = begin.elapsed() * 20;
+    assert!(hundred < walks, "a hundred calls took {hundred:?}, a hundred walks take {walks:?}");
+}
