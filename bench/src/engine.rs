@@ -44,9 +44,14 @@ async fn ten(ctx: &WorkflowContext, input: String) -> forge_wf::Result<String> {
 }
 
 /// Holds steps back until it opens.
-struct Gate {
+pub struct Gate {
     open: watch::Sender<bool>,
     waiting: AtomicUsize,
+}
+
+/// A gate nobody opens.
+pub fn closed_gate() -> Arc<Gate> {
+    Arc::new(Gate { open: watch::Sender::new(false), waiting: AtomicUsize::new(0) })
 }
 
 /// Waits for the gate.
@@ -74,14 +79,14 @@ pub struct Engine {
 impl Engine {
     /// With the settings a user gets.
     pub async fn open(url: &str) -> Result<Self> {
-        let gate = Arc::new(Gate { open: watch::Sender::new(false), waiting: AtomicUsize::new(0) });
+        let gate = closed_gate();
         let runtime = Runtime::builder().database(url).state(gate.clone()).build().await?;
         Ok(Self { runtime: Arc::new(runtime), gate })
     }
 
     /// With room for this many runs at once.
     pub async fn open_with_room(url: &str, runs: usize) -> Result<Self> {
-        let gate = Arc::new(Gate { open: watch::Sender::new(false), waiting: AtomicUsize::new(0) });
+        let gate = closed_gate();
         let builder = Runtime::builder().database(url).state(gate.clone()).concurrency(runs).max_resident(runs);
         Ok(Self { runtime: Arc::new(builder.build().await?), gate })
     }

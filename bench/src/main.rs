@@ -10,6 +10,7 @@ mod floor_sqlite;
 mod measure;
 mod phases;
 mod report;
+mod waits;
 
 use std::path::Path;
 use std::time::Duration;
@@ -34,6 +35,16 @@ enum Phase {
     W2,
     /// Processor time of a run; on PostgreSQL also its commits and write-ahead log.
     Cost,
+    /// How late runs wake that sleep for 2 s.
+    W4,
+    /// How late timers fire that are all due at once.
+    Timers,
+    /// From an event to the step that answers it.
+    Events,
+    /// A run that waits very often.
+    Chatty,
+    /// Resident memory of a worker whose runs all sleep. Last, since it leaves them in the database.
+    Sleepers,
 }
 
 /// Compares forge-wf with the floor: the same work by hand with sqlx, as durable, without an engine.

@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::floor::Floor;
 use crate::measure::{complete, median, quantile, throughput, time};
 use crate::report::Report;
+use crate::waits::Waits;
 use crate::{Args, Phase, Result, floor_file, floor_postgres, floor_sqlite, is_postgres, measure};
 
 /// The database under test and how long to test it.
@@ -44,6 +45,26 @@ impl<'a> Phases<'a> {
             self.cost(report, &engine).await?;
         }
         engine.close().await;
+        self.waits(report).await
+    }
+
+    async fn waits(&self, report: &mut Report) -> Result<()> {
+        let waits = Waits { url: self.url, quick: self.args.quick };
+        if self.args.wants(Phase::W4) {
+            waits.w4(report).await?;
+        }
+        if self.args.wants(Phase::Timers) {
+            waits.timers(report).await?;
+        }
+        if self.args.wants(Phase::Events) {
+            waits.events(report).await?;
+        }
+        if self.args.wants(Phase::Chatty) {
+            waits.chatty(report).await?;
+        }
+        if self.args.wants(Phase::Sleepers) {
+            waits.sleepers(report).await?;
+        }
         Ok(())
     }
 
