@@ -1,12 +1,15 @@
 //! The promises of the example `mirror`, kept by the program as a process.
 
+#[path = "support/mirror.rs"]
+mod folders;
 mod support;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::process::Command;
 
-use support::{Mirror, Postgres, everything, open_again, said, signal, wait_until};
+use folders::{Mirror, everything, open_again};
+use support::{Postgres, said, signal, wait_until};
 
 #[test]
 fn a_copy_is_equal_whatever_the_files_are() {

@@ -1,26 +1,18 @@
-//! What the tests of `mirror` share: the program as a process, folders to copy, and its journal as rows.
+//! What the tests of the examples share: programs as processes, and databases of their own with the journal as rows.
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::fs::{self, Permissions};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use sqlx::{Connection, PgConnection, SqliteConnection, query_scalar};
 
 /// No wait of a test is longer than this, however busy the machine.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// A SOURCE, a DEST, and the program that copies one to the other.
-pub struct Mirror {
-    pub source: PathBuf,
-    pub dest: PathBuf,
-    pub database: Option<String>,
-    _folder: tempfile::TempDir,
-}
 
 /// What one process said and how it ended.
 #[derive(Debug)]
@@ -31,138 +23,174 @@ pub struct Said {
     pub err: String,
 }
 
-impl Mirror {
-    /// An empty SOURCE, and no DEST yet.
-    pub fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        // Temporary folders may be reached through a link, and the program tells real paths.
-        let root = folder.path().canonicalize().unwrap();
-        fs::create_dir(root.join("source")).unwrap();
-        Self { source: root.join("source"), dest: root.join("dest"), database: None, _folder: folder }
-    }
-
-    /// A SOURCE with `files` small files in a few folders.
-    pub fn with_files(files: usize) -> Self {
-        let mirror = Self::new();
-        for n in 0..files {
-            mirror.write(format!("folder {}/file {n}", n % 5), format!("this is file {n}").as_bytes());
-        }
-        mirror
-    }
-
-    pub fn write(&self, path: impl AsRef<Path>, bytes: &[u8]) -> PathBuf {
-        let path = self.source.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, bytes).unwrap();
-        path
-    }
-
-    pub fn command(&self) -> Command {
-        // Beside `deps`, where this test is.
-        let deps = std::env::current_exe().unwrap();
-        let program = deps.parent().unwrap().parent().unwrap().join("examples/mirror");
-        assert!(program.exists(), "the example is not built: cargo build -p forge-wf-examples --examples");
-        let mut command = Command::new(program);
-        command.arg(&self.source).arg(&self.dest).env_remove("RUST_LOG");
-        if let Some(url) = &self.database {
-            command.args(["--database", url]);
-        }
-        command
-    }
-
-    pub fn run(&self) -> Said {
-        said(self.command().output().unwrap())
-    }
-
-    pub fn run_with(&self, variable: &str, value: &str) -> Said {
-        said(self.command().env(variable, value).output().unwrap())
-    }
-
-    /// Starts it without waiting for its end.
-    pub fn spawn(&self) -> Child {
-        self.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    }
-
-    /// Fails unless DEST holds exactly what SOURCE holds, and the manifest tells all files.
-    pub fn assert_equal(&self) {
-        let (wanted, found) = (walk(&self.source), walk(&self.dest));
-        for (path, thing) in &wanted {
-            assert_eq!(Some(thing), found.get(path), "{}", path.display());
-        }
-        assert_eq!(wanted.len(), found.len(), "DEST holds more");
-        let manifest = fs::read(self.dest.join(".mirror.manifest")).unwrap();
-        let paths: Vec<&[u8]> = manifest
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-            .map(|line| line.splitn(3, |byte| *byte == b' ').last().unwrap())
-            .collect();
-        assert!(paths.is_sorted(), "the manifest is not sorted");
-        assert_eq!(paths.len(), wanted.values().filter(|thing| thing.is_file()).count());
-        assert_eq!(self.own_files(), 2, "only the manifest and the database are left: {:?}", fs::read_dir(&self.dest));
-    }
-
-    /// Files of the program in DEST; those beside the database count as one with it.
-    fn own_files(&self) -> usize {
-        let names = fs::read_dir(&self.dest).unwrap().map(|entry| entry.unwrap().file_name());
-        let own = names.filter(|name| {
-            let name = name.as_bytes();
-            name.starts_with(b".mirror") && !name.ends_with(b"-wal") && !name.ends_with(b"-shm")
-        });
-        own.count() + usize::from(self.database.is_some())
-    }
-
-    /// Entries of a step that have an outcome, of all runs; 0 while there is no journal.
-    pub fn recorded(&self, step: &str) -> u64 {
-        let key = format!("step:{step}");
-        self.count("SELECT count(*) FROM JOURNAL WHERE key LIKE $1 AND state <> 0", &key)
-    }
-
-    /// Entries of a step that completed, of all runs.
-    pub fn completed(&self, step: &str) -> u64 {
-        self.count("SELECT count(*) FROM JOURNAL WHERE key LIKE $1 AND state = 1", &format!("step:{step}"))
-    }
-
-    pub fn runs(&self) -> u64 {
-        self.count("SELECT count(*) FROM RUNS WHERE workflow = $1", "mirror")
-    }
-
-    fn count(&self, sql: &str, bound: &str) -> u64 {
-        let count = block_on(async {
-            match &self.database {
-                Some(url) => {
-                    let sql = sql.replace("JOURNAL", "forge_wf.journal").replace("RUNS", "forge_wf.runs");
-                    let mut db = PgConnection::connect(url).await.ok()?;
-                    query_scalar::<_, i64>(sqlx::AssertSqlSafe(sql)).bind(bound).fetch_one(&mut db).await.ok()
-                }
-                None => {
-                    let sql = sql.replace("JOURNAL", "forge_wf_journal").replace("RUNS", "forge_wf_runs");
-                    let url = format!("sqlite:{}/.mirror.db", self.dest.display());
-                    let mut db = SqliteConnection::connect(&url).await.ok()?;
-                    query_scalar::<_, i64>(sqlx::AssertSqlSafe(sql)).bind(bound).fetch_one(&mut db).await.ok()
-                }
-            }
-        });
-        count.unwrap_or_default() as u64
-    }
-}
-
 impl Said {
     /// The line that begins so, without its beginning.
     pub fn line(&self, beginning: &str) -> &str {
         let line = self.out.lines().find_map(|line| line.strip_prefix(beginning));
         line.unwrap_or_else(|| panic!("no line begins with {beginning:?}: {self:#?}"))
     }
+}
 
-    /// Steps from the journal, and steps run now.
-    pub fn steps(&self) -> (u64, u64) {
-        let numbers: Vec<u64> = self.line("steps: ").split(' ').filter_map(|word| word.parse().ok()).collect();
-        (numbers[0], numbers[1])
+/// An example on a database of its own, in a folder of its own.
+pub struct Home {
+    program: &'static str,
+    pub url: String,
+    folder: tempfile::TempDir,
+    _postgres: Option<Postgres>,
+}
+
+/// Makes a test of `fn(&Home)` for each database.
+#[macro_export]
+macro_rules! on_every_database {
+    ($program:literal, $name:ident, |$home:ident| $body:block) => {
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn on_sqlite() {
+                promise(&support::Home::on_sqlite($program));
+            }
+
+            #[test]
+            fn on_postgres() {
+                if let Some(home) = support::Home::on_postgres($program) {
+                    promise(&home);
+                }
+            }
+
+            fn promise($home: &support::Home) $body
+        }
+    };
+}
+
+impl Home {
+    pub fn on_sqlite(program: &'static str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { program, url: format!("sqlite:{}/test.db", folder.path().display()), folder, _postgres: None }
     }
 
-    /// The id of the run, after `started run` or `resuming run`.
-    pub fn run(&self, verb: &str) -> &str {
-        self.line(&format!("{verb} run ")).split(' ').next().unwrap()
+    pub fn on_postgres(program: &'static str) -> Option<Self> {
+        let postgres = Postgres::create()?;
+        Some(Self {
+            program,
+            url: postgres.url.clone(),
+            folder: tempfile::tempdir().unwrap(),
+            _postgres: Some(postgres),
+        })
     }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program(self.program));
+        command.args(arguments).args(["--database", &self.url]).current_dir(&self.folder).env_remove("RUST_LOG");
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Said {
+        said(self.command(arguments).output().unwrap())
+    }
+
+    /// Runs a command line that a program has printed, as a person would paste it.
+    pub fn paste(&self, line: &str) -> Said {
+        said(Command::new("sh").args(["-c", line]).current_dir(&self.folder).output().unwrap())
+    }
+
+    /// Starts it without waiting for its end.
+    pub fn spawn(&self, arguments: &[&str]) -> Running {
+        Running::of(self.command(arguments))
+    }
+
+    /// The lines of a file in the folder.
+    pub fn lines(&self, file: &str) -> Vec<String> {
+        let text = std::fs::read_to_string(self.folder.path().join(file)).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// See [`texts`].
+    pub fn texts(&self, sql: &str) -> Vec<String> {
+        texts(&self.url, sql)
+    }
+}
+
+/// A process whose output is read line by line; killed when it is dropped.
+pub struct Running {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Running {
+    pub fn of(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let (to, lines) = channel();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| to.send(line)));
+        Self { child, lines }
+    }
+
+    /// Waits for the next line that has `words` in it.
+    pub fn line(&mut self, words: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|error| panic!("waited in vain for {words:?}: {error}"));
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    /// As `kill -9`.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn signal(&self, name: &str) {
+        signal(&self.child, name);
+    }
+
+    /// Waits for its end; its exit code, `None` if it was killed or aborted.
+    pub fn end(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The example of this name.
+pub fn program(name: &str) -> PathBuf {
+    // Beside `deps`, where this test is.
+    let deps = std::env::current_exe().unwrap();
+    let program = deps.parent().and_then(Path::parent).unwrap().join("examples").join(name);
+    assert!(program.exists(), "the example is not built: cargo build -p forge-wf-examples --examples");
+    program
+}
+
+/// The rows of a query that gives one text each; none while there is no database. JOURNAL, RUNS and INBOX are replaced by what
+/// the tables are called there.
+pub fn texts(url: &str, sql: &str) -> Vec<String> {
+    let sql = ["JOURNAL", "RUNS", "INBOX"].iter().fold(sql.to_owned(), |sql, table| {
+        let prefix = if url.starts_with("sqlite:") { "forge_wf_" } else { "forge_wf." };
+        sql.replace(table, &format!("{prefix}{}", table.to_lowercase()))
+    });
+    let sql = sqlx::AssertSqlSafe(sql);
+    let rows = block_on(async {
+        if url.starts_with("sqlite:") {
+            query_scalar(sql).fetch_all(&mut SqliteConnection::connect(url).await?).await
+        } else {
+            query_scalar(sql).fetch_all(&mut PgConnection::connect(url).await?).await
+        }
+    });
+    rows.unwrap_or_default()
+}
+
+/// How many rows there are, as in `FROM RUNS`.
+pub fn count(url: &str, from: &str) -> u64 {
+    let counted = texts(url, &format!("SELECT CAST(count(*) AS TEXT) {from}"));
+    counted.first().map_or(0, |count| count.parse().unwrap())
 }
 
 pub fn said(output: Output) -> Said {
@@ -202,17 +230,19 @@ impl Postgres {
             eprintln!("\n*** NOT TESTED on PostgreSQL: set FORGE_WF_TEST_POSTGRES=postgres://user@host/database ***\n");
             return None;
         };
-        let name = format!("mirror_test_{}", std::process::id());
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("examples_test_{}_{number}", std::process::id());
         let (front, parameters) = server.split_once('?').map_or((&*server, None), |(f, p)| (f, Some(p)));
         let (front, _) = front.rsplit_once('/').unwrap();
         let parameters = parameters.map(|parameters| format!("?{parameters}")).unwrap_or_default();
         let created = Self { url: format!("{front}/{name}{parameters}"), name, server };
-        created.execute("CREATE DATABASE");
+        created.execute(&format!("CREATE DATABASE {}", created.name));
         Some(created)
     }
 
-    fn execute(&self, verb: &str) {
-        let sql = format!("{verb} {}", self.name);
+    fn execute(&self, sql: &str) {
+        let sql = sql.to_owned();
         block_on(async {
             let mut db = PgConnection::connect(&self.server).await.unwrap();
             sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut db).await.unwrap();
@@ -222,85 +252,6 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        self.execute("DROP DATABASE");
-    }
-}
-
-/// Everything about a path that a copy is to keep.
-#[derive(Debug, PartialEq)]
-pub enum Thing {
-    Folder { mode: u32, time: (i64, i64) },
-    File { mode: u32, time: (i64, i64), bytes: Vec<u8> },
-    Link { to: PathBuf, time: (i64, i64) },
-}
-
-impl Thing {
-    fn is_file(&self) -> bool {
-        !matches!(self, Self::Folder { .. })
-    }
-}
-
-/// All below `root` but the program's own files; pipes are left out, as the program does.
-fn walk(root: &Path) -> BTreeMap<PathBuf, Thing> {
-    let mut things = BTreeMap::new();
-    let mut folders = vec![root.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let below = path.strip_prefix(root).unwrap().to_path_buf();
-            if below.as_os_str().as_bytes().starts_with(b".mirror") {
-                continue;
-            }
-            let meta = fs::symlink_metadata(&path).unwrap();
-            let (mode, time) = (meta.mode() & 0o7777, (meta.mtime(), meta.mtime_nsec()));
-            let thing = if meta.is_dir() {
-                folders.push(path);
-                Thing::Folder { mode, time }
-            } else if meta.is_symlink() {
-                Thing::Link { to: fs::read_link(&path).unwrap(), time }
-            } else if meta.is_file() {
-                Thing::File { mode, time, bytes: fs::read(&path).unwrap() }
-            } else {
-                continue;
-            };
-            things.insert(below, thing);
-        }
-    }
-    things
-}
-
-/// One of everything that is easily lost in a copy.
-pub fn everything(mirror: &Mirror) {
-    let old = |path: &Path, seconds| {
-        let time = std::time::UNIX_EPOCH + Duration::new(seconds, 123_456_789);
-        fs::File::open(path).unwrap().set_modified(time).unwrap();
-    };
-    mirror.write("empty", b"");
-    let large: Vec<u8> = (0..3_000_000_u32).map(|n| (n / 7) as u8).collect();
-    old(&mirror.write("a/large", &large), 1_000_000_000);
-    mirror.write("a.txt", b"sorts between a and a/large");
-    mirror.write("naïve/日本語/🦀.txt", "ünïcode".as_bytes());
-    mirror.write("100%/50%41 \"quoted\" \\ back", b"percent");
-    mirror.write("line\nbreak", b"control");
-    mirror.write(OsStr::from_bytes(b"not \xff\xfe UTF-8/\x80"), b"any bytes");
-    mirror.write("a/.mirror.tmp-of-the-user", b"reserved at the top only");
-    let read_only = mirror.write("read-only", b"mode 444");
-    fs::set_permissions(&read_only, Permissions::from_mode(0o444)).unwrap();
-    let script = mirror.write("bin/script", b"#!/bin/sh");
-    fs::set_permissions(&script, Permissions::from_mode(0o4755)).unwrap();
-    fs::create_dir_all(mirror.source.join("empty folder/deeper")).unwrap();
-    symlink("a/large", mirror.source.join("link to a file")).unwrap();
-    symlink("/nowhere/at all", mirror.source.join("broken link")).unwrap();
-    symlink("naïve", mirror.source.join("link to a folder")).unwrap();
-    let closed = mirror.source.join("read-only folder");
-    mirror.write("read-only folder/inside", b"still copied");
-    old(&closed, 86_400);
-    fs::set_permissions(&closed, Permissions::from_mode(0o555)).unwrap();
-}
-
-/// Lets the temporary folder be removed again.
-pub fn open_again(mirror: &Mirror) {
-    for folder in [&mirror.source, &mirror.dest] {
-        fs::set_permissions(folder.join("read-only folder"), Permissions::from_mode(0o755)).unwrap();
+        self.execute(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
     }
 }
