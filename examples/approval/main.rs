@@ -128,7 +128,7 @@ async fn request(database: &str, request: Request, key: String, book: PathBuf) -
     let run = runtime.start(approval, request).key(key).await?;
     let outcome = tokio::select! {
         outcome = ask_and_wait(&run, database) => Some(outcome),
-        stopped = runtime.run_until_signal() => stopped.map(|()| None)?,
+        _ = tokio::signal::ctrl_c() => None,
     };
     runtime.shutdown().await;
     let Some(outcome) = outcome.transpose()? else {
