@@ -72,8 +72,8 @@ on_every_database!("reminder", a_crash_before_it_is_recorded_reminds_twice_rathe
 });
 
 on_every_database!("reminder", what_was_due_while_nothing_ran_comes_at_once, |home| {
-    let (begin, wait) = (Instant::now(), Duration::from_secs(5));
-    let run = add(home, &["--in", "5s", "--every", "1h", "--times", "2"]);
+    let (begin, wait) = (Instant::now(), Duration::from_secs(8));
+    let run = add(home, &["--in", "8s", "--every", "1h", "--times", "2"]);
     let server = home.spawn(&["run"]);
     wait_until("it sleeps", || !home.texts("SELECT key FROM JOURNAL WHERE key = 'sleep'").is_empty());
     server.kill();

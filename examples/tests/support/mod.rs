@@ -202,7 +202,8 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !condition() {
         assert!(begin.elapsed() < PATIENCE, "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(2));
+        // The longer it takes the rarer the looks, so that those who wait do not slow down what they wait for.
+        std::thread::sleep((begin.elapsed() / 10).clamp(Duration::from_millis(2), Duration::from_millis(50)));
     }
 }
 
