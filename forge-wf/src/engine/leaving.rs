@@ -184,7 +184,8 @@ impl Turn {
         let mut given_back = true;
         let outcome = match self.leaving.take() {
             Some(Leaving::Salvage(error)) => {
-                self.salvage(&error).await;
+                // Rare, and large: not to be part of every turn.
+                Box::pin(self.salvage(&error)).await;
                 None
             }
             Some(Leaving::Continued(_)) => None,

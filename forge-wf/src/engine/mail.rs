@@ -66,7 +66,7 @@ impl Engine {
     /// perhaps used this up already, and the run may be nobody's now: then it is looked at again.
     fn route(&self, look: u64, mail: Mail) -> bool {
         match self.turns().get(&mail.mail.run) {
-            Some(resident) if resident.look < look => resident.turn.send(Message::Mail(mail)).is_ok(),
+            Some(resident) if resident.look < look => resident.turn.send(Message::Mail(Box::new(mail))).is_ok(),
             _ => {
                 self.unrouted.store(true, Ordering::Release);
                 self.nudge();
@@ -89,7 +89,8 @@ impl Engine {
             let sent_at = self.clock.now();
             match self.turns().get(&mail.run) {
                 Some(resident) => {
-                    drop(resident.turn.send(Message::Mail(Mail { no: 0, mail, sent_at, noticed: false })));
+                    let mail = Mail { no: 0, mail, sent_at, noticed: false };
+                    drop(resident.turn.send(Message::Mail(Box::new(mail))));
                 }
                 None => {
                     // Its run may be claimed just now, with the mail there was before.

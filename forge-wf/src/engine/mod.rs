@@ -220,6 +220,7 @@ impl Engine {
             let _ = turn.sender().send(Message::Drain);
         }
         let guard = LeaveGuard { engine: self.clone(), run, claim_no };
+        let turn = Box::new(turn);
         tokio::spawn(async move {
             turn.run().await;
             drop(guard);

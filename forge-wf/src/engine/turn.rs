@@ -37,7 +37,7 @@ use crate::journal::{Entry, History};
 use crate::model::{BlockReason, CallId, Timestamp};
 use crate::store::{ClaimedRun, Mail, Mailbag, NewRun, RunImage, StoreError};
 
-/// What a turn is told.
+/// What a turn is told. Small: the channel of every waiting run has room for dozens of them.
 pub enum Message {
     /// Everything up to this ticket is durable.
     Committed(u64),
@@ -48,9 +48,9 @@ pub enum Message {
     /// The task of an attempt has ended, with an outcome unless it was aborted.
     AttemptEnded(CallId, Option<StepOutcome>),
     /// Mail for the run.
-    Mail(Mail),
+    Mail(Box<Mail>),
     /// Events of this name, as the database holds them; `None` if that could not be found out.
-    Loaded(Arc<str>, Option<Mailbag>),
+    Loaded(Arc<str>, Option<Box<Mailbag>>),
     /// More is ready to be handed over.
     GoOn,
     /// Something that is not durable woke the body.
@@ -62,6 +62,8 @@ pub enum Message {
     /// The lease is lost.
     Lost,
 }
+
+const _: () = assert!(size_of::<Message>() <= 48, "box what is large and rare");
 
 /// Whom to tell that a run born claimed is durable.
 pub type Born = oneshot::Sender<Result<(), Arc<StoreError>>>;
@@ -197,7 +199,7 @@ impl Turn {
     }
 
     /// Drives the run until it leaves.
-    pub async fn run(mut self) {
+    pub async fn run(mut self: Box<Self>) {
         self.advance().await;
         // What was saved before the last recorded result is published already.
         if self.drive.replay().history().last().is_some() {
@@ -267,7 +269,7 @@ impl Turn {
                 self.leave(Leaving::Lost);
             }
             Message::AttemptEnded(call, outcome) => self.attempt_ended(call, outcome).await,
-            Message::Mail(mail) => self.take_mail(mail),
+            Message::Mail(mail) => self.take_mail(*mail),
             Message::Loaded(name, bag) => self.take_loaded(&name, bag),
             Message::GoOn => {}
             Message::ForeignWake if self.leaving.is_none() => {

@@ -35,7 +35,7 @@ impl Turn {
                 self.notice(mail);
             } else if !mail.noticed || mail.mail.kind == MailKind::ChildResult {
                 // After the body has run: only then is it known who waits for it.
-                let _ = self.outbox.send(Message::Mail(mail.clone()));
+                let _ = self.outbox.send(Message::Mail(Box::new(mail.clone())));
             }
         }
         // Beyond the oldest page stands only what nobody had noticed, with gaps in between.
@@ -85,11 +85,11 @@ impl Turn {
     }
 
     /// Events of a name were looked for.
-    pub(super) fn take_loaded(&mut self, name: &Arc<str>, bag: Option<Mailbag>) {
+    pub(super) fn take_loaded(&mut self, name: &Arc<str>, bag: Option<Box<Mailbag>>) {
         match bag {
             Some(bag) => {
                 bag.mail.iter().for_each(|mail| self.notice(mail));
-                let used = self.mailbox.loaded(name, bag, |id| self.used.contains(&id));
+                let used = self.mailbox.loaded(name, *bag, |id| self.used.contains(&id));
                 self.use_up(used);
             }
             None => self.mailbox.not_loaded(name),
@@ -165,7 +165,7 @@ impl Turn {
         tokio::spawn(async move {
             let look = || engine.store.load_events(run, &name);
             let bag = match session.until_answered("loading events", look).await {
-                Some(Ok(bag)) => Some(bag),
+                Some(Ok(bag)) => Some(Box::new(bag)),
                 Some(Err(error)) => {
                     tracing::error!(%run, event = %name, %error, "events could not be loaded; trying again");
                     tokio::time::sleep(DATABASE_RETRY.1).await;
