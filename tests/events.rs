@@ -77,6 +77,43 @@ on_every_backend!(a_wait_that_timed_out_or_was_dropped_takes_none_and_so_on_repl
     rt.shutdown().await;
 });
 
+on_every_backend!(an_answer_that_came_too_late_is_too_late_though_nobody_was_there_to_see_it, |database| {
+    let rt = quick(database).build().await.unwrap();
+    let client = Client::connect(database.url()).await.unwrap();
+    let (in_time, late) = (rt.start(deadline, 2_000).await.unwrap(), rt.start(deadline, 300).await.unwrap());
+    for run in [&in_time, &late] {
+        eventually("the timer in the journal", async || {
+            let rows = database
+                .texts(
+                    "SELECT lower(hex(run_id)) FROM forge_wf_journal WHERE key = 'timeout'",
+                    "SELECT replace(run_id::text, '-', '') FROM forge_wf.journal WHERE key = 'timeout'",
+                )
+                .await;
+            rows.contains(&run.id().0.simple().to_string()).then_some(())
+        })
+        .await;
+    }
+    rt.shutdown().await;
+    client.send_event(&in_time, by("Ada")).await.unwrap();
+    eventually("both deadlines passed", async || {
+        let rows = database
+            .texts(
+                "SELECT 'due' FROM forge_wf_journal WHERE key = 'timeout' AND due_at < unixepoch('subsec') * 1000000",
+                "SELECT 'due' FROM forge_wf.journal WHERE key = 'timeout' AND due_at < now()",
+            )
+            .await;
+        (rows.len() == 2).then_some(())
+    })
+    .await;
+    client.send_event(&late, by("Bob")).await.unwrap();
+    let rt = quick(database).build().await.unwrap();
+    assert_eq!(rt.run::<String>(in_time.id()).await.unwrap().result().await.unwrap(), "Ada");
+    assert_eq!(rt.run::<String>(late.id()).await.unwrap().result().await.unwrap(), "nobody");
+    assert_eq!(client.untaken_events(late.id()).await.unwrap().len(), 1, "and the late one is kept");
+    client.close().await;
+    rt.shutdown().await;
+});
+
 on_every_backend!(an_event_with_an_id_reaches_the_run_once, |database| {
     let rt = quick(database).build().await.unwrap();
     let client = Client::connect(database.url()).await.unwrap();

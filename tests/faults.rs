@@ -1,11 +1,14 @@
 //! Lost answers and failing calls are repeated without harm; poison does not spread.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use forge_wf::prelude::*;
 use forge_wf::testing::{Fault, FaultyStore, open_store};
-use forge_wf_tests::on_every_backend;
+use forge_wf_tests::waiting::{Counted, Lap, everything, laps};
 use forge_wf_tests::workflows::*;
+use forge_wf_tests::{eventually, on_every_backend};
 
 use crate::quick;
 
@@ -36,6 +39,80 @@ on_every_backend!(every_call_may_fail_or_lose_its_answer_once, |database| {
             with_fault(database, fault, n).await;
         }
     }
+});
+
+/// Runs `everything` with this fault at the `n`-th writing call; returns how many there were.
+async fn waits_with_fault(database: &forge_wf_tests::Database, fault: Fault, n: u64) -> u64 {
+    let inner = open_store(database.url()).await.unwrap();
+    let plan = move |_: &'static str, number| if number == n { fault } else { Fault::None };
+    let store = Arc::new(FaultyStore::new(inner, Box::new(plan)));
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("effects").display().to_string();
+    let rt = quick(database).store(store.clone()).build().await.unwrap();
+    let run = rt.start(everything, Job { log: log.clone(), n: 1 }).await.unwrap();
+    for counted in [100, 1_000] {
+        // A call that fails twice is the caller's to repeat; these fail once.
+        rt.send_event(&run, Counted(counted)).id(counted.to_string()).await.unwrap();
+    }
+    assert_eq!(run.result().await.unwrap(), 1_107, "{fault:?} at call {n}");
+    rt.shutdown().await;
+    let effects = std::fs::read_to_string(log).unwrap();
+    assert_eq!(effects.lines().count(), 6, "{fault:?} at call {n}: every step ran once:\n{effects}");
+    store.calls()
+}
+
+on_every_backend!(every_call_may_fail_or_lose_its_answer_while_runs_wait, |database| {
+    let calls = waits_with_fault(database, Fault::None, u64::MAX).await;
+    assert!(calls >= 12, "{calls} writing calls were counted");
+    for fault in [Fault::Fails, Fault::LosesAnswer] {
+        for n in 0..calls {
+            waits_with_fault(database, fault, n).await;
+        }
+    }
+});
+
+on_every_backend!(an_old_look_for_mail_hands_no_event_over_twice, |database| {
+    let commits_fail = Arc::new(AtomicBool::new(false));
+    let plan = {
+        let fail = commits_fail.clone();
+        move |call: &'static str, _| {
+            if call == "commit" && fail.load(Ordering::SeqCst) { Fault::Fails } else { Fault::None }
+        }
+    };
+    let rt = quick(database).build().await.unwrap();
+    let id = rt.start(laps, Lap { lap: 0, laps: 1, log: String::new() }).await.unwrap().id();
+    rt.shutdown().await;
+    let client = Client::connect(database.url()).await.unwrap();
+    client.send_event(id, Counted(1)).await.unwrap();
+
+    // The event comes along with the claim; while the commit that takes it is under way, a look finds it too.
+    commits_fail.store(true, Ordering::SeqCst);
+    let (hold, held) = tokio::sync::watch::channel(Some(id));
+    let inner = open_store(database.url()).await.unwrap();
+    let store = Arc::new(FaultyStore::new(inner, Box::new(plan)).holding_looks(held));
+    let rt = quick(database).park_for(Duration::from_secs(60)).store(store.clone()).build().await.unwrap();
+    let run = rt.run::<u64>(id).await.unwrap();
+    eventually("a look that found it", async || {
+        rt.client().send_event_named(id, "noise", serde_json::Value::Null).id("noise").await.unwrap();
+        (store.looks_held() > 0).then_some(())
+    })
+    .await;
+    commits_fail.store(false, Ordering::SeqCst);
+    eventually("the next generation waiting", async || {
+        let rows = database
+            .texts(
+                "SELECT 'it' FROM forge_wf_runs WHERE generation = 1 AND state = 2",
+                "SELECT 'it' FROM forge_wf.runs WHERE generation = 1 AND state = 2",
+            )
+            .await;
+        (rows.len() == 1).then_some(())
+    })
+    .await;
+    hold.send_replace(None);
+    rt.send_event(&run, Counted(10)).await.unwrap();
+    assert_eq!(run.result().await.unwrap(), 13, "each event was counted once, and one added to each");
+    client.close().await;
+    rt.shutdown().await;
 });
 
 on_every_backend!(every_third_call_may_lose_its_answer, |database| {

@@ -1,11 +1,13 @@
 //! A worker process for the tests that kill, freeze and replace processes.
 //!
 //! `worker URL serve` serves until a signal. `worker URL start COUNT LOG` starts COUNT runs of `three`, keyed, and waits
-//! for all; `worker URL ten COUNT LOG` the same with `ten`. Each prints `ready` once it serves and `done` at the end.
+//! for all; `worker URL ten COUNT LOG` the same with `ten`, `worker URL everything COUNT LOG` with `everything`, to whose runs it
+//! sends what they wait for. Each prints `ready` once it serves and `done` at the end.
 
 use std::time::Duration;
 
 use forge_wf::prelude::*;
+use forge_wf_tests::waiting::{Counted, everything};
 use forge_wf_tests::workflows::{Job, ten, three};
 use futures::future::try_join_all;
 
@@ -41,6 +43,23 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
                 async { start.await?.result().await }
             });
             check(&try_join_all(starts).await?, 10);
+        }
+        "everything" => {
+            let starts = (0..count).map(|n| {
+                let (start, rt) = (rt.start(everything, job(n)).key(format!("k{n}")), &rt);
+                async move {
+                    let run = start.await?;
+                    for event in [100, 1_000] {
+                        // After a crash the run may have it already, or have ended.
+                        match rt.send_event(&run, Counted(event)).id(event.to_string()).await {
+                            Ok(_) | Err(forge_wf::Error::RunEnded { .. }) => {}
+                            Err(error) => return Err(error),
+                        }
+                    }
+                    run.result().await
+                }
+            });
+            check(&try_join_all(starts).await?, 1_106);
         }
         other => return Err(format!("unknown mode {other}").into()),
     }

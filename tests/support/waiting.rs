@@ -159,6 +159,16 @@ pub async fn impatient_approval(ctx: &WorkflowContext) -> Result<String> {
     Ok(format!("{} {dropped} {}", late.is_err_and(|failure| failure.is_timeout()), approved.by))
 }
 
+/// Waits so many milliseconds for an approval.
+#[workflow]
+pub async fn deadline(ctx: &WorkflowContext, millis: u64) -> Result<String> {
+    match ctx.wait_for_event::<Approved>().timeout(Duration::from_millis(millis)).await {
+        Ok(approved) => Ok(approved.by),
+        Err(failure) if failure.is_timeout() => Ok("nobody".into()),
+        Err(failure) => Err(failure),
+    }
+}
+
 /// Waits by name; the name of the second wait is not declared.
 #[workflow(events("decision": bool))]
 pub async fn decision(ctx: &WorkflowContext, name: String) -> Result<bool> {
@@ -202,6 +212,21 @@ pub async fn parent_of_failing(ctx: &WorkflowContext, code: String) -> Result<u6
         other => return Err(Failure::permanent(format!("{other:?}"))),
     }
     Ok(failing_child(ctx, code).await?)
+}
+
+/// Waits for everything a run can wait for, between two steps, in two generations.
+#[workflow]
+pub async fn everything(ctx: &WorkflowContext, job: Job) -> Result<u64> {
+    let n = add(ctx, &job.log, job.n).await?;
+    ctx.sleep(Duration::from_millis(30)).await?;
+    let n = child(ctx, Job { n, ..job.clone() }).await?;
+    let counted = ctx.wait_for_event::<Counted>().timeout(hours(1)).await?;
+    let n = add(ctx, &job.log, n + counted.0).await?;
+    if ctx.load_state::<u64>("first")?.is_some() {
+        return Ok(n);
+    }
+    ctx.save_state("first", &n)?;
+    ctx.continue_as_new(Job { n, ..job }).await
 }
 
 /// Calls many children at once.

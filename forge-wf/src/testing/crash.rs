@@ -2,6 +2,9 @@
 //!
 //! `FORGE_WF_CRASH_AFTER=copy_file:25` aborts right after the 25th outcome of step `copy_file` that this process
 //! records is committed, `FORGE_WF_CRASH_BEFORE=` right before. Nothing is cleaned up, as with `kill -9`.
+//!
+//! Other calls are named by their whole key, as in `sleep:1`, `event:approved:2` or `child:ship:1`; `started:` before any of
+//! them counts the entries that show it as begun.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +14,7 @@ use crate::store::Batch;
 
 struct Point {
     key: String,
+    started: bool,
     number: u64,
     seen: AtomicU64,
 }
@@ -18,15 +22,22 @@ struct Point {
 impl Point {
     /// `copy_file:25`; a bare name means the first.
     fn parse(text: &str) -> Option<Self> {
-        let (step, number) = text.rsplit_once(':').unwrap_or((text, "1"));
-        Some(Self { key: format!("step:{step}"), number: number.parse().ok()?, seen: AtomicU64::new(0) })
+        let (name, number) = text.rsplit_once(':').unwrap_or((text, "1"));
+        let (started, name) = match name.strip_prefix("started:") {
+            Some(name) => (true, name),
+            None => (false, name),
+        };
+        let whole = ["sleep", "timeout", "end"].contains(&name)
+            || ["step:", "event:", "child:"].iter().any(|kind| name.starts_with(kind));
+        let key = if whole { name.to_owned() } else { format!("step:{name}") };
+        Some(Self { key, started, number: number.parse().ok()?, seen: AtomicU64::new(0) })
     }
 
     fn read(variable: &str) -> Option<Self> {
         let text = std::env::var(variable).ok()?;
         let point = Self::parse(&text);
         if point.is_none() {
-            tracing::error!("{variable}={text} is not of the form step:number; it is ignored");
+            tracing::error!("{variable}={text} is not of the form step:number or key:number; it is ignored");
         }
         point
     }
@@ -37,7 +48,8 @@ impl Point {
             .inserts
             .iter()
             .chain(&batch.outcomes)
-            .filter(|write| *write.entry.call.key == *self.key && write.entry.state != EntryState::Started)
+            .filter(|write| *write.entry.call.key == *self.key)
+            .filter(|write| (write.entry.state == EntryState::Started) == self.started)
             .count() as u64;
         self.seen.fetch_add(outcomes, Ordering::SeqCst) + outcomes >= self.number && outcomes > 0
     }
@@ -73,5 +85,14 @@ mod tests {
         assert_eq!((point.key.as_str(), point.number), ("step:copy_file", 25));
         assert_eq!(Point::parse("copy_file").unwrap().number, 1);
         assert!(Point::parse("copy_file:soon").is_none());
+    }
+
+    #[test]
+    fn a_point_may_be_any_call_and_its_beginning() {
+        let point = |text| Point::parse(text).map(|point| (point.key, point.started, point.number)).unwrap();
+        assert_eq!(point("sleep:2"), ("sleep".into(), false, 2));
+        assert_eq!(point("event:approved:1"), ("event:approved".into(), false, 1));
+        assert_eq!(point("started:child:ship:3"), ("child:ship".into(), true, 3));
+        assert_eq!(point("started:copy_file:1"), ("step:copy_file".into(), true, 1));
     }
 }

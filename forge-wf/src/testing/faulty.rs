@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
@@ -34,12 +35,14 @@ pub struct FaultyStore {
     plan: Plan,
     calls: AtomicU64,
     poison: Option<String>,
+    holds_looks: Option<watch::Receiver<Option<RunId>>>,
+    looks_held: AtomicU64,
 }
 
 impl FaultyStore {
     /// `inner`, with faults by `plan`.
     pub fn new(inner: Arc<dyn Store>, plan: Plan) -> Self {
-        Self { inner, plan, calls: AtomicU64::new(0), poison: None }
+        Self { inner, plan, calls: AtomicU64::new(0), poison: None, holds_looks: None, looks_held: AtomicU64::new(0) }
     }
 
     /// The same store, refusing every batch that has an output with this text in it.
@@ -47,6 +50,19 @@ impl FaultyStore {
     pub fn refusing(mut self, text: impl Into<String>) -> Self {
         self.poison = Some(text.into());
         self
+    }
+
+    /// The same store, holding back looks that find mail of a run for as long as `run` names it: their answers are old when
+    /// they come.
+    #[must_use]
+    pub fn holding_looks(mut self, run: watch::Receiver<Option<RunId>>) -> Self {
+        self.holds_looks = Some(run);
+        self
+    }
+
+    /// How many looks were held back.
+    pub fn looks_held(&self) -> u64 {
+        self.looks_held.load(Ordering::SeqCst)
     }
 
     /// How many writing calls there were.
@@ -126,7 +142,15 @@ impl Store for FaultyStore {
         self.faulty("send_mail", self.inner.send_mail(mail)).await
     }
     async fn unnoticed_mail(&self, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
-        self.inner.unnoticed_mail(worker).await
+        let mail = self.inner.unnoticed_mail(worker).await?;
+        if let Some(mut held) = self.holds_looks.clone() {
+            let names = |run: &Option<RunId>| run.is_some_and(|run| mail.iter().any(|mail| mail.mail.run == run));
+            if names(&held.borrow()) {
+                self.looks_held.fetch_add(1, Ordering::SeqCst);
+                let _ = held.wait_for(|run| !names(run)).await;
+            }
+        }
+        Ok(mail)
     }
     async fn load_mail(&self, runs: &[RunId]) -> Result<Vec<Mailbag>, StoreError> {
         self.inner.load_mail(runs).await
