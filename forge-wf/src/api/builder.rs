@@ -105,10 +105,21 @@ impl RuntimeBuilder {
     /// Whether workers give each other hints through the database (LISTEN and NOTIFY on PostgreSQL, a look at the file's
     /// version on SQLite), so that runs, events and child results of other processes are noticed at once. Default: yes.
     ///
-    /// Without, every worker looks each `poll_interval`; nothing else changes. Switch it off behind a connection pooler in
-    /// transaction mode, which cannot carry LISTEN. Such a pooler must also keep prepared statements (PgBouncer 1.21 or newer
-    /// with `max_prepared_statements` above 0) and hand through what connections are told at their start; see the top of
-    /// `migrations/postgres/0002_waits.sql` for the whole recipe.
+    /// Without, every worker looks each `poll_interval`; nothing else changes.
+    ///
+    /// Switch it off behind a connection pooler in transaction mode, which cannot carry LISTEN. Such a pooler must also keep
+    /// prepared statements: PgBouncer does from version 1.21 on, with `max_prepared_statements` above 0 (an older one only serves
+    /// in session mode). And it does not keep what each connection is told at its start, so tell the role instead:
+    ///
+    /// ```sql
+    /// ALTER ROLE app SET plan_cache_mode = force_generic_plan;
+    /// ALTER ROLE app SET enable_seqscan = off;
+    /// ALTER ROLE app SET enable_hashjoin = off;
+    /// ALTER ROLE app SET enable_mergejoin = off;
+    /// ALTER ROLE app SET jit = off;
+    /// ALTER ROLE app SET statement_timeout = '60s';
+    /// ALTER ROLE app SET idle_in_transaction_session_timeout = '10s';
+    /// ```
     pub fn notifications(mut self, yes: bool) -> Self {
         self.config.notifications = yes;
         self

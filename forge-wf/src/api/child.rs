@@ -22,8 +22,9 @@ use crate::model::{ChildError, Failure, Payload, PayloadError, RunId};
 /// A call of a workflow from a workflow: it starts a child run when it is first polled, and waits for its result.
 ///
 /// The child is a run of its own, with its own journal, on whatever worker has a slot for it. Which run it is follows from
-/// the parent and the call, so a crash never makes a second one. Dropping the call (as `select!` does, or a timeout) asks the
-/// child to end; [`ChildCall::detach`] lets it go on by itself.
+/// the parent and the call, so a crash never makes a second one. Dropping the call (as `select!` does, or a timeout) sends the
+/// child a request to end, on which no run acts yet: until cancellation exists, it goes on to its own end and its result is
+/// told to nobody. [`ChildCall::detach`] lets it go on without that.
 ///
 /// Its type names the workflow, which is how `rt.start(checkout, order)` knows what to start.
 #[must_use = "calling a workflow does nothing until it is awaited"]
@@ -49,7 +50,7 @@ impl<'a, M: Workflow> ChildCall<'a, M> {
         Self { slot, workflow: PhantomData }
     }
 
-    /// Bounds the wait for the child; when it is over, the child is asked to end. See [`Timeout`].
+    /// Bounds the wait for the child; when it is over, the call is dropped. See [`Timeout`] and [`ChildCall`].
     pub fn timeout(self, timeout: Duration) -> Timeout<'a, Self> {
         Timeout::new(self.slot.calls, self, timeout)
     }

@@ -137,7 +137,7 @@ impl Client {
     /// Asks the run to forget an event that no wait has taken. A wait that takes it first has won.
     ///
     /// # Errors
-    /// `NoSuchEvent`, `NoSuchRun` or `RunEnded`, or the database does not answer.
+    /// `NoSuchEvent` (also for one that is not among the first 1,000 in the inbox), `NoSuchRun` or `RunEnded`, or the database does not answer.
     pub async fn drop_event(&self, run: RunId, event: Uuid) -> Result<(), Error> {
         self.source.change_event(run, event, None).await
     }

@@ -130,18 +130,25 @@ impl<W> WorkflowContext<W> {
     /// Ends the journal of this run and goes on with an empty one: the same run, key and event inbox, the workflow from its
     /// beginning with this input. For runs without end, whose journal would grow for ever:
     ///
-    /// ```ignore
-    /// if seen == 1_000 {
-    ///     return ctx.continue_as_new(next).await;
+    /// ```
+    /// # use forge_wf::prelude::*;
+    /// #[workflow]
+    /// async fn tick(ctx: &WorkflowContext, hour: u64) -> Result<()> {
+    ///     for _ in 0..1_000 {
+    ///         ctx.sleep(hours(1)).await?;
+    ///     }
+    ///     ctx.continue_as_new(hour + 1_000).await
     /// }
     /// ```
     ///
     /// Awaiting it never returns, unless it is refused. It is a commit point: all of it happens or nothing. The new generation
     /// is part of every identity, so a step of it is a new call with a new idempotency key. Saved state and events that nobody
-    /// took stay; steps that still run are stopped as at the workflow's end.
+    /// took stay; steps that still run are stopped as at the workflow's end. The journals of earlier generations stay in the
+    /// database, and nobody reads them again.
     ///
     /// # Errors
-    /// `work_in_flight` while the run waits for a child; the input cannot be journaled. The run just goes on then.
+    /// `work_in_flight` while the run waits for a child; the input cannot be journaled. Nothing has happened then, and what
+    /// becomes of the failure is the body's business: returned as above, it fails the run.
     pub fn continue_as_new<T>(&self, input: W::Input) -> impl Future<Output = Result<T, Failure>> + Send + use<'_, T, W>
     where
         W: Workflow,

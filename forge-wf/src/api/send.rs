@@ -98,7 +98,8 @@ impl<'a> SendEvent<'a> {
         Self { source, to, name: name.to_owned(), payload, id: None, on: None }
     }
 
-    /// An id of the caller's: of all events of this name and id only the first reaches the run, however often it is sent.
+    /// An id of the caller's: of all events of this name and id only the first reaches the run, however often it is sent; also
+    /// if that one was dropped or replaced since.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self

@@ -29,7 +29,8 @@ pub trait Timed: Future + Unpin {
 /// failure of kind [`FailureKind::TimedOut`], whichever is recorded first, and to the same one on every replay.
 ///
 /// The timer begins when the call is first polled, by the database's clock, and is kept over restarts. When it fires, the
-/// call is dropped: a running step is stopped, a child run is asked to end, and a wait for an event takes none.
+/// call is dropped: a running step is stopped, a child run is no longer waited for, and a wait for an event takes none. An
+/// event that was sent after that moment is too late, and one sent before is in time, also if no worker was there to see it.
 #[must_use = "a call does nothing until it is awaited"]
 pub struct Timeout<'a, C> {
     call: Option<C>,

@@ -80,7 +80,7 @@ impl Registry {
             }
         }
         for event in events.values() {
-            if let Err(sentence) = check_name("event name", event.name, NAME_BYTES_MAX) {
+            if let Err(sentence) = check_name("event name", event.name, NAME_BYTES_MAX - "event:".len()) {
                 wrong.push(format!("{sentence} ({})", event.place));
             }
         }

@@ -99,8 +99,8 @@ impl PgStore {
     ///
     /// `url` is `postgres://user:password@host:5432/database`. The role needs the right to create the schema the first time
     /// (`GRANT CREATE ON DATABASE`), later only what the top of `migrations/postgres/0001_runs.sql` lists. Many programs may
-    /// do this at once. Through a pooler such as PgBouncer only in session mode: statements are prepared, and every
-    /// connection has settings of its own.
+    /// do this at once. Through a pooler such as PgBouncer in session mode; what else takes is said at
+    /// `RuntimeBuilder::notifications`.
     ///
     /// # Errors
     /// `Misconfigured` with a sentence that says what to change (an address that cannot be read or reached, a wrong
