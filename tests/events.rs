@@ -211,6 +211,71 @@ on_every_backend!(an_event_that_does_not_fit_is_kept_until_it_is_replaced_or_dro
     rt.shutdown().await;
 });
 
+on_every_backend!(what_fits_none_of_two_waits_keeps_the_run_waiting_and_nobody_working, |database| {
+    let rt = quick(database).concurrency(1).build().await.unwrap();
+    let client = Client::connect(database.url()).await.unwrap();
+    let run = rt.start(name_and_number, ()).await.unwrap();
+    let odd = client.send_event_named(&run, "approved", json!([1])).await.unwrap();
+    eventually("the run saying what does not fit", async || run.problem().await.unwrap()).await;
+    assert_eq!(run.status().await.unwrap(), Status::Waiting);
+    assert_eq!(rt.start(deadline, 1).await.unwrap().result().await.unwrap(), "nobody", "the only slot is free");
+    client.replace_event(run.id(), odd, json!(7)).await.unwrap();
+    client.send_event(&run, by("Ada")).await.unwrap();
+    assert_eq!(run.result().await.unwrap(), "Ada 7");
+    client.close().await;
+    rt.shutdown().await;
+});
+
+on_every_backend!(what_drops_an_event_is_found_behind_all_that_was_noticed, |database| {
+    let rt = quick(database).build().await.unwrap();
+    let client = Client::connect(database.url()).await.unwrap();
+    let run = rt.start(approvals, 1).await.unwrap();
+    let odd = client.send_event_named(&run, "approved", json!(17)).await.unwrap();
+    let sends = (0..400).map(|n| client.send_event(&run, by(format!("{n}"))).into_future());
+    futures::stream::StreamExt::for_each_concurrent(futures::stream::iter(sends), 16, async |sent| {
+        sent.await.unwrap();
+    })
+    .await;
+    eventually("all of it noticed", async || {
+        let rows = database
+            .texts(
+                "SELECT 'new' FROM forge_wf_inbox WHERE noticed_at IS NULL",
+                "SELECT 'new' FROM forge_wf.inbox WHERE noticed_at IS NULL",
+            )
+            .await;
+        rows.is_empty().then_some(())
+    })
+    .await;
+    let id = run.id();
+    drop(run);
+    rt.shutdown().await;
+    client.drop_event(id, odd).await.unwrap();
+    let rt = quick(database).build().await.unwrap();
+    assert_eq!(rt.run::<Vec<String>>(id).await.unwrap().result().await.unwrap().len(), 1);
+    client.close().await;
+    rt.shutdown().await;
+});
+
+on_every_backend!(an_event_that_came_in_time_beats_the_timer_though_nobody_told_the_worker, |database| {
+    let rt = quick(database).notifications(false).poll_interval(Duration::from_secs(60)).build().await.unwrap();
+    let client = Client::connect(database.url()).await.unwrap();
+    let run = rt.start(deadline, 2_000).await.unwrap();
+    eventually("the timer in the journal", async || {
+        let rows = database
+            .texts(
+                "SELECT key FROM forge_wf_journal WHERE key = 'timeout'",
+                "SELECT key FROM forge_wf.journal WHERE key = 'timeout'",
+            )
+            .await;
+        (!rows.is_empty()).then_some(())
+    })
+    .await;
+    client.send_event(&run, by("Ada")).await.unwrap();
+    assert_eq!(run.result().await.unwrap(), "Ada");
+    client.close().await;
+    rt.shutdown().await;
+});
+
 on_every_backend!(a_wait_by_name_takes_what_its_attribute_declares, |database| {
     let rt = quick(database).build().await.unwrap();
     let run = rt.start(decision, "decision".into()).await.unwrap();

@@ -145,6 +145,38 @@ on_every_backend!(a_poisonous_entry_fails_its_own_step_and_nobody_else, |databas
     rt.shutdown().await;
 });
 
+on_every_backend!(what_cannot_even_begin_on_record_fails_and_is_not_tried_for_ever, |database| {
+    let inner = open_store(database.url()).await.unwrap();
+    let store = FaultyStore::new(inner, Box::new(|_, _| Fault::None)).refusing("poison");
+    let rt = quick(database).store(Arc::new(store)).build().await.unwrap();
+    let said = rt.start(begins_badly, "poison".into()).await.unwrap().result().await.unwrap();
+    assert_eq!(said, ["result_unusable"; 3], "a step to be tried again, a child, and a detached child");
+    rt.shutdown().await;
+});
+
+/// Fails once, so that a row shows its arguments until the next attempt.
+#[step(retry(max = 2, backoff = "1ms"))]
+async fn falters(ctx: &StepContext, text: &str) -> Result<usize> {
+    if ctx.attempt() == 1 { Err(Failure::new("not yet")) } else { Ok(text.len()) }
+}
+
+/// Takes anything.
+#[workflow]
+async fn length(_ctx: &WorkflowContext, text: String) -> Result<usize> {
+    Ok(text.len())
+}
+
+/// Sees with which codes calls fail whose beginning is refused.
+#[workflow]
+async fn begins_badly(ctx: &WorkflowContext, text: String) -> Result<Vec<String>> {
+    let failures = [
+        falters(ctx, &text).await.err(),
+        length(ctx, text.clone()).await.err().map(Failure::from),
+        length(ctx, text).detach().await.err().map(Failure::from),
+    ];
+    Ok(failures.iter().map(|failure| failure.as_ref().and_then(Failure::code).unwrap_or("none").to_owned()).collect())
+}
+
 /// Brews what it is told to, backwards, so that only the output is refused.
 #[step]
 async fn brew(text: &str) -> Result<String> {

@@ -175,6 +175,14 @@ pub async fn decision(ctx: &WorkflowContext, name: String) -> Result<bool> {
     ctx.wait_for_event_named::<bool>(&name).await
 }
 
+/// Waits twice for one name, each time for something else.
+#[workflow(events("approved": u64))]
+pub async fn name_and_number(ctx: &WorkflowContext) -> Result<String> {
+    let (approved, number) =
+        tokio::join!(ctx.wait_for_event::<Approved>(), ctx.wait_for_event_named::<u64>("approved"));
+    Ok(format!("{} {}", approved?.by, number?))
+}
+
 /// Adds up what is counted until nothing comes for a while.
 #[workflow]
 pub async fn counts_up(ctx: &WorkflowContext, expected: u64) -> Result<u64> {

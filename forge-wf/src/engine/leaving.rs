@@ -230,15 +230,12 @@ impl Turn {
             }
             let entry = &mut staged.entry;
             if entry.state == EntryState::Started {
-                // That of a step is for people only, and no outcome is lost with it.
-                if entry.kind == EntryKind::Step {
-                    break;
-                }
-                // A wait that cannot begin has failed, before whatever was recorded after it began.
+                // What cannot even begin on record has failed, before whatever was recorded after it began.
                 let later = entries.iter().filter_map(|staged| staged.entry.seq).min();
                 entry.seq = Some(later.unwrap_or_else(|| self.drive.replay().next_seq()));
-                staged.along = Along::default();
             }
+            // What it wanted to bring into the world may be what is refused.
+            staged.along = Along { births: Vec::new(), sent: Vec::new(), ..staged.along };
             let failure = Failure::unusable(
                 RESULT_UNUSABLE,
                 format!(

@@ -4,9 +4,11 @@
 //! makes the run due, or comes along when the run is claimed.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::mpsc;
 
 use super::Engine;
 use super::session::Session;
@@ -33,16 +35,29 @@ impl Engine {
         }
     }
 
+    /// Tells `turn`, once all mail is handed over that is there now.
+    pub(super) fn look_for_mail_of(&self, turn: mpsc::UnboundedSender<Message>) {
+        self.want_look().push(turn);
+        self.mail.notify_one();
+    }
+
+    fn want_look(&self) -> MutexGuard<'_, Vec<mpsc::UnboundedSender<Message>>> {
+        self.want_look.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Hands over what is un-noticed, page by page, until a page holds nothing new: then its marks are under way, or its turn
     /// is about to leave and does not take it.
     async fn look_for_mail(&self, session: &Session) {
         let mut handed_over = HashSet::new();
+        let mut waiting = Vec::new();
         loop {
+            waiting.append(&mut self.want_look());
             let look = self.looks.fetch_add(1, Ordering::AcqRel) + 1;
             let mail = match self.store.unnoticed_mail(session.worker).await {
                 Ok(mail) => mail,
                 Err(error) => {
                     tracing::warn!(worker = %session.worker, %error, "could not look for mail; trying again");
+                    self.want_look().append(&mut waiting);
                     return;
                 }
             };
@@ -55,7 +70,12 @@ impl Engine {
                     more = true;
                 }
             }
-            if !full || !more || session.is_lost() {
+            if !full {
+                waiting.drain(..).for_each(|turn| drop(turn.send(Message::Looked)));
+                return;
+            }
+            // Whoever waits has to know of the last page too.
+            if (!more && waiting.is_empty()) || session.is_lost() {
                 return;
             }
             tokio::time::sleep(PAGE_PAUSE).await;

@@ -23,8 +23,8 @@ pub struct Buffered {
     pub payload: Payload,
     /// When the database received it.
     pub sent_at: Timestamp,
-    /// The wait whose type its payload does not fit, and in which words. Another wait judges anew.
-    pub unfit: Option<(CallId, String)>,
+    /// The waits whose type its payload does not fit, and in which words. Each wait judges for itself.
+    pub unfit: Vec<(CallId, String)>,
     /// The mail that replaced its payload, used up with it.
     replaced_by: Vec<Uuid>,
 }
@@ -32,7 +32,12 @@ pub struct Buffered {
 impl Buffered {
     /// Whether this wait has found already that it does not fit.
     pub fn is_unfit_for(&self, call: &CallId) -> bool {
-        self.unfit.as_ref().is_some_and(|(judge, _)| judge == call)
+        self.misfit_of(call).is_some()
+    }
+
+    /// In which words this wait has found that it does not fit.
+    pub fn misfit_of(&self, call: &CallId) -> Option<&str> {
+        self.unfit.iter().find(|(judge, _)| judge == call).map(|(_, message)| message.as_str())
     }
 
     /// All mail that is used up when this event is.
@@ -82,15 +87,16 @@ impl Mailbox {
     }
 
     /// What was loaded of a run's mail. Returns what of it is used up, too.
+    ///
+    /// Of a bag that is not complete nothing is held: what drops or replaces an event may stand beyond the page the event is
+    /// in, and only a look for one name finds both.
     pub fn load(bag: Mailbag) -> (Self, Vec<Uuid>) {
-        let mut mailbox = Self::empty();
+        let mut mailbox = Self { partial: !bag.complete, ..Self::empty() };
         let mut used = Vec::new();
-        for mail in bag.mail.into_iter().filter(|mail| mail.mail.kind.is_about_events()) {
-            used.extend(mailbox.push(mail));
-        }
-        if !bag.complete {
-            mailbox.partial = true;
-            mailbox.named.values_mut().for_each(|named| named.held = Held::Oldest);
+        if bag.complete {
+            for mail in bag.mail.into_iter().filter(|mail| mail.mail.kind.is_about_events()) {
+                used.extend(mailbox.push(mail));
+            }
         }
         (mailbox, used)
     }
@@ -207,7 +213,7 @@ impl Named {
                 (MailKind::ReplaceEvent, Some(payload)) => {
                     let event = &mut self.events[place];
                     event.payload = Payload::from_json_text(payload.get());
-                    event.unfit = None;
+                    event.unfit.clear();
                     if !event.replaced_by.contains(&mail.id) {
                         event.replaced_by.push(mail.id);
                     }
@@ -232,7 +238,7 @@ impl Named {
 impl Buffered {
     fn new(mail: NewMail, sent_at: Timestamp) -> Self {
         let payload = mail.body.unwrap_or_else(Payload::null);
-        Self { id: mail.id, payload, sent_at, unfit: None, replaced_by: Vec::new() }
+        Self { id: mail.id, payload, sent_at, unfit: Vec::new(), replaced_by: Vec::new() }
     }
 }
 
@@ -321,8 +327,11 @@ mod tests {
     fn an_event_is_replaced_in_its_place_or_dropped() {
         let (mut mailbox, _) = Mailbox::load(bag(vec![event(1), event(2), event(3)], true));
         let (judge, other) = (CallId::new("event:approved", 0), CallId::new("event:approved", 1));
-        mailbox.first("approved").unwrap().unfit = Some((judge.clone(), "no".into()));
+        mailbox.first("approved").unwrap().unfit.push((judge.clone(), "no".into()));
         assert!(!mailbox.may_have("approved", &judge) && mailbox.may_have("approved", &other));
+        mailbox.first("approved").unwrap().unfit.push((other.clone(), "neither".into()));
+        assert!(!mailbox.may_have("approved", &judge) && !mailbox.may_have("approved", &other), "each keeps its own");
+        assert_eq!(mailbox.first("approved").unwrap().misfit_of(&other), Some("neither"));
         assert!(mailbox.push(came(about(7, MailKind::ReplaceEvent, 1, Some("{}")))).is_empty());
         assert_eq!(mailbox.push(came(about(8, MailKind::DropEvent, 2, None))), [2, 8].map(Uuid::from_u128));
         assert_eq!(
@@ -331,7 +340,7 @@ mod tests {
             "it is gone already"
         );
         let first = mailbox.take("approved").unwrap();
-        assert_eq!((first.payload.as_str(), &first.unfit), ("{}", &None));
+        assert_eq!((first.payload.as_str(), &first.unfit), ("{}", &Vec::new()));
         assert_eq!(first.mail(), [1, 7].map(Uuid::from_u128));
         assert_eq!(taken(&mut mailbox), [3]);
     }
@@ -343,7 +352,17 @@ mod tests {
         let (mut mailbox, used) = Mailbox::load(bag(all.clone(), true));
         assert_eq!(used, [Uuid::from_u128(8)]);
         assert_eq!(mailbox.take("approved").unwrap().payload.as_str(), "8");
-        let (_, used) = Mailbox::load(bag(all, false));
-        assert_eq!(used, [Uuid::from_u128(8)]);
+    }
+
+    #[test]
+    fn a_drop_that_stands_beyond_the_page_of_its_event_is_found_by_name() {
+        let drop = about(8, MailKind::DropEvent, 1, None);
+        let (mut mailbox, used) = Mailbox::load(bag(vec![event(1)], false));
+        assert!(used.is_empty() && mailbox.may_have("approved", &CallId::new("event:approved", 0)));
+        assert!(mailbox.first("approved").is_none(), "the event alone would be taken, though it is dropped");
+        assert!(mailbox.must_load(&name()));
+        let used = mailbox.loaded(&name(), bag(vec![event(1), event(2), drop], true), |_| false);
+        assert_eq!(used, [1, 8].map(Uuid::from_u128));
+        assert_eq!(taken(&mut mailbox), [2]);
     }
 }

@@ -84,6 +84,8 @@ pub struct Engine {
     next_due: Mutex<Option<Timestamp>>,
     rescheduled: Notify,
     mail: Notify,
+    /// Turns that wait for a look for mail that begins from now on.
+    want_look: Mutex<Vec<mpsc::UnboundedSender<Message>>>,
     /// How many looks for mail have begun.
     looks: AtomicU64,
     /// Whether mail was found for a run that has no turn yet.
@@ -128,6 +130,7 @@ impl Engine {
             next_due: Mutex::default(),
             rescheduled: Notify::new(),
             mail: Notify::new(),
+            want_look: Mutex::default(),
             looks: AtomicU64::new(0),
             unrouted: AtomicBool::new(false),
             hint_wanted: Notify::new(),

@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use uuid::Uuid;
 
 use self::idle::Noted;
+use self::mail::Looked;
 use self::waits::Ready;
 use super::Engine;
 use super::calls::Calls;
@@ -51,6 +52,8 @@ pub enum Message {
     Mail(Box<Mail>),
     /// Events of this name, as the database holds them; `None` if that could not be found out.
     Loaded(Arc<str>, Option<Box<Mailbag>>),
+    /// The look for mail that the turn asked for is over, and what it found was sent before.
+    Looked,
     /// More is ready to be handed over.
     GoOn,
     /// Something that is not durable woke the body.
@@ -88,6 +91,9 @@ pub struct Turn {
     pub(super) steps: Steps,
     waits: Waits,
     mailbox: Mailbox,
+    looked: Looked,
+    /// Whether mail, perhaps besides other things, made the run due.
+    woken_by_mail: bool,
     /// Waits that have their outcome and are to be told, in this order.
     arrived: VecDeque<(CallId, Ready)>,
     /// Mail whose mark as noticed is under way.
@@ -155,6 +161,8 @@ impl Turn {
             steps: Steps::default(),
             waits: Waits::default(),
             mailbox: Mailbox::empty(),
+            looked: Looked::Until(Timestamp::MIN_UTC),
+            woken_by_mail: false,
             arrived: VecDeque::new(),
             noticing: HashSet::new(),
             used: HashSet::new(),
@@ -228,7 +236,8 @@ impl Turn {
     /// The next message, or `None` when a timer has fired.
     async fn receive(&mut self) -> Option<Message> {
         let leave_by = (self.leaving.is_some() && self.leave_ticket.is_none()).then_some(self.leave_by);
-        let due = if self.may_deliver() { self.waits.first_due().map(|due| self.instant_of(due)) } else { None };
+        let may_fire = self.may_deliver() && !self.is_looking();
+        let due = if may_fire { self.waits.first_due().map(|due| self.instant_of(due)) } else { None };
         let wake = [self.steps.next_timer(), due, self.recheck_lease, leave_by, self.park_at];
         // The turn holds a sender of its own inbox, so the channel is never closed.
         let wake = wake.into_iter().flatten().min();
@@ -271,6 +280,7 @@ impl Turn {
             Message::AttemptEnded(call, outcome) => self.attempt_ended(call, outcome).await,
             Message::Mail(mail) => self.take_mail(*mail),
             Message::Loaded(name, bag) => self.take_loaded(&name, bag),
+            Message::Looked => self.take_looked(),
             Message::GoOn => {}
             Message::ForeignWake if self.leaving.is_none() => {
                 if let Err(stuck) = self.drive.check_foreign() {

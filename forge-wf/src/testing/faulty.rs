@@ -45,7 +45,7 @@ impl FaultyStore {
         Self { inner, plan, calls: AtomicU64::new(0), poison: None, holds_looks: None, looks_held: AtomicU64::new(0) }
     }
 
-    /// The same store, refusing every batch that has an output with this text in it.
+    /// The same store, refusing every batch that has this text in an output, in arguments or in the input of a child.
     #[must_use]
     pub fn refusing(mut self, text: impl Into<String>) -> Self {
         self.poison = Some(text.into());
@@ -89,11 +89,10 @@ impl FaultyStore {
 
     fn is_poisonous(&self, batch: &Batch) -> bool {
         let Some(poison) = &self.poison else { return false };
-        batch
-            .inserts
-            .iter()
-            .chain(&batch.outcomes)
-            .any(|write| write.entry.output.as_ref().is_some_and(|output| output.as_str().contains(poison)))
+        let entries = batch.inserts.iter().chain(&batch.outcomes).map(|write| &write.entry);
+        let payloads = entries.flat_map(|entry| entry.output.iter().chain(&entry.args));
+        let children = batch.births.iter().filter(|birth| birth.run.parent.is_some());
+        payloads.chain(children.map(|birth| &birth.run.input)).any(|payload| payload.as_str().contains(poison))
     }
 }
 
@@ -122,7 +121,7 @@ impl Store for FaultyStore {
         batch: &Batch,
     ) -> Result<CommitAnswer, StoreError> {
         if self.is_poisonous(batch) {
-            return Err(StoreError::Refused { call: "commit", source: "the test refuses this output".into() });
+            return Err(StoreError::Refused { call: "commit", source: "the test refuses this payload".into() });
         }
         self.faulty("commit", self.inner.commit(worker, lane, batch_no, batch)).await
     }

@@ -39,6 +39,11 @@ impl Turn {
             return self.leave(Leaving::Released(State::Waiting, due, problem));
         }
         self.note_waiting(due, wait);
+        self.free_slot();
+    }
+
+    /// Somebody else may work meanwhile.
+    pub(super) fn free_slot(&mut self) {
         if self.permit.take().is_some() {
             self.engine.slot_is_free();
         }
@@ -54,8 +59,8 @@ impl Turn {
         if wait >= NOTE_WAITING_FROM && self.engine.is_crowded() {
             return true;
         }
-        if !self.waits.any_open_ended() {
-            // Staying for a while would not make it quicker when it is due.
+        // Staying for a while would not make it quicker when it is due; but where mail comes, more may follow.
+        if !self.waits.any_open_ended() && !self.woken_by_mail {
             return wait > park_for;
         }
         let park_at = since.checked_add(park_for);

@@ -17,7 +17,6 @@ use crate::engine::mailbox::Mailbox;
 use crate::engine::request::EventRequest;
 use crate::engine::waits::WaitsFor;
 use crate::engine::writer::Along;
-use crate::model::limits::MAIL_PAGE;
 use crate::model::{CallId, Failure, Payload, Timestamp};
 use crate::store::{Mail, MailKind, Mailbag, Mark, NewMail};
 
@@ -27,10 +26,20 @@ fn fits(request: EventRequest, payload: &Payload) -> Result<(), String> {
     read.unwrap_or_else(|panic| Err(format!("reading it panicked: {}", panic_message(panic.as_ref()))))
 }
 
+/// Up to when all mail that came is known to be here.
+#[derive(Clone, Copy)]
+pub(super) enum Looked {
+    /// Up to then.
+    Until(Timestamp),
+    /// A look was asked for then, and is not over.
+    Waiting(Timestamp),
+}
+
 impl Turn {
     /// Opens what was there when the run was claimed.
-    pub(super) fn open_mail(&mut self, mut bag: Mailbag) {
+    pub(super) fn open_mail(&mut self, bag: Mailbag) {
         for mail in &bag.mail {
+            self.woken_by_mail |= !mail.noticed;
             if mail.mail.kind.is_about_events() {
                 self.notice(mail);
             } else if !mail.noticed || mail.mail.kind == MailKind::ChildResult {
@@ -38,8 +47,6 @@ impl Turn {
                 let _ = self.outbox.send(Message::Mail(Box::new(mail.clone())));
             }
         }
-        // Beyond the oldest page stands only what nobody had noticed, with gaps in between.
-        bag.mail.truncate(MAIL_PAGE);
         let (mailbox, used) = Mailbox::load(bag);
         self.mailbox = mailbox;
         self.use_up(used);
@@ -92,8 +99,45 @@ impl Turn {
                 let used = self.mailbox.loaded(name, *bag, |id| self.used.contains(&id));
                 self.use_up(used);
             }
-            None => self.mailbox.not_loaded(name),
+            None => {
+                self.mailbox.not_loaded(name);
+                // It may take long, and a run that only looks for its mail keeps nobody else from working.
+                if self.steps.all_wait() {
+                    self.free_slot();
+                }
+            }
         }
+    }
+
+    /// Whether mail that came before this point in time is sure to be here. If not, asks for a look that begins now; the turn
+    /// is told when that is over.
+    pub(super) fn has_mail_until(&mut self, due: Timestamp) -> bool {
+        // Of nobody's answer can it be said that it came first.
+        if !self.waits.any_open_ended() {
+            return true;
+        }
+        match self.looked {
+            Looked::Until(time) => {
+                if time < due {
+                    self.looked = Looked::Waiting(self.engine.clock.now());
+                    self.engine.look_for_mail_of(self.outbox.clone());
+                }
+                time >= due && !self.mailbox.is_loading()
+            }
+            Looked::Waiting(_) => false,
+        }
+    }
+
+    /// The look that was asked for is over: what it found came before this message.
+    pub(super) fn take_looked(&mut self) {
+        if let Looked::Waiting(since) = self.looked {
+            self.looked = Looked::Until(since);
+        }
+    }
+
+    /// Whether it is on its way to what came before a timer that is due.
+    pub(super) fn is_looking(&self) -> bool {
+        matches!(self.looked, Looked::Waiting(_)) || self.mailbox.is_loading()
     }
 
     fn notice(&mut self, mail: &Mail) {
@@ -131,7 +175,7 @@ impl Turn {
                         run = %self.run.id, event = %name, id = %first.id, %message,
                         "an event does not fit what the run waits for; drop or replace it"
                     );
-                    first.unfit = Some((call.clone(), message));
+                    first.unfit.push((call.clone(), message));
                 }
             }
         }
@@ -147,10 +191,9 @@ impl Turn {
 
     /// What keeps the run waiting though an event it waits for has come: its payload does not fit.
     pub(super) fn unfit_event(&mut self) -> Option<Payload> {
-        let (name, id, message) = self.waits.events().find_map(|(_, name, _)| {
+        let (name, id, message) = self.waits.events().find_map(|(call, name, _)| {
             let first = self.mailbox.first(name)?;
-            let (_, message) = first.unfit.clone()?;
-            Some((name.clone(), first.id, message))
+            Some((name.clone(), first.id, first.misfit_of(call)?.to_owned()))
         })?;
         let failure = Failure::permanent(format!(
             "event {name} (id {id}) does not fit what the run waits for: {message}; it is kept, and the run waits on until \

@@ -143,7 +143,8 @@ impl Turn {
         if let Some(event) = self.next_event(in_time) {
             return Some(event);
         }
-        timer.map(|call| (call, Ready::time()))
+        let (call, due) = timer.zip(due)?;
+        self.has_mail_until(due).then(|| (call, Ready::time()))
     }
 
     /// Whether something is, or may be, there to be handed over.
