@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use forge_wf::prelude::*;
 use forge_wf::testing::{Fault, FaultyStore, open_store};
-use forge_wf_tests::waiting::{Counted, Lap, everything, laps};
+use forge_wf_tests::waiting::{Approved, Counted, Lap, approvals, everything, laps};
 use forge_wf_tests::workflows::*;
 use forge_wf_tests::{eventually, on_every_backend};
 
@@ -111,6 +111,45 @@ on_every_backend!(an_old_look_for_mail_hands_no_event_over_twice, |database| {
     hold.send_replace(None);
     rt.send_event(&run, Counted(10)).await.unwrap();
     assert_eq!(run.result().await.unwrap(), 13, "each event was counted once, and one added to each");
+    client.close().await;
+    rt.shutdown().await;
+});
+
+on_every_backend!(mail_that_comes_while_its_run_is_claimed_is_not_left_to_the_next_hint, |database| {
+    let rt = quick(database).build().await.unwrap();
+    let id = rt.start(approvals, 1).await.unwrap().id();
+    rt.shutdown().await;
+    let client = Client::connect(database.url()).await.unwrap();
+    client.send_event_named(id, "noise", serde_json::Value::Null).await.unwrap();
+
+    // Claimed because of the noise; its mail is loaded already when the event comes, and its turn has not begun.
+    let ((hold_looks, looks), (hold_loads, loads)) =
+        (tokio::sync::watch::channel(Some(id)), tokio::sync::watch::channel(true));
+    let inner = open_store(database.url()).await.unwrap();
+    let store = FaultyStore::new(inner, Box::new(|_, _| Fault::None)).holding_looks(looks).holding_loads(loads);
+    let store = Arc::new(store);
+    let hour = Duration::from_secs(3_600);
+    let rt = quick(database).poll_interval(hour).park_for(hour).store(store.clone()).build().await.unwrap();
+    eventually("its mail loaded", async || (store.loads_held() > 0).then_some(())).await;
+    // Only a worker with runs in memory looks for mail.
+    rt.start(approvals, 1).await.unwrap();
+    let run = rt.run::<Vec<String>>(id).await.unwrap();
+    rt.send_event(&run, Approved { by: "Ada".into() }).await.unwrap();
+    eventually("a look that found it", async || (store.looks_held() > 0).then_some(())).await;
+    hold_loads.send_replace(false);
+    eventually("its turn begun", async || {
+        let rows = database
+            .texts(
+                "SELECT 'it' FROM forge_wf_inbox WHERE name = 'noise' AND noticed_at IS NOT NULL",
+                "SELECT 'it' FROM forge_wf.inbox WHERE name = 'noise' AND noticed_at IS NOT NULL",
+            )
+            .await;
+        (rows.len() == 1).then_some(())
+    })
+    .await;
+    hold_looks.send_replace(None);
+    let result = tokio::time::timeout(Duration::from_secs(60), run.result()).await.expect("another look");
+    assert_eq!(result.unwrap(), ["Ada"]);
     client.close().await;
     rt.shutdown().await;
 });

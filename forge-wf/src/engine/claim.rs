@@ -130,7 +130,11 @@ impl Engine {
             // Adopted runs may come on top of the slots that were asked for.
             let permit = match permits.split(1) {
                 Some(permit) => Some(permit),
-                None => self.slot_while_serving(session).await,
+                None => {
+                    // Those that have begun shall have their mail, however long this takes.
+                    self.turns_have_begun();
+                    self.slot_while_serving(session).await
+                }
             };
             // What was claimed and has no turn goes with this worker's row.
             let Some(permit) = permit else { break };

@@ -83,11 +83,16 @@ impl Engine {
     }
 
     /// Hands mail to the turn of its run, if that began before this look. A turn that began since has opened its mail itself,
-    /// perhaps used this up already, and the run may be nobody's now: then it is looked at again.
+    /// and perhaps used this up already: only a look that begins now can tell.
     fn route(&self, look: u64, mail: Mail) -> bool {
         match self.turns().get(&mail.mail.run) {
             Some(resident) if resident.look < look => resident.turn.send(Message::Mail(Box::new(mail))).is_ok(),
-            _ => {
+            Some(_) => {
+                self.mail.notify_one();
+                false
+            }
+            // Its turn is about to begin, or the run is nobody's by now.
+            None => {
                 self.unrouted.store(true, Ordering::Release);
                 self.nudge();
                 false

@@ -37,12 +37,25 @@ pub struct FaultyStore {
     poison: Option<String>,
     holds_looks: Option<watch::Receiver<Option<RunId>>>,
     looks_held: AtomicU64,
+    looks_to_fail: AtomicU64,
+    holds_loads: Option<watch::Receiver<bool>>,
+    loads_held: AtomicU64,
 }
 
 impl FaultyStore {
     /// `inner`, with faults by `plan`.
     pub fn new(inner: Arc<dyn Store>, plan: Plan) -> Self {
-        Self { inner, plan, calls: AtomicU64::new(0), poison: None, holds_looks: None, looks_held: AtomicU64::new(0) }
+        Self {
+            inner,
+            plan,
+            calls: AtomicU64::new(0),
+            poison: None,
+            holds_looks: None,
+            looks_held: AtomicU64::new(0),
+            looks_to_fail: AtomicU64::new(0),
+            holds_loads: None,
+            loads_held: AtomicU64::new(0),
+        }
     }
 
     /// The same store, refusing every batch that has this text in an output, in arguments or in the input of a child.
@@ -63,6 +76,28 @@ impl FaultyStore {
     /// How many looks were held back.
     pub fn looks_held(&self) -> u64 {
         self.looks_held.load(Ordering::SeqCst)
+    }
+
+    /// Lets the next looks for mail fail.
+    pub fn fail_looks(&self, count: u64) {
+        self.looks_to_fail.store(count, Ordering::SeqCst);
+    }
+
+    /// How many looks are still to fail.
+    pub fn looks_to_fail(&self) -> u64 {
+        self.looks_to_fail.load(Ordering::SeqCst)
+    }
+
+    /// The same store, holding back the mail that is loaded with claimed runs for as long as `hold` says so.
+    #[must_use]
+    pub fn holding_loads(mut self, hold: watch::Receiver<bool>) -> Self {
+        self.holds_loads = Some(hold);
+        self
+    }
+
+    /// How often loaded mail was held back.
+    pub fn loads_held(&self) -> u64 {
+        self.loads_held.load(Ordering::SeqCst)
     }
 
     /// How many writing calls there were.
@@ -141,6 +176,10 @@ impl Store for FaultyStore {
         self.faulty("send_mail", self.inner.send_mail(mail)).await
     }
     async fn unnoticed_mail(&self, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
+        let one_less = |left: u64| left.checked_sub(1);
+        if self.looks_to_fail.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+            return Err(StoreError::Unavailable { call: "unnoticed_mail", source: "the test cut the look off".into() });
+        }
         let mail = self.inner.unnoticed_mail(worker).await?;
         if let Some(mut held) = self.holds_looks.clone() {
             let names = |run: &Option<RunId>| run.is_some_and(|run| mail.iter().any(|mail| mail.mail.run == run));
@@ -152,7 +191,14 @@ impl Store for FaultyStore {
         Ok(mail)
     }
     async fn load_mail(&self, runs: &[RunId]) -> Result<Vec<Mailbag>, StoreError> {
-        self.inner.load_mail(runs).await
+        let bags = self.inner.load_mail(runs).await?;
+        if let Some(mut held) = self.holds_loads.clone()
+            && *held.borrow()
+        {
+            self.loads_held.fetch_add(1, Ordering::SeqCst);
+            let _ = held.wait_for(|held| !held).await;
+        }
+        Ok(bags)
     }
     async fn load_events(&self, run: RunId, name: &str) -> Result<Mailbag, StoreError> {
         self.inner.load_events(run, name).await
