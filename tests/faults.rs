@@ -154,6 +154,20 @@ on_every_backend!(mail_that_comes_while_its_run_is_claimed_is_not_left_to_the_ne
     rt.shutdown().await;
 });
 
+on_every_backend!(a_look_for_mail_that_fails_is_soon_repeated, |database| {
+    let inner = open_store(database.url()).await.unwrap();
+    let store = Arc::new(FaultyStore::new(inner, Box::new(|_, _| Fault::None)));
+    let hour = Duration::from_secs(3_600);
+    let rt = quick(database).poll_interval(hour).park_for(hour).store(store.clone()).build().await.unwrap();
+    let run = rt.start(approvals, 1).await.unwrap();
+    store.fail_looks(3);
+    rt.send_event(&run, Approved { by: "Ada".into() }).await.unwrap();
+    let result = tokio::time::timeout(Duration::from_secs(60), run.result()).await.expect("another look");
+    assert_eq!(result.unwrap(), ["Ada"]);
+    assert_eq!(store.looks_to_fail(), 0);
+    rt.shutdown().await;
+});
+
 on_every_backend!(every_third_call_may_lose_its_answer, |database| {
     let inner = open_store(database.url()).await.unwrap();
     let plan = |_: &'static str, number: u64| if number.is_multiple_of(3) { Fault::LosesAnswer } else { Fault::None };

@@ -11,10 +11,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::Engine;
+use super::config::DATABASE_RETRY;
+use super::pauses::Pauses;
 use super::session::Session;
 use super::turn::Message;
 use crate::model::limits::MAIL_PAGE;
-use crate::store::{Mail, NewMail};
+use crate::store::{Mail, NewMail, StoreError};
 
 /// Pause before the next page of a flood: the marks on this one are under way meanwhile.
 const PAGE_PAUSE: Duration = Duration::from_millis(2);
@@ -22,6 +24,7 @@ const PAGE_PAUSE: Duration = Duration::from_millis(2);
 impl Engine {
     /// Looks for mail until the session is over.
     pub(super) async fn deliver_mail(self: Arc<Self>, session: Arc<Session>) {
+        let mut pauses = Pauses::new(DATABASE_RETRY);
         while !session.is_lost() {
             tokio::select! {
                 () = self.mail.notified() => {}
@@ -29,8 +32,17 @@ impl Engine {
                 () = session.lost() => return,
             }
             // A worker without runs has no mail, and an idle one asks nothing.
-            if !self.turns().is_empty() {
-                self.look_for_mail(&session).await;
+            if self.turns().is_empty() {
+                continue;
+            }
+            match self.look_for_mail(&session).await {
+                Ok(()) => pauses.start_again(),
+                Err(error) => {
+                    tracing::warn!(worker = %session.worker, %error, "could not look for mail; trying again");
+                    tokio::time::sleep(pauses.take()).await;
+                    // What told of this mail will not tell again.
+                    self.mail.notify_one();
+                }
             }
         }
     }
@@ -47,7 +59,7 @@ impl Engine {
 
     /// Hands over what is un-noticed, page by page, until a page holds nothing new: then its marks are under way, or its turn
     /// is about to leave and does not take it.
-    async fn look_for_mail(&self, session: &Session) {
+    async fn look_for_mail(&self, session: &Session) -> Result<(), StoreError> {
         let mut handed_over = HashSet::new();
         let mut waiting = Vec::new();
         loop {
@@ -56,9 +68,8 @@ impl Engine {
             let mail = match self.store.unnoticed_mail(session.worker).await {
                 Ok(mail) => mail,
                 Err(error) => {
-                    tracing::warn!(worker = %session.worker, %error, "could not look for mail; trying again");
                     self.want_look().append(&mut waiting);
-                    return;
+                    return Err(error);
                 }
             };
             let full = mail.len() >= MAIL_PAGE;
@@ -72,11 +83,11 @@ impl Engine {
             }
             if !full {
                 waiting.drain(..).for_each(|turn| drop(turn.send(Message::Looked)));
-                return;
+                return Ok(());
             }
             // Whoever waits has to know of the last page too.
             if (!more && waiting.is_empty()) || session.is_lost() {
-                return;
+                return Ok(());
             }
             tokio::time::sleep(PAGE_PAUSE).await;
         }

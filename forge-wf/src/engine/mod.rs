@@ -22,6 +22,7 @@ mod leaving;
 mod life;
 mod mail;
 pub mod mailbox;
+pub mod pauses;
 pub mod random;
 pub mod registry;
 pub mod replay;
