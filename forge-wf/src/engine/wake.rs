@@ -79,18 +79,13 @@ impl Engine {
     /// connection, so whatever the answer is, everything is looked at once.
     pub(super) async fn take_hints(self: Arc<Self>, session: Arc<Session>) {
         while self.config.notifications && !session.is_lost() {
-            match self.store.wait_for_hint().await {
-                Ok(()) => {
-                    self.hears_hints.store(true, Ordering::Release);
-                    self.look();
-                }
-                Err(error) => {
-                    self.hears_hints.store(false, Ordering::Release);
-                    // The loops that sleep by the long interval are to take up the short one.
-                    self.look();
-                    tracing::debug!(%error, "no hints from the database; looking more often instead");
-                    tokio::time::sleep(DATABASE_RETRY.1).await;
-                }
+            let heard = self.store.wait_for_hint().await;
+            self.hears_hints.store(heard.is_ok(), Ordering::Release);
+            // Also without a hint: the loops that sleep by the long interval are to take up the short one.
+            self.look();
+            if let Err(error) = heard {
+                tracing::debug!(%error, "no hints from the database; looking more often instead");
+                tokio::time::sleep(DATABASE_RETRY.1).await;
             }
         }
     }
