@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use forge_wf::Status;
 use forge_wf_tests::workflows::*;
-use forge_wf_tests::{eventually, on_every_backend};
+use forge_wf_tests::{Database, eventually, on_every_backend};
 
-use crate::quick;
+use crate::{GATE, quick};
 
 on_every_backend!(a_running_step_finishes_and_its_run_goes_on_elsewhere, |database| {
     let folder = tempfile::tempdir().unwrap();
@@ -47,3 +47,27 @@ on_every_backend!(a_step_that_outlives_the_grace_time_is_aborted_and_its_run_rel
         .await;
     assert_eq!(states, ["0"], "ready for any worker");
 });
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_draining_worker_gives_back_is_taken_before_it_has_ended() {
+    let Some(database) = Database::postgres().await else { return };
+    let _gate = GATE.lock().await;
+    open_gate(false);
+    let hour = Duration::from_secs(3_600);
+    let only_hinted = || quick(&database).poll_interval(hour);
+    let (first, second) =
+        (only_hinted().shutdown_grace(hour).build().await.unwrap(), only_hinted().build().await.unwrap());
+    let held_up = first.start(gated, Job::of(0)).await.unwrap();
+    let runs = futures::future::join_all((0..50).map(|n| first.start(ten, Job::of(n)).into_future())).await;
+    let elsewhere = async {
+        for (n, run) in (0..).zip(runs) {
+            let run = second.run::<u64>(run.unwrap().id()).await.unwrap();
+            let result = tokio::time::timeout(Duration::from_secs(60), run.result()).await.expect("a worker for it");
+            assert_eq!(result.unwrap(), n + 10);
+        }
+        open_gate(true);
+    };
+    tokio::join!(first.shutdown(), elsewhere);
+    assert_eq!(second.run::<u64>(held_up.id()).await.unwrap().result().await.unwrap(), 2);
+    second.shutdown().await;
+}

@@ -73,8 +73,8 @@ impl Engine {
                 tokio::spawn(self.clone().sweep(life.session.clone())),
                 tokio::spawn(self.clone().deliver_mail(life.session.clone())),
                 tokio::spawn(self.clone().take_hints(life.session.clone())),
-                tokio::spawn(self.clone().give_hints()),
             ];
+            let hints = tokio::spawn(self.clone().give_hints());
             // Of what came before this session nobody has told it.
             self.look();
             // A claim without an answer must not hold up a shutdown. What it took goes with this worker's row.
@@ -94,6 +94,8 @@ impl Engine {
             let clean = self.turns().is_empty() && self.left_behind_is_empty();
             self.set_session(None);
             self.end(life).await;
+            // Not before: while it drains, others shall hear of what it gives back.
+            hints.abort();
             if !session.is_lost() && clean {
                 // Without an answer the lease runs out by itself.
                 if let Err(error) = self.store.remove_worker(session.worker).await {

@@ -30,10 +30,10 @@ impl Engine {
         self.hint_others();
     }
 
-    /// Something is ready that any worker may take: this one looks, and so do others if this one has no room.
+    /// Something is ready that any worker may take: this one looks, and so do others if this one cannot take it.
     pub(super) fn runs_are_ready(&self) {
         self.nudge();
-        if !self.has_room() {
+        if !self.has_room() || self.is_draining() {
             self.hint_others();
         }
     }
