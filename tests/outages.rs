@@ -104,3 +104,55 @@ on_every_backend!(a_lease_lost_while_saving_what_was_refused_costs_no_slot, |dat
     assert_eq!(result.unwrap(), "fine");
     rt.shutdown().await;
 });
+
+static HOLDS_UP: AtomicBool = AtomicBool::new(false);
+
+/// Does not end when it is told to.
+#[step]
+async fn brew_for_ever() -> Result<()> {
+    tokio::task::block_in_place(|| {
+        while HOLDS_UP.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    });
+    Ok(())
+}
+
+/// Returns what is refused the first time.
+#[step]
+async fn brew_poison_once() -> Result<String> {
+    Ok(if BREWED.fetch_add(1, Ordering::SeqCst) == 0 { "poison" } else { "fine" }.into())
+}
+
+/// Asks for both.
+#[workflow]
+async fn brews_beside_one_that_does_not_end(ctx: &WorkflowContext) -> Result<String> {
+    let (brewed, ended) = tokio::join!(brew_poison_once(ctx), brew_for_ever(ctx));
+    ended?;
+    brewed
+}
+
+on_every_backend!(a_worker_that_lost_its_lease_signs_off_whatever_it_left_behind_before, |database| {
+    let _turn = TURN.lock().await;
+    BREWED.store(0, Ordering::SeqCst);
+    HOLDS_UP.store(true, Ordering::SeqCst);
+    let store = FaultyStore::new(open_store(database.url()).await.unwrap(), Box::new(|_, _| Fault::None));
+    let store = Arc::new(store.refusing("poison"));
+    let grace = Duration::from_millis(50);
+    let rt = quick(database).concurrency(1).shutdown_grace(grace).store(store).build().await.unwrap();
+    let run = rt.start(brews_beside_one_that_does_not_end, ()).await.unwrap();
+    eventually("the output", async || (BREWED.load(Ordering::SeqCst) > 0).then_some(())).await;
+    let next = rt.start(three, Job::of(1)).await.unwrap();
+    assert_eq!(next.result().await.unwrap(), 4, "it has left the run behind, and its slot is free");
+
+    let workers = database
+        .texts("DELETE FROM forge_wf_workers RETURNING name", "DELETE FROM forge_wf.workers RETURNING name")
+        .await;
+    assert_eq!(workers.len(), 1);
+    HOLDS_UP.store(false, Ordering::SeqCst);
+    let result = tokio::time::timeout(Duration::from_secs(60), run.result()).await.expect("another try");
+    assert_eq!(result.unwrap(), "fine");
+    rt.shutdown().await;
+    let workers = database.texts("SELECT name FROM forge_wf_workers", "SELECT name FROM forge_wf.workers").await;
+    assert!(workers.is_empty(), "nobody waits for the end of its lease");
+});

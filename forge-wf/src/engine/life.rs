@@ -1,6 +1,6 @@
 //! The life of a worker: register, serve, and either register anew after a lost lease or drain and go.
 
-use std::sync::{Arc, mpsc as sync_mpsc};
+use std::sync::{Arc, PoisonError, mpsc as sync_mpsc};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -60,6 +60,8 @@ impl Engine {
             .name("forge-wf-lease".into())
             .spawn(move || lease::keep(&engine.store, &leased, &engine.config, &engine.clock, &engine.tick, &stop))
             .map_err(|error| StoreError::Misconfigured { what: format!("no thread for the lease: {error}") })?;
+        // What an earlier session left behind is not this one's: it owns nothing yet, and may sign off as it goes.
+        self.left_behind.lock().unwrap_or_else(PoisonError::into_inner).clear();
         tracing::info!(worker = %worker.id, build = %worker.build, "registered");
         self.set_session(Some(session.clone()));
         Ok(Life { session, lanes, lease, keep_lease })
