@@ -1,10 +1,10 @@
-//! Two worker processes on one PostgreSQL: one is killed, one is frozen.
+//! Several workers on one PostgreSQL: one is killed, one is frozen, one takes no hints.
 
 use std::process::Stdio;
 use std::time::Duration;
 
 use forge_wf::Client;
-use forge_wf_tests::workflows::{Job, ten, three};
+use forge_wf_tests::workflows::{Job, gated, open_gate, ten, three};
 use forge_wf_tests::{Database, eventually};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -83,4 +83,21 @@ async fn a_frozen_worker_holds_up_nobody_and_writes_nothing_when_it_comes_back()
     assert_eq!(tokio::time::timeout(Duration::from_secs(60), more.result()).await.unwrap().unwrap(), 11);
     drop(second);
     client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_takes_no_hints_gives_them_to_those_that_do() {
+    let Some(database) = Database::postgres().await else { return };
+    let _gate = crate::GATE.lock().await;
+    open_gate(false);
+    let quiet = crate::quick(&database).notifications(false).concurrency(1).build().await.unwrap();
+    let hour = Duration::from_secs(3_600);
+    let listening = crate::quick(&database).poll_interval(hour).build().await.unwrap();
+    let busy = quiet.start(gated, Job::of(0)).await.unwrap();
+    let run = quiet.start(three, Job::of(1)).await.unwrap();
+    let result = tokio::time::timeout(Duration::from_secs(60), run.result()).await.expect("a worker with room");
+    assert_eq!(result.unwrap(), 4);
+    open_gate(true);
+    assert_eq!(busy.result().await.unwrap(), 2);
+    tokio::join!(quiet.shutdown(), listening.shutdown());
 }

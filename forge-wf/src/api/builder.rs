@@ -102,10 +102,11 @@ impl RuntimeBuilder {
         self
     }
 
-    /// Whether workers give each other hints through the database (LISTEN and NOTIFY on PostgreSQL, a look at the file's
-    /// version on SQLite), so that runs, events and child results of other processes are noticed at once. Default: yes.
+    /// Whether this worker takes the hints of others through the database (LISTEN on PostgreSQL, a look at the file's version
+    /// on SQLite), so that it notices runs, events and child results of other processes at once. Default: yes.
     ///
-    /// Without, every worker looks each `poll_interval`; nothing else changes.
+    /// Without, it looks each `poll_interval`; nothing else changes. It gives hints all the same (NOTIFY, which any connection
+    /// can carry), so workers with and without may share a database, and those with notice at once what the others do.
     ///
     /// Switch it off behind a connection pooler in transaction mode, which cannot carry LISTEN. Such a pooler must also keep
     /// prepared statements: PgBouncer does from version 1.21 on, with `max_prepared_statements` above 0 (an older one only serves

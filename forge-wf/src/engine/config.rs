@@ -24,7 +24,7 @@ pub struct Config {
     pub grace: Duration,
     /// How many entries a journal may have.
     pub journal_limit: usize,
-    /// Whether to give and take hints through the database, in place of looking every `poll`.
+    /// Whether to take hints through the database, in place of looking every `poll`. They are given in any case.
     pub notifications: bool,
     /// How long a run may be due before it counts as waiting for a worker nobody has started.
     pub unserved_grace: Duration,

@@ -104,10 +104,8 @@ impl Engine {
                     tracing::warn!(worker = %session.worker, %error, "could not sign off; others wait for the lease");
                 }
             }
-            if self.config.notifications {
-                // What this worker gave back is for others now, and its own hints have ended with it.
-                let _ = self.store.send_hint().await;
-            }
+            // What this worker gave back is for others now, and its own hints have ended with it.
+            let _ = self.store.send_hint().await;
             if self.is_draining() {
                 break;
             }

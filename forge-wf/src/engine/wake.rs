@@ -68,11 +68,10 @@ impl Engine {
         if hinted { self.config.poll.max(LOOK_ANYWAY) } else { self.config.poll }
     }
 
-    /// Other workers should look: for a run this one has no room for, or mail for a run it does not have.
+    /// Other workers should look: for a run this one has no room for, or mail for a run it does not have. Also from a worker
+    /// that takes no hints, since others may, and every connection can carry one.
     pub(super) fn hint_others(&self) {
-        if self.config.notifications {
-            self.hint_wanted.notify_one();
-        }
+        self.hint_wanted.notify_one();
     }
 
     /// Passes hints of other processes on, until the session is over. Hints of the time between two calls may be lost with a
