@@ -1,11 +1,14 @@
-//! Several workers on one PostgreSQL: one is killed, one is frozen, one takes no hints.
+//! Several workers on one PostgreSQL: one is killed, one is frozen, one takes no hints, one finds all that is due held.
 
 use std::process::Stdio;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use forge_wf::Client;
+use forge_wf::testing::{Fault, FaultyStore, open_store};
 use forge_wf_tests::workflows::{Job, gated, open_gate, ten, three};
 use forge_wf_tests::{Database, eventually};
+use sqlx::{Connection, Executor, PgConnection};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -100,4 +103,37 @@ async fn a_worker_that_takes_no_hints_gives_them_to_those_that_do() {
     open_gate(true);
     assert_eq!(busy.result().await.unwrap(), 2);
     tokio::join!(quiet.shutdown(), listening.shutdown());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_asks_more_and_more_rarely_for_what_others_hold() {
+    let Some(database) = Database::postgres().await else { return };
+    let client = Client::connect(database.url()).await.unwrap();
+    let run = client.start(three, Job::of(1)).await.unwrap();
+    let mut other = PgConnection::connect(database.url()).await.unwrap();
+    let mut holding = other.begin().await.unwrap();
+    holding.execute("SELECT FROM forge_wf.runs FOR UPDATE").await.unwrap();
+
+    let claims: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let plan = {
+        let claims = claims.clone();
+        move |call: &'static str, _| {
+            if call == "claim_runs" {
+                claims.lock().unwrap().push(Instant::now());
+            }
+            Fault::None
+        }
+    };
+    let store = FaultyStore::new(open_store(database.url()).await.unwrap(), Box::new(plan));
+    let rt = crate::quick(&database).store(Arc::new(store)).build().await.unwrap();
+    eventually("three long pauses in a row", async || {
+        let claims = claims.lock().unwrap();
+        let long = |pair: &[Instant]| pair[1] - pair[0] >= Duration::from_millis(200);
+        claims.windows(2).map(long).collect::<Vec<_>>().ends_with(&[true, true, true]).then_some(())
+    })
+    .await;
+    holding.rollback().await.unwrap();
+    assert_eq!(run.result().await.unwrap(), 4);
+    client.close().await;
+    rt.shutdown().await;
 }

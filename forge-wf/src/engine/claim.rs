@@ -11,6 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Engine;
 use super::drive::Stuck;
+use super::pauses::Pauses;
 use super::session::Session;
 use super::turn::Turn;
 use crate::journal::History;
@@ -21,6 +22,8 @@ use crate::store::{ClaimRequest, ClaimedRun, Journal, Mailbag, StoreError};
 const CLAIM_MAX: usize = 100;
 /// Pause before the next claim while few slots are free.
 const FEW_SLOTS_PAUSE: Duration = Duration::from_millis(2);
+/// Pause before the next claim when others hold all that is due: the first, doubling up to the second.
+const CONTENDED_PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(250));
 
 /// A claimed run with its journal, or why that cannot be read, and its mail.
 type Loaded = (ClaimedRun, Result<Journal, String>, Mailbag);
@@ -28,9 +31,10 @@ type Loaded = (ClaimedRun, Result<Journal, String>, Mailbag);
 impl Engine {
     /// Claims and spawns turns until the lease is lost or the worker drains.
     pub(super) async fn claim_until_over(self: &Arc<Self>, session: &Arc<Session>) {
+        let mut contended = Pauses::new(CONTENDED_PAUSE);
         while !session.is_lost() && !self.is_draining() {
             let claimed = match self.reserve() {
-                Some(permits) => self.claim(session, permits).await,
+                Some(permits) => self.claim(session, permits, &mut contended).await,
                 None => 0,
             };
             if claimed > 0 {
@@ -80,7 +84,12 @@ impl Engine {
     }
 
     /// Claims up to as many runs as there are permits; returns how many it took.
-    async fn claim(self: &Arc<Self>, session: &Arc<Session>, mut permits: OwnedSemaphorePermit) -> usize {
+    async fn claim(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        mut permits: OwnedSemaphorePermit,
+        contended: &mut Pauses,
+    ) -> usize {
         // Lowered before asking: what comes in meanwhile raises it again. The same for what is due next.
         self.backlog.store(false, Ordering::Release);
         self.forget_next_due();
@@ -101,6 +110,12 @@ impl Engine {
         let runs = match asked {
             Some(Ok(claim)) => {
                 self.clock.correct(asked_at, claim.now);
+                if claim.contended {
+                    // Whoever holds it may do so for long; what else comes up wakes this worker at once all the same.
+                    self.run_is_due(self.clock.now() + contended.take());
+                } else {
+                    contended.start_again();
+                }
                 if let Some(due) = claim.next_due {
                     self.run_is_due(due);
                 }

@@ -301,8 +301,11 @@ pub struct Claim {
     /// The database's time. Every run that came because it was due was due by then.
     pub now: Timestamp,
     /// If there are no runs: when the next one that the offers fit is due, if any waits for a point in time. `None` also if
-    /// no slots were asked for, or if other claimers were faster.
+    /// no slots were asked for, or if it is contended.
     pub next_due: Option<Timestamp>,
+    /// Whether there are no runs although some are due: others hold them at this moment, and have taken them or let them go
+    /// soon. What is due after that was not asked for.
+    pub contended: bool,
 }
 
 /// The journal of one generation.

@@ -94,9 +94,9 @@ pub(super) async fn claim_runs(inner: &Inner, request: &ClaimRequest) -> Result<
     }
     let About { due, now, next_due, .. } = about(rows.first())?;
     let runs = rows.iter().filter_map(|row| claimed_run(row).transpose()).collect::<Result<Vec<_>, _>>()?;
-    // Others were faster to all that was due. What is due after that was not asked for, so the next claim comes at once.
-    let next_due = if due && runs.is_empty() { Some(now) } else { next_due.filter(|_| runs.is_empty()) };
-    Ok(Claim { next_due, now, runs })
+    // Others were faster to all that was due, or hold its rows.
+    let contended = due && runs.is_empty();
+    Ok(Claim { next_due: next_due.filter(|_| runs.is_empty()), now, runs, contended })
 }
 
 /// What every row of a claim's answer says first.

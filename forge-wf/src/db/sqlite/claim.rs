@@ -62,7 +62,7 @@ async fn claim(connection: &mut SqliteConnection, request: &ClaimRequest) -> Res
                 0 => None,
                 _ => next.fetch_one(&mut *connection).await.map_err(sorted(CLAIM))?.map(time),
             };
-            return Ok(Claim { runs: Vec::new(), now: time(now), next_due });
+            return Ok(Claim { runs: Vec::new(), now: time(now), next_due, contended: false });
         }
         query("UPDATE forge_wf_lanes SET batch_no = ?3 WHERE worker_id = ?1 AND lane = ?2")
             .bind(request.worker.0)
@@ -75,7 +75,7 @@ async fn claim(connection: &mut SqliteConnection, request: &ClaimRequest) -> Res
     let rows = query(include_str!("sql/claimed_runs.sql")).bind(request.worker.0).bind(request.claim_no);
     let rows = rows.fetch_all(&mut *connection).await.map_err(sorted(CLAIM))?;
     let runs = rows.iter().map(claimed_run).collect::<Result<_, _>>()?;
-    Ok(Claim { runs, now: time(now), next_due: None })
+    Ok(Claim { runs, now: time(now), next_due: None, contended: false })
 }
 
 /// What the worker offers, as a statement takes it.

@@ -189,3 +189,22 @@ async fn the_lease_may_be_renewed_from_another_runtime() {
     }
     store.renew_lease(worker.id).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_claim_says_that_others_hold_all_that_is_due() {
+    let Some(scratch) = Scratch::new().await else { return };
+    let store: Arc<dyn Store> = Arc::new(scratch.store().await);
+    let mut worker = Hand::new(&store).await;
+    assert!(!worker.claim_all_about_it(10).await.contended, "nothing is due");
+    let run = start(&store, bound()).await;
+    let mut other = scratch.connection().await;
+    let mut holding = other.begin().await.unwrap();
+    query("SELECT FROM forge_wf.runs WHERE id = $1 FOR UPDATE").bind(run.0).execute(&mut *holding).await.unwrap();
+    for _ in 0..2 {
+        let claim = worker.claim_all_about_it(10).await;
+        assert_eq!((claim.runs.len(), claim.next_due, claim.contended), (0, None, true));
+    }
+    holding.rollback().await.unwrap();
+    let claim = worker.claim_all_about_it(10).await;
+    assert_eq!((claim.runs.len(), claim.next_due, claim.contended), (1, None, false));
+}
