@@ -9,14 +9,13 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
 use super::error::Error;
+use super::pace::{LOOK_AGAIN, longest_pause};
 use crate::engine::Engine;
 use crate::engine::counters::Counters;
+use crate::engine::pauses::Pauses;
 use crate::engine::waiters::Outcome;
-use crate::model::{BlockReason, Failure, Limits, Payload, RunId, Served, State, Status};
+use crate::model::{BlockReason, Failure, Limits, Payload, RunId, Served, State, Status, Timestamp};
 use crate::store::{RunView, Store, Unserved};
-
-/// Pause between two looks at a run that another process drives: the first, growing to the second.
-const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
 
 /// Where a handle looks.
 #[derive(Clone)]
@@ -46,6 +45,14 @@ impl Source {
         match self {
             Self::Engine(engine) => engine.config().limits,
             Self::Store(_, _, limits) => *limits,
+        }
+    }
+
+    /// About what the database's clock says; it decides how often to look, and nothing else.
+    fn now(&self) -> Timestamp {
+        match self {
+            Self::Engine(engine) => engine.now(),
+            Self::Store(..) => chrono::Utc::now(),
         }
     }
 
@@ -153,6 +160,9 @@ impl<T: DeserializeOwned> RunHandle<T> {
 
     /// Waits until the run has ended, and returns what its workflow returned. It may be called again.
     ///
+    /// An end in this process is heard of at once. A run that others drive is looked at four times a second, and one that only
+    /// waits every four seconds, unless something stirs in the database.
+    ///
     /// # Errors
     /// - `RunFailed` if the workflow returned an error.
     /// - `RunBlocked` if the run cannot go on with the code that is deployed. The run is not lost: calling this again after a
@@ -160,7 +170,7 @@ impl<T: DeserializeOwned> RunHandle<T> {
     /// - `OutputUnusable` if the output does not fit `T`.
     /// - `NoSuchRun`, or the database does not answer.
     pub async fn result(&self) -> Result<T, Error> {
-        let mut pause = LOOK_AGAIN.0;
+        let mut pauses = Pauses::new(LOOK_AGAIN);
         // Declared first, so dropped after the channel: then that one counts as gone.
         let _gone = Gone(self);
         let mut waiting = self.wait();
@@ -168,35 +178,54 @@ impl<T: DeserializeOwned> RunHandle<T> {
             if let Source::Engine(engine) = &self.source
                 && engine.is_resident(self.id)
             {
-                match (&mut waiting).await {
-                    Ok(outcome) => return self.read(outcome),
-                    Err(_) => waiting = self.wait(),
+                match told(&mut waiting).await {
+                    Some(outcome) => return self.read(outcome),
+                    None => waiting = self.wait(),
                 }
                 if engine.is_resident(self.id) {
                     continue;
                 }
             }
+            // What stirs from here on may have ended what the view shows.
+            let stirs = self.stirs();
             let view = self.source.view(self.id).await?;
             if view.state.is_ended() || view.status().is_blocked() {
                 return self.read_view(view);
             }
-            // A channel that is closed says nothing more: the run's turn may be anywhere.
-            match tokio::time::timeout(pause, &mut waiting).await {
-                Ok(Ok(outcome)) => return self.read(outcome),
-                Ok(Err(_)) => {
-                    tokio::time::sleep(pause).await;
-                    waiting = self.wait();
-                }
-                Err(_) => {}
+            let pause = pauses.take_up_to(longest_pause(&view, self.source.now()));
+            tokio::select! {
+                told = told(&mut waiting) => match told {
+                    Some(outcome) => return self.read(outcome),
+                    // The run's turn is over, and the next may be anywhere.
+                    None => waiting = self.wait(),
+                },
+                () = tokio::time::sleep(pause) => {}
+                () = stirs => pauses.shorten_to(LOOK_AGAIN.1),
             }
-            pause = (pause * 2).min(LOOK_AGAIN.1);
         }
     }
 
-    fn wait(&self) -> oneshot::Receiver<Outcome> {
+    /// Hears of the run's end, if it comes about in this process.
+    fn wait(&self) -> Option<oneshot::Receiver<Outcome>> {
         match &self.source {
-            Source::Engine(engine) => engine.waiters.wait(self.id),
-            Source::Store(..) => oneshot::channel().1,
+            Source::Engine(engine) => Some(engine.waiters.wait(self.id)),
+            Source::Store(..) => None,
+        }
+    }
+
+    /// Returns a moment after something may have changed, counted from this call; never where no hints are heard. A moment, so
+    /// that a busy database is not asked about every one of its changes.
+    fn stirs(&self) -> impl Future<Output = ()> {
+        let stirs = match &self.source {
+            Source::Engine(engine) => Some(engine.stirs()),
+            Source::Store(..) => None,
+        };
+        async move {
+            match stirs {
+                Some(stirs) => stirs.await,
+                None => std::future::pending().await,
+            }
+            tokio::time::sleep(LOOK_AGAIN.1).await;
         }
     }
 
@@ -236,6 +265,14 @@ impl<T: DeserializeOwned> RunHandle<T> {
         let failure =
             failure.decode().unwrap_or_else(|error| Failure::new(format!("its failure cannot be read: {error}")));
         Error::RunFailed { run: self.id, status, failure: Box::new(failure) }
+    }
+}
+
+/// What became of the run; `None` once its turn is over without an end.
+async fn told(waiting: &mut Option<oneshot::Receiver<Outcome>>) -> Option<Outcome> {
+    match waiting {
+        Some(waiting) => waiting.await.ok(),
+        None => std::future::pending().await,
     }
 }
 

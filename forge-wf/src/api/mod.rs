@@ -10,6 +10,7 @@ pub mod definition;
 pub mod error;
 pub mod failure;
 pub mod handle;
+mod pace;
 pub mod runtime;
 pub mod send;
 mod slot;

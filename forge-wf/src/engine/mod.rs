@@ -87,6 +87,8 @@ pub struct Engine {
     mail: Notify,
     /// Turns that wait for a look for mail that begins from now on.
     want_look: Mutex<Vec<mpsc::UnboundedSender<Message>>>,
+    /// Told whenever something may have changed, to whoever waits just then.
+    stirred: Notify,
     /// How many looks for mail have begun.
     looks: AtomicU64,
     /// Whether mail was found for a run that has no turn yet.
@@ -132,6 +134,7 @@ impl Engine {
             rescheduled: Notify::new(),
             mail: Notify::new(),
             want_look: Mutex::default(),
+            stirred: Notify::new(),
             looks: AtomicU64::new(0),
             unrouted: AtomicBool::new(false),
             hint_wanted: Notify::new(),

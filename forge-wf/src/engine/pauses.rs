@@ -21,11 +21,16 @@ impl Pauses {
         self.take_up_to(self.most)
     }
 
-    /// The same, by another bound than its own: one that was higher before is forgotten.
+    /// The same, by another bound than its own.
     pub fn take_up_to(&mut self, most: Duration) -> Duration {
         let pause = self.next.min(most);
         self.next = (pause * 2).min(most);
         pause
+    }
+
+    /// The next pause is no longer than this.
+    pub fn shorten_to(&mut self, most: Duration) {
+        self.next = self.next.min(most);
     }
 
     /// It came about: the next pause is the first again.
@@ -56,5 +61,7 @@ mod tests {
         assert_eq!(millis(&mut pauses, 4), [100, 200, 400, 400]);
         assert_eq!(pauses.take_up_to(Duration::from_millis(150)).as_millis(), 150);
         assert_eq!(millis(&mut pauses, 3), [150, 300, 400]);
+        pauses.shorten_to(Duration::from_millis(50));
+        assert_eq!(millis(&mut pauses, 2), [50, 100]);
     }
 }

@@ -7,6 +7,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::futures::Notified;
+
 use super::Engine;
 use super::config::{DATABASE_RETRY, LOOK_ANYWAY};
 use super::session::Session;
@@ -22,6 +24,12 @@ impl Engine {
     pub(super) fn look(&self) {
         self.nudge();
         self.mail.notify_one();
+        self.stirred.notify_waiters();
+    }
+
+    /// Completes once something may have changed since this was called: a hint has come, or this process has sent mail.
+    pub fn stirs(&self) -> Notified<'_> {
+        self.stirred.notified()
     }
 
     /// A program in this process has written something for a run, wherever that is.

@@ -1,0 +1,64 @@
+//! How often a handle looks at a run whose end it cannot hear of, since another process drives it or none does. Pure.
+
+use std::time::Duration;
+
+use crate::model::{State, Timestamp};
+use crate::store::RunView;
+
+/// Pause between two looks: the first, growing to the second.
+pub(super) const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
+/// What it grows to while the run only waits: that may go on for days, and a program may hold thousands of handles.
+const LOOK_AT_WAITING: Duration = Duration::from_secs(4);
+
+/// The longest pause before the next look at a run that was seen like this, now.
+pub(super) fn longest_pause(view: &RunView, now: Timestamp) -> Duration {
+    let due_later = view.ready_at.map(|due| due > now + LOOK_AT_WAITING);
+    let waits = match view.state {
+        State::Waiting | State::Paused => due_later != Some(false),
+        State::Ready => due_later == Some(true),
+        _ => false,
+    };
+    if waits { LOOK_AT_WAITING } else { LOOK_AGAIN.1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Phase, RunId, Served};
+
+    #[test]
+    fn only_a_run_that_has_long_to_wait_is_looked_at_rarely() {
+        let now = chrono::Utc::now();
+        let view = |state, due: Option<Duration>| RunView {
+            id: RunId::new(),
+            workflow: "checkout".into(),
+            version: None,
+            definition: None,
+            key: None,
+            generation: 0,
+            phase: Phase::Forward,
+            state,
+            due_later: due.is_some(),
+            served: Served::Yes,
+            block_reason: None,
+            failure: None,
+            output: None,
+            worker: None,
+            created_at: now,
+            ready_at: due.map(|due| now + due),
+            ended_at: None,
+        };
+        let hour = Some(Duration::from_secs(3_600));
+        for (state, due, longest) in [
+            (State::Waiting, None, LOOK_AT_WAITING),
+            (State::Waiting, hour, LOOK_AT_WAITING),
+            (State::Waiting, Some(Duration::from_secs(1)), LOOK_AGAIN.1),
+            (State::Paused, None, LOOK_AT_WAITING),
+            (State::Ready, None, LOOK_AGAIN.1),
+            (State::Ready, hour, LOOK_AT_WAITING),
+            (State::Owned, None, LOOK_AGAIN.1),
+        ] {
+            assert_eq!(longest_pause(&view(state, due), now), longest, "{state:?} {due:?}");
+        }
+    }
+}
