@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use forge_wf::db::sqlite::SqliteStore;
 use forge_wf::model::{RunId, State};
+use forge_wf::store::conformance::newer;
 use forge_wf::store::conformance::support::*;
 use forge_wf::store::{Due, Join, Posted, Store, StoreError};
 use sqlx::{Connection, Executor, SqliteConnection};
@@ -193,4 +194,16 @@ async fn a_flood_slows_nothing_down() {
     }
     let walks = begin.elapsed() * 20;
     assert!(hundred < walks, "a hundred calls took {hundred:?}, a hundred walks take {walks:?}");
+}
+
+#[tokio::test]
+async fn mail_of_a_later_build_waits_for_one_that_can_read_it() {
+    let file = File::new();
+    let store = file.store().await;
+    let mut rows = file.connection().await;
+    let set_kind = async |mail, kind: i16| {
+        let set = sqlx::query("UPDATE forge_wf_inbox SET kind = ?2 WHERE id = ?1").bind::<uuid::Uuid>(mail).bind(kind);
+        assert_eq!(set.execute(&mut rows).await.unwrap().rows_affected(), 1);
+    };
+    newer::mail_of_a_later_build_waits_for_one_that_can_read_it(store, set_kind).await;
 }

@@ -89,7 +89,7 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// Each comes back owned by the worker, as a narrow row; its journal is read afterwards by
     /// [`Store::load_journals`]. An answer uses its number up, even an empty one: the next claim has the next number. Adopted
     /// runs come on top of the slots. Due means ready or waiting with `ready_at <= now()` on the database's clock, or unowned (ready or
-    /// waiting) with mail nobody has noticed. Only runs whose `needs` is among the offers are given; an unbound
+    /// waiting) with mail of a known kind that nobody has noticed. Only runs whose `needs` is among the offers are given; an unbound
     /// one is bound to the definition of the offer. Runs in `request.adopt` that this worker already owns come along too.
     ///
     /// # Errors
@@ -110,7 +110,8 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// Un-noticed mail of the runs this worker owns, in order of arrival: of each run the oldest [`MAIL_PAGE`], of all
     /// together at most four times as many. Once that is marked as noticed, the next call returns more.
     ///
-    /// A flood to one run neither hides the mail of others nor slows this down with its length.
+    /// A flood to one run neither hides the mail of others nor slows this down with its length. Mail this build cannot read (of a
+    /// kind above [`MailKind::LAST`], say) is left out, here and wherever mail is read: it waits for a build that can.
     async fn unnoticed_mail(&self, worker: WorkerId) -> Result<Vec<Mail>, StoreError>;
 
     /// The oldest [`MAIL_PAGE`] mails of each run that are not taken, noticed or not; if there are more, with them the oldest

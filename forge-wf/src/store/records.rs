@@ -362,6 +362,10 @@ pub enum MailKind {
 }
 
 impl MailKind {
+    /// The last kind this build knows. Numbers are given one after the other, so all from 0 to this are known, and mail of a
+    /// higher one waits for the build that wrote it.
+    pub const LAST: Self = Self::ReplaceEvent;
+
     /// The kind kept as this number.
     pub fn from_wire(number: i16) -> Option<Self> {
         use MailKind::*;
@@ -433,4 +437,17 @@ pub enum Posted {
     Ended(State),
     /// There is no such run; nothing was written.
     Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_mail_up_to_the_last_is_known() {
+        for number in 0..=MailKind::LAST as i16 {
+            assert_eq!(MailKind::from_wire(number).map(|kind| kind as i16), Some(number));
+        }
+        assert_eq!(MailKind::from_wire(MailKind::LAST as i16 + 1), None);
+    }
 }

@@ -10,7 +10,7 @@ use super::error::{lost, refused, sorted};
 use super::rows::claimed_run;
 use crate::journal::EntryKind;
 use crate::model::{Digest, Lane, Phase, RunId, State, Timestamp};
-use crate::store::{Claim, ClaimRequest, NewRun, StartAnswer, StoreError};
+use crate::store::{Claim, ClaimRequest, MailKind, NewRun, StartAnswer, StoreError};
 
 /// How long a start waits for another transaction that is about to take the same key.
 const START_PATIENCE: &str = "2s";
@@ -76,7 +76,8 @@ pub(super) async fn claim_runs(inner: &Inner, request: &ClaimRequest) -> Result<
         .each(&request.offers, |offer| offer.needs.to_uuid())
         .each(&request.offers, |offer| offer.definition.to_uuid())
         .each(&request.offers, |offer| &*offer.version)
-        .each(&request.adopt, |run| run.0);
+        .each(&request.adopt, |run| run.0)
+        .with(MailKind::LAST as i16);
     let mut rows = line.fetch(CALL, include_str!("sql/claim_runs.sql"), columns).await?;
     for fresh in [false, true] {
         let about = about(rows.first())?;

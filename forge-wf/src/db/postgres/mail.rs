@@ -4,6 +4,7 @@
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
+use uuid::Uuid;
 
 use super::Inner;
 use super::columns::{Columns, text};
@@ -11,7 +12,7 @@ use super::error::sorted;
 use super::rows::{mail, posted};
 use crate::db::bags;
 use crate::model::{RunId, WorkerId};
-use crate::store::{MAIL_PAGE, Mail, Mailbag, NewMail, Posted, StoreError};
+use crate::store::{MAIL_PAGE, Mail, MailKind, Mailbag, NewMail, Posted, StoreError};
 
 /// The parameters of `send_mail.sql` and `join_mail.sql`.
 pub(super) fn send_columns(mail: &NewMail) -> Columns {
@@ -26,6 +27,7 @@ pub(super) async fn send(inner: &Inner, columns: Columns) -> Result<Posted, Stor
 pub(super) async fn unnoticed(inner: &Inner, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
     const CALL: &str = "unnoticed_mail";
     let columns = Columns::new().with(worker.0).with(MAIL_PAGE as i64).with(4 * MAIL_PAGE as i64);
+    let columns = columns.with(MailKind::LAST as i16);
     read(CALL, &inner.fetch(CALL, include_str!("sql/unnoticed_mail.sql"), columns).await?)
 }
 
@@ -36,11 +38,11 @@ pub(super) async fn load(inner: &Inner, runs: &[RunId]) -> Result<Vec<Mailbag>, 
     if runs.is_empty() {
         return Ok(Vec::new());
     }
-    let columns = Columns::new().each(runs, |run| run.0).with(MAIL_PAGE as i64 + 1);
+    let columns = Columns::new().each(runs, |run| run.0).with(MAIL_PAGE as i64 + 1).with(MailKind::LAST as i16);
     for row in inner.fetch(CALL, include_str!("sql/load_mail.sql"), columns).await? {
         let place: i64 = row.try_get(8).map_err(sorted(CALL))?;
         let bag = usize::try_from(place - 1).ok().and_then(|place| found.get_mut(place));
-        bag.expect("places count from 1 to the number of runs asked for").push(mail(CALL, &row)?);
+        bag.expect("places count from 1 to the number of runs asked for").extend(readable(CALL, &row)?);
     }
     Ok(runs.iter().zip(found).map(|(run, mail)| bags::page_of_all(*run, mail)).collect())
 }
@@ -61,5 +63,10 @@ pub(super) async fn events(inner: &Inner, run: RunId) -> Result<Vec<Mail>, Store
 }
 
 fn read(call: &'static str, rows: &[PgRow]) -> Result<Vec<Mail>, StoreError> {
-    rows.iter().map(|row| mail(call, row)).collect()
+    rows.iter().filter_map(|row| readable(call, row).transpose()).collect()
+}
+
+fn readable(call: &'static str, row: &PgRow) -> Result<Option<Mail>, StoreError> {
+    let id = |column| row.try_get::<Uuid, _>(column).unwrap_or_default();
+    bags::readable(mail(call, row), RunId(id(2)), id(1))
 }

@@ -9,7 +9,7 @@ use super::error::{lost, now, refused, sorted, time};
 use super::rows::{bind_run, claimed_run};
 use super::writer::Writer;
 use crate::model::{Digest, Lane, RunId};
-use crate::store::{Claim, ClaimRequest, NewRun, RunImage, StartAnswer, StoreError, Write};
+use crate::store::{Claim, ClaimRequest, MailKind, NewRun, RunImage, StartAnswer, StoreError, Write};
 
 /// Inserts one run, or finds the one in whose favour nothing was written.
 pub(super) async fn start_run(writer: &Writer, run: &NewRun) -> Result<StartAnswer, StoreError> {
@@ -100,6 +100,7 @@ async fn take(
         .bind(request.slots)
         .bind(request.worker.0)
         .bind(request.claim_no)
-        .bind(serde_json::to_string(&adopt).map_err(|error| refused(CLAIM, error.to_string()))?);
+        .bind(serde_json::to_string(&adopt).map_err(|error| refused(CLAIM, error.to_string()))?)
+        .bind(MailKind::LAST as i16);
     Ok(claim.execute(&mut *connection).await.map_err(sorted(CLAIM))?.rows_affected())
 }

@@ -2,15 +2,16 @@
 //!
 //! Whatever the length of a flood to one run, no more than a page of it is read at a time.
 
-use sqlx::query;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use sqlx::{Row, query};
+use uuid::Uuid;
 
 use super::error::{now, sorted};
 use super::rows::{bind_mail, mail, returned};
 use super::writer::Writer;
 use crate::db::bags;
 use crate::model::{RunId, WorkerId};
-use crate::store::{MAIL_PAGE, Mail, Mailbag, NewMail, Posted, StoreError};
+use crate::store::{MAIL_PAGE, Mail, MailKind, Mailbag, NewMail, Posted, StoreError};
 
 pub(super) async fn send(writer: &Writer, mail: &NewMail) -> Result<Posted, StoreError> {
     let mut writing = writer.begin("send_mail").await?;
@@ -33,7 +34,7 @@ pub(super) async fn post(connection: &mut SqliteConnection, mail: &NewMail) -> R
 pub(super) async fn unnoticed(pool: &SqlitePool, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
     const CALL: &str = "unnoticed_mail";
     let rows = query(include_str!("sql/unnoticed_mail.sql")).bind(worker.0);
-    let rows = rows.bind(MAIL_PAGE as i64).bind(4 * MAIL_PAGE as i64);
+    let rows = rows.bind(MAIL_PAGE as i64).bind(4 * MAIL_PAGE as i64).bind(MailKind::LAST as i16);
     read(CALL, rows.fetch_all(pool).await)
 }
 
@@ -44,6 +45,7 @@ pub(super) async fn load(pool: &SqlitePool, runs: &[RunId]) -> Result<Vec<Mailba
     let mut bags = Vec::with_capacity(runs.len());
     for run in runs {
         let rows = query(include_str!("sql/load_mail.sql")).bind(run.0).bind(MAIL_PAGE as i64 + 1);
+        let rows = rows.bind(MailKind::LAST as i16);
         bags.push(bags::page_of_all(*run, read(CALL, rows.fetch_all(&mut *connection).await)?));
     }
     Ok(bags)
@@ -62,5 +64,10 @@ pub(super) async fn events(pool: &SqlitePool, run: RunId) -> Result<Vec<Mail>, S
 }
 
 fn read(call: &'static str, rows: Result<Vec<SqliteRow>, sqlx::Error>) -> Result<Vec<Mail>, StoreError> {
-    rows.map_err(sorted(call))?.iter().map(|row| mail(call, row)).collect()
+    rows.map_err(sorted(call))?.iter().filter_map(|row| readable(call, row).transpose()).collect()
+}
+
+fn readable(call: &'static str, row: &SqliteRow) -> Result<Option<Mail>, StoreError> {
+    let id = |column| row.try_get::<Uuid, _>(column).unwrap_or_default();
+    bags::readable(mail(call, row), RunId(id(2)), id(1))
 }

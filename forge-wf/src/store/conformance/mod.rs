@@ -12,6 +12,7 @@ pub mod commits;
 pub mod inbox;
 pub mod leases;
 pub mod mail;
+pub mod newer;
 pub mod reads;
 pub mod starts;
 pub mod support;

@@ -1,6 +1,7 @@
 -- claim_runs: gives worker $1, as claim $2, up to $3 due runs that need one of the offers $4 (with definition $5, version
--- $6), and those of $7 it owns already. Answers with the lane of claims as it was, whether anything was there to take,
--- whether the lane moved, the time, when the next run is due if nothing was there to take, and the runs.
+-- $6), and those of $7 it owns already. Mail of kinds above $8, which this build cannot read, makes no run due. Answers with
+-- the lane of claims as it was, whether anything was there to take, whether the lane moved, the time, when the next run is due
+-- if nothing was there to take, and the runs.
 --
 -- A million sleeping runs must not slow down the claim of ten due ones, nor a million due ones the claim of ten. So `level`
 -- hops through the index from one priority to the next, and of each level no more than some heads are looked at. Nor must a
@@ -51,7 +52,7 @@ WITH RECURSIVE offer (needs, definition, version) AS MATERIALIZED (
         SELECT run.id, run.priority, oldest.sent_at, true
         FROM letter JOIN forge_wf.runs AS run ON run.id = letter.run_id, LATERAL (
             SELECT mail.sent_at FROM forge_wf.inbox AS mail
-            WHERE mail.run_id = run.id AND mail.noticed_at IS NULL
+            WHERE mail.run_id = run.id AND mail.noticed_at IS NULL AND mail.kind BETWEEN 0 AND $8
             ORDER BY mail.no LIMIT 1
         ) AS oldest
         WHERE run.worker_id IS NULL AND run.state IN (0, 2) AND run.needs IN (SELECT offer.needs FROM offer)

@@ -1,5 +1,6 @@
--- load_mail: of each run of $1 the oldest $2 mails that are not taken and the oldest $2 that are not noticed, runs in the
--- order asked for. What made a run due is un-noticed, and may stand behind thousands of events that nobody took.
+-- load_mail: of each run of $1 the oldest $2 mails that are not taken and the oldest $2 of kinds up to $3 that are not
+-- noticed, runs in the order asked for. What made a run due is un-noticed and of a kind this build can read, and may stand
+-- behind thousands of events that nobody took.
 SELECT mail.no, mail.id, mail.run_id, mail.kind, mail.name, mail.body, mail.sent_at, mail.noticed_at IS NOT NULL, asked.place
 FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (run_id, place), LATERAL (
     (
@@ -10,7 +11,7 @@ FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (run_id, place), LATERAL (
     UNION
     (
         SELECT * FROM forge_wf.inbox AS unnoticed
-        WHERE unnoticed.run_id = asked.run_id AND unnoticed.noticed_at IS NULL
+        WHERE unnoticed.run_id = asked.run_id AND unnoticed.noticed_at IS NULL AND unnoticed.kind BETWEEN 0 AND $3
         ORDER BY unnoticed.no LIMIT $2
     )
 ) AS mail

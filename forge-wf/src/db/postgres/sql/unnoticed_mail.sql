@@ -1,4 +1,5 @@
 -- unnoticed_mail: of the runs worker $1 owns, in order of arrival: of each run the oldest $2, of all together at most $3.
+-- Only of kinds up to $4, which this build can read.
 --
 -- Mail is walked first (IS NOT DISTINCT FROM keeps the planner off the index of workers): un-noticed mail is rare, runs are
 -- not. `letter` hops through the index from one run that has some to the next, so the length of a flood to one counts for
@@ -17,7 +18,7 @@ FROM letter
 JOIN forge_wf.runs AS run ON run.id = letter.run_id AND run.worker_id IS NOT DISTINCT FROM $1,
 LATERAL (
     SELECT * FROM forge_wf.inbox AS mail
-    WHERE mail.run_id = run.id AND mail.noticed_at IS NULL
+    WHERE mail.run_id = run.id AND mail.noticed_at IS NULL AND mail.kind BETWEEN 0 AND $4
     ORDER BY mail.no LIMIT $2
 ) AS mail
 ORDER BY mail.no LIMIT $3

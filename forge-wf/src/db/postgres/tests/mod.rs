@@ -5,6 +5,7 @@ mod connecting;
 mod floods;
 mod hints;
 mod joining;
+mod newer;
 mod support;
 
 use std::sync::Arc;

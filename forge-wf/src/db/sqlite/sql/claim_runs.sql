@@ -1,5 +1,6 @@
 -- claim_runs: gives worker ?4 up to ?3 runs due at ?2 that need one of the offers ?1 (JSON: [needs, definition, version], in
--- hex), and those of ?6 (JSON: ids in hex) it owns already, all as claim ?5.
+-- hex), and those of ?6 (JSON: ids in hex) it owns already, all as claim ?5. Mail of kinds above ?7, which this build cannot
+-- read, makes no run due.
 --
 -- A million sleeping runs must not slow down the claim of ten due ones, nor a million due ones the claim of ten. So `level`
 -- hops through the index from one priority to the next, and of each level no more than ?3 heads are looked at. Nor must a
@@ -43,7 +44,7 @@ due (id, priority, since) AS (
     UNION ALL
     SELECT run.id, run.priority, (
         SELECT mail.sent_at FROM forge_wf_inbox AS mail INDEXED BY forge_wf_inbox_unnoticed
-        WHERE mail.noticed_at IS NULL AND mail.run_id = run.id
+        WHERE mail.noticed_at IS NULL AND mail.run_id = run.id AND mail.kind BETWEEN 0 AND ?7
         ORDER BY mail.no LIMIT 1
     )
     FROM letter CROSS JOIN forge_wf_runs AS run
@@ -59,7 +60,9 @@ UPDATE forge_wf_runs SET
     needs = iif(definition IS NULL,
         (SELECT offer.definition FROM offer WHERE offer.needs = forge_wf_runs.needs LIMIT 1), needs)
 WHERE id IN (
-    SELECT id FROM (SELECT id FROM due GROUP BY id ORDER BY max(priority) DESC, min(since), id LIMIT ?3)
+    SELECT id FROM (
+        SELECT id FROM due WHERE since IS NOT NULL GROUP BY id ORDER BY max(priority) DESC, min(since), id LIMIT ?3
+    )
     UNION ALL
     SELECT run.id FROM json_each(?6) AS adopted CROSS JOIN forge_wf_runs AS run
     WHERE run.id = unhex(adopted.value) AND +run.worker_id = ?4
