@@ -333,6 +333,41 @@ on_every_backend!(a_flood_to_one_run_is_taken_in_order_and_holds_up_nobody, |dat
     rt.shutdown().await;
 });
 
+/// Waits for this many approvals; returns the first letters of who approved.
+#[workflow]
+async fn initials(ctx: &WorkflowContext, times: usize) -> Result<String> {
+    let mut initials = String::new();
+    for _ in 0..times {
+        initials.extend(ctx.wait_for_event::<Approved>().await?.by.chars().next());
+    }
+    Ok(initials)
+}
+
+on_every_backend!(events_that_are_long_together_are_taken_in_order, |database| {
+    let rt = quick(database).build().await.unwrap();
+    let id = rt.start(initials, 12).await.unwrap().id();
+    rt.shutdown().await;
+    let client = Client::connect(database.url()).await.unwrap();
+    // Three pages by their bytes. Some are noticed before the rest comes, so that there is a gap behind the first page.
+    let send = async |letters: &str| {
+        for letter in letters.chars() {
+            client.send_event(id, by(letter.to_string().repeat(1 << 20))).await.unwrap();
+        }
+    };
+    send("abcdef").await;
+    database
+        .texts(
+            "UPDATE forge_wf_inbox SET noticed_at = 1 RETURNING name",
+            "UPDATE forge_wf.inbox SET noticed_at = now() RETURNING name",
+        )
+        .await;
+    send("ghijkl").await;
+    let rt = quick(database).build().await.unwrap();
+    assert_eq!(rt.run::<String>(id).await.unwrap().result().await.unwrap(), "abcdefghijkl");
+    client.close().await;
+    rt.shutdown().await;
+});
+
 on_every_backend!(everything_works_without_notifications, |database| {
     let rt = quick(database).notifications(false).park_for(Duration::from_millis(50)).build().await.unwrap();
     let client = Client::connect(database.url()).await.unwrap();

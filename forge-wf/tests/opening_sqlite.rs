@@ -81,7 +81,7 @@ async fn a_file_of_the_first_version_is_brought_up_to_date() {
     // Opened again, nothing changes.
     for _ in 0..2 {
         let store = SqliteStore::open(&address).await.unwrap();
-        let bag = store.load_mail(&[run]).await.unwrap().remove(0);
+        let bag = store.load_mail(&[run]).await.unwrap().remove(0).page;
         let found: Vec<_> = bag.mail.iter().map(|mail| (mail.mail.kind, mail.noticed)).collect();
         assert_eq!(found, [(MailKind::Event, true), (MailKind::Event, false), (MailKind::Cancel, false)]);
         assert_eq!(store.load_events(run, "approved").await.unwrap().mail.len(), 2);

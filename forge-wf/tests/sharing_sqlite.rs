@@ -60,7 +60,7 @@ async fn two_processes_may_share_a_file() {
     for sender in senders {
         sender.await.unwrap();
     }
-    assert_eq!(first.load_mail(&[run]).await.unwrap()[0].mail.len(), 100);
+    assert_eq!(first.load_mail(&[run]).await.unwrap()[0].page.mail.len(), 100);
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn mail_in_a_users_transaction_counts_when_it_commits() {
             assert_eq!(transaction.send_mail(&mail).await.unwrap(), Posted::Sent);
         }
         assert_eq!(transaction.send_mail(&event(RunId::new(), "1")).await.unwrap(), Posted::Unknown);
-        assert!(store.load_mail(&[id]).await.unwrap()[0].mail.is_empty(), "not before the commit");
+        assert!(store.load_mail(&[id]).await.unwrap()[0].page.mail.is_empty(), "not before the commit");
         if commits {
             transaction.commit().await.unwrap();
             store.wait_for_hint().await.unwrap();
@@ -135,7 +135,7 @@ async fn mail_in_a_users_transaction_counts_when_it_commits() {
             transaction.rollback().await.unwrap();
             assert!(!hinted(&store).await);
         }
-        assert_eq!(store.load_mail(&[id]).await.unwrap()[0].mail.len(), usize::from(commits));
+        assert_eq!(store.load_mail(&[id]).await.unwrap()[0].page.mail.len(), usize::from(commits));
     }
 
     // Also without a transaction of its own, and when the run is over.
@@ -177,7 +177,7 @@ async fn a_flood_slows_nothing_down() {
     let begin = std::time::Instant::now();
     for _ in 0..20 {
         assert_eq!(store.unnoticed_mail(worker.id).await.unwrap().len(), 256);
-        assert_eq!(store.load_mail(&[flooded_id]).await.unwrap()[0].mail.len(), 257);
+        assert_eq!(store.load_mail(&[flooded_id]).await.unwrap()[0].page.mail.len(), 256);
         assert_eq!(store.load_events(flooded_id, "approved").await.unwrap().mail.len(), 256);
         assert_eq!(store.load_events(flooded_id, "refused").await.unwrap().mail.len(), 0);
         assert!(worker.claim(10).await.is_empty());

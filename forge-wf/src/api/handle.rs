@@ -161,7 +161,7 @@ impl<T: DeserializeOwned> RunHandle<T> {
     /// Waits until the run has ended, and returns what its workflow returned. It may be called again.
     ///
     /// An end in this process is heard of at once. A run that others drive is looked at four times a second, and one that only
-    /// waits every four seconds, unless something stirs in the database.
+    /// waits every four seconds; for a handle of a [`Runtime`](crate::Runtime) soon after any hint, too.
     ///
     /// # Errors
     /// - `RunFailed` if the workflow returned an error.

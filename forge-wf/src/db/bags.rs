@@ -1,9 +1,9 @@
-//! Bags of mail from what a backend read: one mail more than a page, if there is that much. Pure.
+//! Bags of mail from the rows a backend read. Pure.
 
 use uuid::Uuid;
 
 use crate::model::RunId;
-use crate::store::{MAIL_PAGE, Mail, MailKind, Mailbag, StoreError};
+use crate::store::{Inbox, Mail, Mailbag, StoreError};
 
 /// How many events are shown to a person at the most.
 pub(super) const EVENTS_SHOWN_MAX: i64 = 1_000;
@@ -21,20 +21,23 @@ pub(super) fn readable(read: Result<Mail, StoreError>, run: RunId, id: Uuid) -> 
     }
 }
 
-/// A bag of mail of all kinds: the oldest page, and what is un-noticed beyond.
-pub(super) fn page_of_all(run: RunId, mail: Vec<Mail>) -> Mailbag {
-    let complete = mail.len() <= MAIL_PAGE;
-    let oldest = |place: usize| place < MAIL_PAGE;
-    let mail = mail.into_iter().enumerate().filter(|(place, mail)| oldest(*place) || !mail.noticed);
-    Mailbag { run, mail: mail.map(|(_, mail)| mail).collect(), complete }
+/// A row of mail that was read by the page.
+pub(super) struct Row {
+    /// If it is of the page, how many mails that was cut from.
+    pub(super) there: Option<i64>,
+    /// The mail, if this build can read it.
+    pub(super) mail: Option<Mail>,
 }
 
-/// A bag of mail about events, of which only the events are counted.
-pub(super) fn page_of_events(run: RunId, mut mail: Vec<Mail>) -> Mailbag {
-    let mut events = 0;
-    mail.retain(|mail| {
-        events += usize::from(mail.mail.kind == MailKind::Event);
-        mail.mail.kind != MailKind::Event || events <= MAIL_PAGE
-    });
-    Mailbag { run, mail, complete: events <= MAIL_PAGE }
+/// The page among these rows, with all that is not counted with it.
+pub(super) fn bag(run: RunId, rows: Vec<Row>) -> Mailbag {
+    let of_page = rows.iter().filter_map(|row| row.there);
+    let complete = of_page.clone().max().unwrap_or_default() == of_page.count() as i64;
+    Mailbag { run, mail: rows.into_iter().filter_map(|row| row.mail).collect(), complete }
+}
+
+/// The page among these rows, and apart from it what stands beyond.
+pub(super) fn inbox(run: RunId, rows: Vec<Row>) -> Inbox {
+    let (page, beyond): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.there.is_some());
+    Inbox { page: bag(run, page), beyond: beyond.into_iter().filter_map(|row| row.mail).collect() }
 }

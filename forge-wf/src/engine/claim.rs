@@ -13,10 +13,10 @@ use super::Engine;
 use super::drive::Stuck;
 use super::pauses::Pauses;
 use super::session::Session;
-use super::turn::Turn;
+use super::turn::{Message, Turn};
 use crate::journal::History;
 use crate::model::{BlockReason, RunId};
-use crate::store::{ClaimRequest, ClaimedRun, Journal, Mailbag, StoreError};
+use crate::store::{ClaimRequest, ClaimedRun, Inbox, Journal, Mailbag, StoreError};
 
 /// Runs one claim takes at the most: their journals are loaded in one go.
 const CLAIM_MAX: usize = 100;
@@ -26,7 +26,7 @@ const FEW_SLOTS_PAUSE: Duration = Duration::from_millis(2);
 const CONTENDED_PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(250));
 
 /// A claimed run with its journal, or why that cannot be read, and its mail.
-type Loaded = (ClaimedRun, Result<Journal, String>, Mailbag);
+type Loaded = (ClaimedRun, Result<Journal, String>, Inbox);
 
 impl Engine {
     /// Claims and spawns turns until the lease is lost or the worker drains.
@@ -179,7 +179,7 @@ impl Engine {
         session: &Arc<Session>,
         run: ClaimedRun,
         journal: Result<Journal, String>,
-        mail: Mailbag,
+        mail: Inbox,
         permit: OwnedSemaphorePermit,
     ) {
         let workflow = self.registry.workflow(run.definition);
@@ -188,7 +188,12 @@ impl Engine {
         });
         let message = match (workflow, history) {
             (Some(workflow), Ok(history)) if !history.is_ended() => {
-                return self.spawn(Turn::new(self.clone(), session.clone(), run, workflow, history, mail, permit));
+                let turn = Turn::new(self.clone(), session.clone(), run, workflow, history, mail.page, permit);
+                // As if it came just now: what stands between it and the page is looked for when it is waited for.
+                for mail in mail.beyond {
+                    let _ = turn.sender().send(Message::Mail(Box::new(mail)));
+                }
+                return self.spawn(turn);
             }
             (Some(_), Ok(_)) => "its journal has an end, but its row has none".to_owned(),
             (Some(_), Err(message)) => message,
@@ -212,7 +217,8 @@ impl Engine {
         let Some(mail) = mail else { return Vec::new() };
         let mail = mail.unwrap_or_else(|error| {
             tracing::error!(worker = %session.worker, %error, "mail cannot be loaded; it is looked for when it is waited for");
-            ids.iter().map(|run| Mailbag { run: *run, mail: Vec::new(), complete: false }).collect()
+            let unread = |run| Mailbag { run, mail: Vec::new(), complete: false };
+            ids.iter().map(|run| Inbox { page: unread(*run), beyond: Vec::new() }).collect()
         });
         runs.into_iter().zip(journals).zip(mail).map(|((run, journal), mail)| (run, journal, mail)).collect()
     }

@@ -15,7 +15,7 @@ use super::config::DATABASE_RETRY;
 use super::pauses::Pauses;
 use super::session::Session;
 use super::turn::Message;
-use crate::model::limits::MAIL_PAGE;
+use crate::model::limits::{MAIL_PAGE, MAIL_PAGE_BYTES};
 use crate::store::{Mail, NewMail, StoreError};
 
 /// Pause before the next page of a flood: the marks on this one are under way meanwhile.
@@ -72,7 +72,8 @@ impl Engine {
                     return Err(error);
                 }
             };
-            let full = mail.len() >= MAIL_PAGE;
+            let bytes: usize = mail.iter().filter_map(|mail| Some(mail.mail.body.as_ref()?.as_str().len())).sum();
+            let full = mail.len() >= MAIL_PAGE || bytes >= MAIL_PAGE_BYTES;
             let mut more = false;
             for mail in mail {
                 let id = mail.mail.id;

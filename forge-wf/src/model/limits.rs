@@ -28,6 +28,9 @@ pub const BATCH_BYTES_MAX: usize = 4 << 20;
 
 /// Mails of one run (or events of one name) that are held in memory or read at a time; the rest waits in the inbox.
 pub const MAIL_PAGE: usize = 256;
+/// Bytes of payload after which such a page ends, before it has that many mails. The mail that takes it there is still part of
+/// it, so no page of something is empty.
+pub const MAIL_PAGE_BYTES: usize = 4 << 20;
 
 /// Checks a name or key that comes from outside: not empty, not too long, no NUL (PostgreSQL cannot keep it in text).
 ///

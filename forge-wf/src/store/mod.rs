@@ -6,7 +6,7 @@
 
 use async_trait::async_trait;
 
-pub use crate::model::limits::MAIL_PAGE;
+pub use crate::model::limits::{MAIL_PAGE, MAIL_PAGE_BYTES};
 use crate::model::{Lane, RunId, Timestamp, WorkerId};
 
 #[cfg(any(test, feature = "testing"))]
@@ -18,9 +18,9 @@ pub mod records;
 pub use error::StoreError;
 pub use inspect::{Inspect, RunView, Unserved};
 pub use records::{
-    Batch, Birth, Claim, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, Journal, Mail, MailKind, Mailbag,
-    Mark, NewMail, NewRun, NewWorker, Offer, Parent, Posted, Renewal, RunImage, RunUpdate, SavedState, StartAnswer,
-    TakenOver, Write,
+    Batch, Birth, Claim, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, Inbox, Journal, Mail, MailKind,
+    Mailbag, Mark, NewMail, NewRun, NewWorker, Offer, Parent, Posted, Renewal, RunImage, RunUpdate, SavedState,
+    StartAnswer, TakenOver, Write,
 };
 
 /// What the engine needs of any database.
@@ -107,18 +107,20 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// Puts mail into a run's inbox, if the run exists and has not ended. Repeating it with the same id changes nothing.
     async fn send_mail(&self, mail: &NewMail) -> Result<Posted, StoreError>;
 
-    /// Un-noticed mail of the runs this worker owns, in order of arrival: of each run the oldest [`MAIL_PAGE`], of all
-    /// together at most four times as many. Once that is marked as noticed, the next call returns more.
+    /// Un-noticed mail of the runs this worker owns, in order of arrival: of each run a page of the oldest, of all together at
+    /// most four times as much. Once that is marked as noticed, the next call returns more. A page has [`MAIL_PAGE`] mails, or
+    /// fewer if it is [`MAIL_PAGE_BYTES`] long before.
     ///
     /// A flood to one run neither hides the mail of others nor slows this down with its length. Mail this build cannot read (of a
     /// kind above [`MailKind::LAST`], say) is left out, here and wherever mail is read: it waits for a build that can.
     async fn unnoticed_mail(&self, worker: WorkerId) -> Result<Vec<Mail>, StoreError>;
 
-    /// The oldest [`MAIL_PAGE`] mails of each run that are not taken, noticed or not; if there are more, with them the oldest
-    /// of those that are not noticed, whatever stands before them. One bag comes back for each run asked for, in the same order.
-    async fn load_mail(&self, runs: &[RunId]) -> Result<Vec<Mailbag>, StoreError>;
+    /// A page of the oldest mails of each run that are not taken, noticed or not; if there are more, with them a page of the
+    /// oldest of those that are not noticed, whatever stands before them. One inbox comes back for each run asked for, in the
+    /// same order.
+    async fn load_mail(&self, runs: &[RunId]) -> Result<Vec<Inbox>, StoreError>;
 
-    /// Mail about events of this name that is not taken: the oldest [`MAIL_PAGE`] events, and every `DropEvent` and
+    /// Mail about events of this name that is not taken: a page of the oldest events, and every `DropEvent` and
     /// `ReplaceEvent`, in order of arrival.
     async fn load_events(&self, run: RunId, name: &str) -> Result<Mailbag, StoreError>;
 

@@ -428,6 +428,15 @@ pub struct Mailbag {
     pub complete: bool,
 }
 
+/// What is loaded of a run's inbox when the run is claimed.
+#[derive(Clone, Debug)]
+pub struct Inbox {
+    /// The oldest of what is not taken, without a gap.
+    pub page: Mailbag,
+    /// If that is not all, the oldest of what stands behind it and nobody has noticed. Between them may be more.
+    pub beyond: Vec<Mail>,
+}
+
 /// What became of mail that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Posted {

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Batch, Claim, ClaimRequest, CommitAnswer, Inspect, Journal, Mail, Mailbag, NewMail, NewRun, NewWorker, Posted,
-    Renewal, RunView, StartAnswer, Store, StoreError, TakenOver, Unserved,
+    Batch, Claim, ClaimRequest, CommitAnswer, Inbox, Inspect, Journal, Mail, Mailbag, NewMail, NewRun, NewWorker,
+    Posted, Renewal, RunView, StartAnswer, Store, StoreError, TakenOver, Unserved,
 };
 
 /// What happens to one call.
@@ -190,15 +190,15 @@ impl Store for FaultyStore {
         }
         Ok(mail)
     }
-    async fn load_mail(&self, runs: &[RunId]) -> Result<Vec<Mailbag>, StoreError> {
-        let bags = self.inner.load_mail(runs).await?;
+    async fn load_mail(&self, runs: &[RunId]) -> Result<Vec<Inbox>, StoreError> {
+        let inboxes = self.inner.load_mail(runs).await?;
         if let Some(mut held) = self.holds_loads.clone()
             && *held.borrow()
         {
             self.loads_held.fetch_add(1, Ordering::SeqCst);
             let _ = held.wait_for(|held| !held).await;
         }
-        Ok(bags)
+        Ok(inboxes)
     }
     async fn load_events(&self, run: RunId, name: &str) -> Result<Mailbag, StoreError> {
         self.inner.load_events(run, name).await

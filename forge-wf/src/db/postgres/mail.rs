@@ -12,7 +12,7 @@ use super::error::sorted;
 use super::rows::{mail, posted};
 use crate::db::bags;
 use crate::model::{RunId, WorkerId};
-use crate::store::{MAIL_PAGE, Mail, MailKind, Mailbag, NewMail, Posted, StoreError};
+use crate::store::{Inbox, MAIL_PAGE, MAIL_PAGE_BYTES, Mail, MailKind, Mailbag, NewMail, Posted, StoreError};
 
 /// The parameters of `send_mail.sql` and `join_mail.sql`.
 pub(super) fn send_columns(mail: &NewMail) -> Columns {
@@ -26,33 +26,42 @@ pub(super) async fn send(inner: &Inner, columns: Columns) -> Result<Posted, Stor
 
 pub(super) async fn unnoticed(inner: &Inner, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
     const CALL: &str = "unnoticed_mail";
-    let columns = Columns::new().with(worker.0).with(MAIL_PAGE as i64).with(4 * MAIL_PAGE as i64);
-    let columns = columns.with(MailKind::LAST as i16);
+    let columns = page(Columns::new().with(worker.0)).with(MailKind::LAST as i16);
     read(CALL, &inner.fetch(CALL, include_str!("sql/unnoticed_mail.sql"), columns).await?)
 }
 
-/// One more than a page is read of each, to know whether that is all.
-pub(super) async fn load(inner: &Inner, runs: &[RunId]) -> Result<Vec<Mailbag>, StoreError> {
+pub(super) async fn load(inner: &Inner, runs: &[RunId]) -> Result<Vec<Inbox>, StoreError> {
     const CALL: &str = "load_mail";
-    let mut found: Vec<Vec<Mail>> = runs.iter().map(|_| Vec::new()).collect();
+    let mut found: Vec<Vec<bags::Row>> = runs.iter().map(|_| Vec::new()).collect();
     if runs.is_empty() {
         return Ok(Vec::new());
     }
-    let columns = Columns::new().each(runs, |run| run.0).with(MAIL_PAGE as i64 + 1).with(MailKind::LAST as i16);
+    let columns = page(Columns::new().each(runs, |run| run.0)).with(MailKind::LAST as i16);
     for row in inner.fetch(CALL, include_str!("sql/load_mail.sql"), columns).await? {
         let place: i64 = row.try_get(8).map_err(sorted(CALL))?;
-        let bag = usize::try_from(place - 1).ok().and_then(|place| found.get_mut(place));
-        bag.expect("places count from 1 to the number of runs asked for").extend(readable(CALL, &row)?);
+        let found = usize::try_from(place - 1).ok().and_then(|place| found.get_mut(place));
+        let there = row.try_get(9).map_err(sorted(CALL))?;
+        found
+            .expect("places count from 1 to the number of runs asked for")
+            .push(bags::Row { there, mail: readable(CALL, &row)? });
     }
-    Ok(runs.iter().zip(found).map(|(run, mail)| bags::page_of_all(*run, mail)).collect())
+    Ok(runs.iter().zip(found).map(|(run, rows)| bags::inbox(*run, rows)).collect())
 }
 
-/// One event more than a page is read, to know whether that is all.
 pub(super) async fn load_events(inner: &Inner, run: RunId, name: &str) -> Result<Mailbag, StoreError> {
     const CALL: &str = "load_events";
-    let columns = Columns::new().with(run.0).with(name).with(MAIL_PAGE as i64 + 1);
-    let rows = inner.fetch(CALL, include_str!("sql/load_events.sql"), columns).await?;
-    Ok(bags::page_of_events(run, read(CALL, &rows)?))
+    let columns = page(Columns::new().with(run.0).with(name));
+    let mut found = Vec::new();
+    for row in inner.fetch(CALL, include_str!("sql/load_events.sql"), columns).await? {
+        let there = row.try_get(8).map_err(sorted(CALL))?;
+        found.push(bags::Row { there, mail: readable(CALL, &row)? });
+    }
+    Ok(bags::bag(run, found))
+}
+
+/// How long a page may be.
+fn page(columns: Columns) -> Columns {
+    columns.with(MAIL_PAGE as i64).with(MAIL_PAGE_BYTES as i64)
 }
 
 /// For people.

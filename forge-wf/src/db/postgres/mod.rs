@@ -41,8 +41,8 @@ use self::read::Which;
 use super::detached;
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Batch, Claim, ClaimRequest, CommitAnswer, Inspect, Journal, Mail, Mailbag, NewMail, NewRun, NewWorker, Posted,
-    Renewal, RunView, StartAnswer, Store, StoreError, TakenOver, Unserved,
+    Batch, Claim, ClaimRequest, CommitAnswer, Inbox, Inspect, Journal, Mail, Mailbag, NewMail, NewRun, NewWorker,
+    Posted, Renewal, RunView, StartAnswer, Store, StoreError, TakenOver, Unserved,
 };
 
 /// How long a renewal of the lease waits for an answer before it tries a new connection.
@@ -204,7 +204,7 @@ impl Store for PgStore {
         detached("unnoticed_mail", async move { mail::unnoticed(&it, worker).await }).await
     }
 
-    async fn load_mail(&self, runs: &[RunId]) -> Result<Vec<Mailbag>, StoreError> {
+    async fn load_mail(&self, runs: &[RunId]) -> Result<Vec<Inbox>, StoreError> {
         let (it, runs) = (self.0.clone(), runs.to_vec());
         detached("load_mail", async move { mail::load(&it, &runs).await }).await
     }

@@ -11,7 +11,7 @@ use super::rows::{bind_mail, mail, returned};
 use super::writer::Writer;
 use crate::db::bags;
 use crate::model::{RunId, WorkerId};
-use crate::store::{MAIL_PAGE, Mail, MailKind, Mailbag, NewMail, Posted, StoreError};
+use crate::store::{Inbox, MAIL_PAGE, MAIL_PAGE_BYTES, Mail, MailKind, Mailbag, NewMail, Posted, StoreError};
 
 pub(super) async fn send(writer: &Writer, mail: &NewMail) -> Result<Posted, StoreError> {
     let mut writing = writer.begin("send_mail").await?;
@@ -34,27 +34,26 @@ pub(super) async fn post(connection: &mut SqliteConnection, mail: &NewMail) -> R
 pub(super) async fn unnoticed(pool: &SqlitePool, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
     const CALL: &str = "unnoticed_mail";
     let rows = query(include_str!("sql/unnoticed_mail.sql")).bind(worker.0);
-    let rows = rows.bind(MAIL_PAGE as i64).bind(4 * MAIL_PAGE as i64).bind(MailKind::LAST as i16);
+    let rows = rows.bind(MAIL_PAGE as i64).bind(MAIL_PAGE_BYTES as i64).bind(MailKind::LAST as i16);
     read(CALL, rows.fetch_all(pool).await)
 }
 
-/// One more than a page is read of each, to know whether that is all.
-pub(super) async fn load(pool: &SqlitePool, runs: &[RunId]) -> Result<Vec<Mailbag>, StoreError> {
+pub(super) async fn load(pool: &SqlitePool, runs: &[RunId]) -> Result<Vec<Inbox>, StoreError> {
     const CALL: &str = "load_mail";
     let mut connection = pool.acquire().await.map_err(sorted(CALL))?;
-    let mut bags = Vec::with_capacity(runs.len());
+    let mut inboxes = Vec::with_capacity(runs.len());
     for run in runs {
-        let rows = query(include_str!("sql/load_mail.sql")).bind(run.0).bind(MAIL_PAGE as i64 + 1);
-        let rows = rows.bind(MailKind::LAST as i16);
-        bags.push(bags::page_of_all(*run, read(CALL, rows.fetch_all(&mut *connection).await)?));
+        let rows = query(include_str!("sql/load_mail.sql")).bind(run.0);
+        let rows = rows.bind(MAIL_PAGE as i64).bind(MAIL_PAGE_BYTES as i64).bind(MailKind::LAST as i16);
+        inboxes.push(bags::inbox(*run, pages(CALL, rows.fetch_all(&mut *connection).await)?));
     }
-    Ok(bags)
+    Ok(inboxes)
 }
 
-/// One event more than a page is read, to know whether that is all.
 pub(super) async fn load_events(pool: &SqlitePool, run: RunId, name: &str) -> Result<Mailbag, StoreError> {
-    let rows = query(include_str!("sql/load_events.sql")).bind(run.0).bind(name).bind(MAIL_PAGE as i64 + 1);
-    Ok(bags::page_of_events(run, read("load_events", rows.fetch_all(pool).await)?))
+    let rows = query(include_str!("sql/load_events.sql")).bind(run.0).bind(name);
+    let rows = rows.bind(MAIL_PAGE as i64).bind(MAIL_PAGE_BYTES as i64);
+    Ok(bags::bag(run, pages("load_events", rows.fetch_all(pool).await)?))
 }
 
 /// For people.
@@ -65,6 +64,12 @@ pub(super) async fn events(pool: &SqlitePool, run: RunId) -> Result<Vec<Mail>, S
 
 fn read(call: &'static str, rows: Result<Vec<SqliteRow>, sqlx::Error>) -> Result<Vec<Mail>, StoreError> {
     rows.map_err(sorted(call))?.iter().filter_map(|row| readable(call, row).transpose()).collect()
+}
+
+fn pages(call: &'static str, rows: Result<Vec<SqliteRow>, sqlx::Error>) -> Result<Vec<bags::Row>, StoreError> {
+    let row =
+        |row: &SqliteRow| Ok(bags::Row { there: row.try_get(8).map_err(sorted(call))?, mail: readable(call, row)? });
+    rows.map_err(sorted(call))?.iter().map(row).collect()
 }
 
 fn readable(call: &'static str, row: &SqliteRow) -> Result<Option<Mail>, StoreError> {

@@ -28,8 +28,8 @@ use self::writer::Writer;
 use super::detached;
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Batch, Claim, ClaimRequest, CommitAnswer, Inspect, Journal, Mail, Mailbag, NewMail, NewRun, NewWorker, Posted,
-    Renewal, RunView, StartAnswer, Store, StoreError, TakenOver, Unserved,
+    Batch, Claim, ClaimRequest, CommitAnswer, Inbox, Inspect, Journal, Mail, Mailbag, NewMail, NewRun, NewWorker,
+    Posted, Renewal, RunView, StartAnswer, Store, StoreError, TakenOver, Unserved,
 };
 
 /// How often a waiting worker looks whether another process has written. A look costs some microseconds and no disk.
@@ -133,7 +133,7 @@ impl Store for SqliteStore {
         detached("unnoticed_mail", async move { mail::unnoticed(&it.readers, worker).await }).await
     }
 
-    async fn load_mail(&self, runs: &[RunId]) -> Result<Vec<Mailbag>, StoreError> {
+    async fn load_mail(&self, runs: &[RunId]) -> Result<Vec<Inbox>, StoreError> {
         let (it, runs) = (self.0.clone(), runs.to_vec());
         detached("load_mail", async move { mail::load(&it.readers, &runs).await }).await
     }

@@ -117,7 +117,7 @@ pub async fn mail_for_a_run_nobody_knows_says_so(store: Arc<dyn Store>) {
     let run = RunId::new();
     assert_eq!(store.send_mail(&event(run, "1")).await.unwrap(), Posted::Unknown);
     let bags = store.load_mail(&[run]).await.unwrap();
-    assert!(bags[0].mail.is_empty() && bags[0].complete, "nothing was written");
+    assert!(bags[0].page.mail.is_empty() && bags[0].page.complete, "nothing was written");
 }
 
 pub async fn mail_for_a_run_nobody_knows_is_harmless(store: Arc<dyn Store>) {
@@ -138,7 +138,7 @@ pub async fn mail_for_an_ended_run_says_so(store: Arc<dyn Store>) {
     for mail in [event(id, "2"), before] {
         assert_eq!(store.send_mail(&mail).await.unwrap(), Posted::Ended(State::Cancelled));
     }
-    assert_eq!(bodies(&store.load_mail(&[id]).await.unwrap()[0].mail), ["1"], "only what was there before");
+    assert_eq!(bodies(&store.load_mail(&[id]).await.unwrap()[0].page.mail), ["1"], "only what was there before");
 }
 
 pub async fn a_flood_to_one_run_does_not_hide_the_mail_of_others(store: Arc<dyn Store>) {
@@ -200,6 +200,6 @@ pub async fn mail_of_an_ended_run_is_noticed_by_the_sweep(store: Arc<dyn Store>)
     worker.send(late.to_vec()).await;
     store.take_over(worker.id).await.unwrap();
     let bags = store.load_mail(&[ends_id, unknown, lives_id]).await.unwrap();
-    let noticed: Vec<Vec<_>> = bags.iter().map(|bag| bag.mail.iter().map(|mail| mail.noticed).collect()).collect();
+    let noticed: Vec<Vec<_>> = bags.iter().map(|bag| bag.page.mail.iter().map(|mail| mail.noticed).collect()).collect();
     assert_eq!(noticed, [vec![true, true], vec![true], vec![false]]);
 }

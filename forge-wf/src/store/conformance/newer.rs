@@ -47,5 +47,5 @@ pub async fn mail_of_a_later_build_waits_for_one_that_can_read_it(
 
 async fn loaded(store: &Arc<dyn Store>, run: RunId) -> Vec<String> {
     let bags = store.load_mail(&[run]).await.unwrap();
-    bodies(&bags[0].mail).into_iter().map(str::to_owned).collect()
+    bodies(&bags[0].page.mail).into_iter().map(str::to_owned).collect()
 }

@@ -1,18 +1,34 @@
--- load_mail: of each run of $1 the oldest $2 mails that are not taken and the oldest $2 of kinds up to $3 that are not
--- noticed, runs in the order asked for. What made a run due is un-noticed and of a kind this build can read, and may stand
--- behind thousands of events that nobody took.
-SELECT mail.no, mail.id, mail.run_id, mail.kind, mail.name, mail.body, mail.sent_at, mail.noticed_at IS NOT NULL, asked.place
+-- load_mail: of each run of $1 a page of the oldest mails that are not taken, and a page of the oldest of kinds up to $4 that are
+-- not noticed, runs in the order asked for. A page has at most $2 mails, and ends behind the one that makes it $3 bytes long. The
+-- last column: if mail is of the first page, how many mails that was cut from; $2 + 1 means that, or more.
+--
+-- What made a run due is un-noticed and of a kind this build can read, and may stand behind thousands of events that nobody
+-- took. Bodies are read last, of what is kept: their length is known without.
+SELECT mail.no, mail.id, mail.run_id, mail.kind, mail.name, mail.body, mail.sent_at, mail.noticed_at IS NOT NULL,
+    asked.place, kept.there
 FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (run_id, place), LATERAL (
-    (
-        SELECT * FROM forge_wf.inbox AS untaken
-        WHERE untaken.run_id = asked.run_id AND untaken.taken_at IS NULL AND untaken.no > 0
-        ORDER BY untaken.no LIMIT $2
-    )
-    UNION
-    (
-        SELECT * FROM forge_wf.inbox AS unnoticed
-        WHERE unnoticed.run_id = asked.run_id AND unnoticed.noticed_at IS NULL AND unnoticed.kind BETWEEN 0 AND $3
-        ORDER BY unnoticed.no LIMIT $2
-    )
-) AS mail
+    SELECT it.id, max(it.there) AS there
+    FROM (
+        SELECT untaken.id, count(*) OVER () AS there,
+            row_number() OVER (ORDER BY untaken.no) AS place,
+            sum(untaken.bytes) OVER (ORDER BY untaken.no) - untaken.bytes AS bytes_before
+        FROM (
+            SELECT oldest.id, oldest.no, coalesce(octet_length(oldest.body), 0) AS bytes
+            FROM forge_wf.inbox AS oldest
+            WHERE oldest.run_id = asked.run_id AND oldest.taken_at IS NULL AND oldest.no > 0
+            ORDER BY oldest.no LIMIT $2 + 1
+        ) AS untaken
+        UNION ALL
+        SELECT unnoticed.id, NULL, 1,
+            sum(unnoticed.bytes) OVER (ORDER BY unnoticed.no) - unnoticed.bytes
+        FROM (
+            SELECT oldest.id, oldest.no, coalesce(octet_length(oldest.body), 0) AS bytes
+            FROM forge_wf.inbox AS oldest
+            WHERE oldest.run_id = asked.run_id AND oldest.noticed_at IS NULL AND oldest.kind BETWEEN 0 AND $4
+            ORDER BY oldest.no LIMIT $2
+        ) AS unnoticed
+    ) AS it
+    WHERE it.place <= $2 AND it.bytes_before < $3
+    GROUP BY it.id
+) AS kept JOIN forge_wf.inbox AS mail ON mail.id = kept.id
 ORDER BY asked.place, mail.no

@@ -72,7 +72,7 @@ async fn a_database_of_the_first_version_is_brought_up_to_date() {
         .unwrap();
     }
     let store = scratch.store().await;
-    let bag = store.load_mail(&[run]).await.unwrap().remove(0);
+    let bag = store.load_mail(&[run]).await.unwrap().remove(0).page;
     let found: Vec<_> = bag.mail.iter().map(|mail| (mail.mail.kind, mail.noticed)).collect();
     assert_eq!(found, [(MailKind::Event, true), (MailKind::Event, false), (MailKind::Cancel, false)]);
     assert_eq!(store.load_events(run, "approved").await.unwrap().mail.len(), 2);

@@ -29,7 +29,7 @@ async fn mail_in_a_users_transaction_counts_when_it_commits() {
             assert_eq!(transaction.send_mail(&mail).await.unwrap(), Posted::Sent);
         }
         assert_eq!(transaction.send_mail(&event(RunId::new(), "1")).await.unwrap(), Posted::Unknown);
-        assert!(store.load_mail(&[id]).await.unwrap()[0].mail.is_empty(), "not before the commit");
+        assert!(store.load_mail(&[id]).await.unwrap()[0].page.mail.is_empty(), "not before the commit");
         if commits {
             transaction.commit().await.unwrap();
             store.wait_for_hint().await.unwrap();
@@ -38,7 +38,7 @@ async fn mail_in_a_users_transaction_counts_when_it_commits() {
             let hinted = tokio::time::timeout(Duration::from_millis(150), store.wait_for_hint()).await;
             assert!(hinted.is_err());
         }
-        assert_eq!(store.load_mail(&[id]).await.unwrap()[0].mail.len(), usize::from(commits));
+        assert_eq!(store.load_mail(&[id]).await.unwrap()[0].page.mail.len(), usize::from(commits));
     }
 
     // Also without a transaction of its own, and when the run is over.

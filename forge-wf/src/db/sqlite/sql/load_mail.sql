@@ -1,19 +1,33 @@
--- load_mail: of run ?1 the oldest ?2 mails that are not taken and the oldest ?2 of kinds up to ?3 that are not noticed, in
--- order of arrival. What made a run due is un-noticed and of a kind this build can read, and may stand behind thousands of
--- events that nobody took.
-SELECT no, id, run_id, kind, name, body, sent_at, noticed_at IS NOT NULL
-FROM forge_wf_inbox
-WHERE no IN (
-    SELECT no FROM (
-        SELECT no FROM forge_wf_inbox INDEXED BY forge_wf_inbox_untaken
-        WHERE run_id = ?1 AND taken_at IS NULL
-        ORDER BY no LIMIT ?2
+-- load_mail: of run ?1 a page of the oldest mails that are not taken, and a page of the oldest of kinds up to ?4 that are not
+-- noticed, in order of arrival. A page has at most ?2 mails, and ends behind the one that makes it ?3 bytes long. The last column:
+-- if mail is of the first page, how many mails that was cut from; ?2 + 1 means that, or more.
+--
+-- What made a run due is un-noticed and of a kind this build can read, and may stand behind thousands of events that nobody
+-- took. Bodies are read last, of what is kept: their length is known without.
+SELECT mail.no, mail.id, mail.run_id, mail.kind, mail.name, mail.body, mail.sent_at, mail.noticed_at IS NOT NULL, kept.there
+FROM (
+    SELECT no, max(there) AS there
+    FROM (
+        SELECT no, count(*) OVER () AS there,
+            row_number() OVER (ORDER BY no) AS place,
+            sum(bytes) OVER (ORDER BY no) - bytes AS bytes_before
+        FROM (
+            SELECT no, coalesce(octet_length(body), 0) AS bytes
+            FROM forge_wf_inbox INDEXED BY forge_wf_inbox_untaken
+            WHERE run_id = ?1 AND taken_at IS NULL
+            ORDER BY no LIMIT ?2 + 1
+        )
+        UNION ALL
+        SELECT no, NULL, 1, sum(bytes) OVER (ORDER BY no) - bytes
+        FROM (
+            SELECT no, coalesce(octet_length(body), 0) AS bytes
+            FROM forge_wf_inbox INDEXED BY forge_wf_inbox_unnoticed
+            WHERE run_id = ?1 AND noticed_at IS NULL AND kind BETWEEN 0 AND ?4
+            ORDER BY no LIMIT ?2
+        )
     )
-    UNION
-    SELECT no FROM (
-        SELECT no FROM forge_wf_inbox INDEXED BY forge_wf_inbox_unnoticed
-        WHERE run_id = ?1 AND noticed_at IS NULL AND kind BETWEEN 0 AND ?3
-        ORDER BY no LIMIT ?2
-    )
-)
-ORDER BY no
+    WHERE place <= ?2 AND bytes_before < ?3
+    GROUP BY no
+) AS kept CROSS JOIN forge_wf_inbox AS mail
+WHERE mail.no = kept.no
+ORDER BY mail.no
