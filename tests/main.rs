@@ -4,6 +4,7 @@ mod bad_input;
 mod basics;
 mod blocked;
 mod children;
+mod compensation;
 mod crash;
 mod events;
 mod extremes;

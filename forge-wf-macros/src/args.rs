@@ -3,21 +3,25 @@
 //! Takes tokens; hands on [`Args`] with whatever could be read, and adds every error it meets to the list, each on its
 //! own token. Never stops at the first one.
 
+mod compensate;
+mod entry;
+mod retry;
+
 use std::fmt;
 use std::time::Duration;
 
-use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
-use quote::ToTokens;
+use proc_macro2::{Ident, TokenStream};
 use syn::ext::IdentExt;
 use syn::parse::Parser;
-use syn::{Lit, LitStr, Path, Token, Type};
+use syn::{Lit, Path, Token, Type};
 
+pub(crate) use self::compensate::Compensate;
+use self::compensate::compensate;
+use self::entry::{Entry, Value, checked_name, entries, split};
+pub(crate) use self::entry::{NAME_BYTES_MAX, similar};
+use self::retry::{Retry, retry};
 use crate::check::Errors;
 use crate::shape;
-
-/// How long a name may be. As in `forge_wf::model::limits`: a journal key, `event:` or `child:` and the name, must fit
-/// an index row.
-pub(crate) const NAME_BYTES_MAX: usize = 200 - "event:".len();
 
 /// Which attribute.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,7 +45,7 @@ impl Kind {
     /// What it may say.
     pub(crate) fn options(self) -> Options {
         let (keys, later): (&'static [_], &'static [_]) = match self {
-            Self::Step => (&["retry", "timeout", "name", "marker", "crate"], &["compensate"]),
+            Self::Step => (&["compensate", "retry", "timeout", "name", "marker", "crate"], &[]),
             Self::Workflow => (
                 &["version", "name", "steps", "events", "marker", "crate"],
                 &["signature", "replaces", "schedule", "timeout", "compensate", "status"],
@@ -64,17 +68,6 @@ pub(crate) struct Options {
 impl Options {
     /// Of `#[event(..)]`.
     pub(crate) const EVENT: Self = Self { keys: &["name", "crate"], later: &[], example_name: "\"approved\"" };
-}
-
-/// `retry(..)`.
-#[derive(Debug, Clone)]
-pub(crate) struct Retry {
-    pub(crate) max: u32,
-    /// The first and the longest wait.
-    pub(crate) backoff: Option<(Duration, Duration)>,
-    pub(crate) jitter: Option<f64>,
-    /// `if = path`
-    pub(crate) condition: Option<Path>,
 }
 
 /// A part of `steps(..)`: a path, or `path as Marker` for a callee whose type has another name.
@@ -106,6 +99,7 @@ pub(crate) struct NamedEvent {
 /// Everything an attribute may say.
 #[derive(Debug, Default)]
 pub(crate) struct Args {
+    pub(crate) compensate: Option<Compensate>,
     pub(crate) retry: Option<Retry>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) name: Option<String>,
@@ -125,6 +119,7 @@ impl Args {
         let mut args = Self::default();
         for entry in entries(tokens, options.keys, options.later, errors) {
             match entry.key.unraw().to_string().as_str() {
+                "compensate" => args.compensate = compensate(&entry, errors),
                 "retry" => args.retry = retry(&entry, errors),
                 "timeout" => args.timeout = entry.duration("\"30s\"", errors).map(|(timeout, _)| timeout),
                 "name" => args.name = entry.name("a name such as", options.example_name, errors),
@@ -132,7 +127,7 @@ impl Args {
                 "marker" => args.marker = entry.value("a name for the type, such as `Charge`", errors),
                 "crate" => args.root = entry.path("the path of forge_wf, such as `::durable`", errors),
                 "events" => args.read_events(&entry, errors),
-                _ => args.steps = entry.paths(errors),
+                _ => args.steps = named_steps(&entry, errors),
             }
         }
         args
@@ -157,6 +152,21 @@ impl Args {
             }
         }
     }
+}
+
+fn named_steps(entry: &Entry, errors: &mut Errors) -> Vec<NamedStep> {
+    let Value::List(tokens) = &entry.value else {
+        errors.add(&entry.key, "expected a list: write `steps(charge, ship)`");
+        return Vec::new();
+    };
+    let mut paths = Vec::new();
+    for part in split(tokens.clone()) {
+        match syn::parse2(part.clone()) {
+            Ok(named) => paths.push(named),
+            Err(_) => errors.add(part, "expected the path of a step, helper or workflow, or `path as Marker`"),
+        }
+    }
+    paths
 }
 
 fn named_event(part: &TokenStream, errors: &mut Errors) -> Option<NamedEvent> {
@@ -189,261 +199,6 @@ fn named_event(part: &TokenStream, errors: &mut Errors) -> Option<NamedEvent> {
     Some(NamedEvent { name, ty })
 }
 
-fn retry(entry: &Entry, errors: &mut Errors) -> Option<Retry> {
-    let Value::List(tokens) = &entry.value else {
-        errors.add(&entry.key, "expected a list: write `retry(max = 5)`");
-        return None;
-    };
-    let (mut max, mut backoff, mut jitter, mut condition) = (None, None, None, None);
-    let mut max_was_given = false;
-    for entry in entries(tokens.clone(), &["max", "backoff", "jitter", "if"], &[], errors) {
-        match entry.key.to_string().as_str() {
-            "max" => {
-                max_was_given = true;
-                max = attempts(&entry, errors);
-            }
-            "backoff" => backoff = entry.duration("\"200ms..30s\" or \"1s\"", errors),
-            "jitter" => jitter = share(&entry, errors),
-            _ => condition = entry.path("the path of a `fn(&E) -> bool`", errors),
-        }
-    }
-    if !max_was_given {
-        errors.add(&entry.key, "how often? Write `retry(max = 5)`: the number of attempts, the first included");
-    }
-    Some(Retry { max: max.unwrap_or(1), backoff, jitter, condition })
-}
-
-fn attempts(entry: &Entry, errors: &mut Errors) -> Option<u32> {
-    let expected = "a number of attempts such as `5`";
-    match entry.value::<Lit>(expected, errors)? {
-        Lit::Int(lit) => match lit.base10_parse::<u32>() {
-            Ok(0) => errors.add(lit, "`max` counts every attempt, so it is at least 1"),
-            Ok(max) => return Some(max),
-            Err(error) => errors.add(lit, format!("expected {expected}: {error}")),
-        },
-        other => errors.add(other, format!("expected {expected}")),
-    }
-    None
-}
-
-fn share(entry: &Entry, errors: &mut Errors) -> Option<f64> {
-    let expected = "a share of the wait, from 0 to 1, such as `0.2`";
-    let lit = entry.value::<Lit>(expected, errors)?;
-    let number = match &lit {
-        Lit::Int(lit) => lit.base10_parse().ok(),
-        Lit::Float(lit) => lit.base10_parse::<f64>().ok(),
-        _ => None,
-    };
-    let number = number.filter(|number| (0.0..=1.0).contains(number));
-    if number.is_none() {
-        errors.add(lit, format!("expected {expected}"));
-    }
-    number
-}
-
-enum Value {
-    None,
-    Is(TokenStream),
-    List(TokenStream),
-}
-
-/// One of the things between the commas.
-struct Entry {
-    key: Ident,
-    value: Value,
-}
-
-impl Entry {
-    fn value<T: syn::parse::Parse>(&self, expected: &str, errors: &mut Errors) -> Option<T> {
-        let Value::Is(tokens) = &self.value else {
-            errors.add(&self.key, format!("expected {expected}, after `{} =`", self.key));
-            return None;
-        };
-        match syn::parse2(tokens.clone()) {
-            Ok(value) => Some(value),
-            Err(_) => {
-                errors.add(tokens, format!("expected {expected}"));
-                None
-            }
-        }
-    }
-
-    fn path(&self, expected: &str, errors: &mut Errors) -> Option<Path> {
-        let Value::Is(tokens) = &self.value else { return self.value(expected, errors) };
-        match Path::parse_mod_style.parse2(tokens.clone()) {
-            Ok(path) => Some(path),
-            Err(_) => self.value(expected, errors),
-        }
-    }
-
-    fn paths(&self, errors: &mut Errors) -> Vec<NamedStep> {
-        let Value::List(tokens) = &self.value else {
-            errors.add(&self.key, "expected a list: write `steps(charge, ship)`");
-            return Vec::new();
-        };
-        let mut paths = Vec::new();
-        for part in split(tokens.clone()) {
-            match syn::parse2(part.clone()) {
-                Ok(named) => paths.push(named),
-                Err(_) => errors.add(part, "expected the path of a step, helper or workflow, or `path as Marker`"),
-            }
-        }
-        paths
-    }
-
-    fn string(&self, expected: &str, errors: &mut Errors) -> Option<LitStr> {
-        match self.value::<Lit>(expected, errors)? {
-            Lit::Str(lit) => Some(lit),
-            other => {
-                errors.add(other, format!("expected {expected}"));
-                None
-            }
-        }
-    }
-
-    fn name(&self, what: &str, example: &str, errors: &mut Errors) -> Option<String> {
-        let lit = self.string(&format!("{what} `{example}`"), errors)?;
-        checked_name(&lit, what, example, errors)
-    }
-
-    /// `"1s"` is the same twice; a range only where the example has one.
-    fn duration(&self, example: &str, errors: &mut Errors) -> Option<(Duration, Duration)> {
-        let lit = self.string(&format!("a duration such as {example}"), errors)?;
-        let text = lit.value();
-        let read = match text.split_once("..").filter(|_| example.contains("..")) {
-            Some((first, longest)) => duration(first).and_then(|first| Ok((first, duration(longest)?))),
-            None => duration(&text).map(|both| (both, both)),
-        };
-        match read {
-            Ok((first, longest)) if first > longest => {
-                errors.add(lit, "the first wait is longer than the longest: swap them");
-                None
-            }
-            Ok(both) => Some(both),
-            Err(problem) => {
-                errors.add(lit, format!("expected a duration such as {example}: {problem}"));
-                None
-            }
-        }
-    }
-}
-
-fn checked_name(lit: &LitStr, what: &str, example: &str, errors: &mut Errors) -> Option<String> {
-    let text = lit.value();
-    if text.is_empty() {
-        errors.add(lit, format!("expected {what} `{example}`, not an empty one"));
-    } else if text.len() > NAME_BYTES_MAX {
-        errors.add(lit, format!("too long: at most {NAME_BYTES_MAX} bytes"));
-    } else if text.chars().any(char::is_control) {
-        errors.add(lit, "expected text without control characters");
-    } else {
-        return Some(text);
-    }
-    None
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    /// Longer is a slip of the pen, and would not fit the clock's arithmetic everywhere.
-    const LONGEST_DAYS: u64 = 3_650;
-    let duration = humantime::parse_duration(text.trim()).map_err(|error| error.to_string())?;
-    if duration.is_zero() {
-        Err(String::from("it is zero"))
-    } else if duration > Duration::from_secs(LONGEST_DAYS * 86_400) {
-        Err(String::from("it is longer than ten years"))
-    } else {
-        Ok(duration)
-    }
-}
-
-/// Takes tokens apart at the commas and checks the keys.
-fn entries(tokens: TokenStream, keys: &[&str], later: &[&str], errors: &mut Errors) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = Vec::new();
-    for part in split(tokens) {
-        let mut rest = part.clone().into_iter();
-        let Some(TokenTree::Ident(key)) = rest.next() else {
-            errors.add(part, format!("expected one of {}", list(keys)));
-            continue;
-        };
-        let name = key.unraw().to_string();
-        if later.contains(&name.as_str()) {
-            errors.add(&key, format!("`{name}` is not supported yet"));
-        } else if !keys.contains(&name.as_str()) {
-            let hint = similar(&name, keys).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            errors.add(&key, format!("unknown option `{name}`, expected one of {}{hint}", list(keys)));
-        } else if entries.iter().any(|entry| entry.key.unraw() == name) {
-            errors.add(&key, format!("`{name}` is given twice"));
-        } else {
-            match value(rest) {
-                Ok(value) => entries.push(Entry { key, value }),
-                Err(wrong) => errors.add(wrong, format!("expected `,`, or `=` and a value after `{name}`")),
-            }
-        }
-    }
-    entries
-}
-
-fn value(mut rest: impl Iterator<Item = TokenTree>) -> Result<Value, TokenStream> {
-    match rest.next() {
-        None => Ok(Value::None),
-        Some(TokenTree::Punct(punct)) if punct.as_char() == '=' => Ok(match rest.collect::<TokenStream>() {
-            tokens if tokens.is_empty() => Value::None,
-            tokens => Value::Is(tokens),
-        }),
-        Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis => match rest.next() {
-            None => Ok(Value::List(group.stream())),
-            Some(extra) => Err(extra.into_token_stream()),
-        },
-        Some(other) => Err(other.into_token_stream()),
-    }
-}
-
-/// What stands between the commas; those inside `<..>` part nothing.
-fn split(tokens: TokenStream) -> Vec<TokenStream> {
-    let mut parts = vec![TokenStream::new()];
-    let (mut depth, mut before) = (0_usize, ' ');
-    for token in tokens {
-        let punct = if let TokenTree::Punct(punct) = &token { punct.as_char() } else { ' ' };
-        match punct {
-            '<' => depth += 1,
-            '>' if before != '-' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        before = punct;
-        if punct == ',' && depth == 0 {
-            parts.push(TokenStream::new());
-        } else {
-            parts.last_mut().expect("it starts with one part and only grows").extend([token]);
-        }
-    }
-    parts.retain(|part| !part.is_empty());
-    parts
-}
-
-fn list(keys: &[&str]) -> String {
-    keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// The key that was probably meant.
-pub(crate) fn similar<'k>(name: &str, keys: &[&'k str]) -> Option<&'k str> {
-    let near = keys.iter().map(|key| (distance(name, key), *key)).min()?;
-    (near.0 <= 2 && near.0 < name.len()).then_some(near.1)
-}
-
-/// How many letters to add, drop or change.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let change = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -473,12 +228,36 @@ mod tests {
     #[test]
     fn all_errors_are_told_at_once_and_the_rest_is_kept() {
         let text =
-            r#"retry(max = 0, jitter = 2), timeuot = "3s", timeout = "0s", name = 7, compensate = undo, marker = M"#;
+            r#"retry(max = 0, jitter = 2), timeuot = "3s", timeout = "0s", name = 7, compensate = || undo, marker = M"#;
         let (args, errors) = parse(Kind::Step, text);
         assert_eq!(errors.len(), 6, "{errors:#?}");
         assert!(errors[0].contains("unknown option `timeuot`") && errors[0].contains("did you mean `timeout`?"));
-        assert_eq!(errors[1], "`compensate` is not supported yet");
-        assert!(args.retry.is_some() && args.marker.is_some());
+        assert!(errors[5].contains("write `compensate = refund` or `compensate = refund(output.id)`"), "{errors:#?}");
+        assert!(args.compensate.is_none() && args.retry.is_some() && args.marker.is_some());
+    }
+
+    #[test]
+    fn a_compensation_is_a_path_or_a_call() {
+        let read = |text: &str| {
+            let (args, errors) = parse(Kind::Step, &format!("compensate = {text}"));
+            assert_eq!(errors, [""; 0]);
+            let compensate = args.compensate.unwrap();
+            (shape::canonical(&quote::ToTokens::to_token_stream(compensate.marker())), compensate)
+        };
+        let (marker, path) = read("pay::refund");
+        assert_eq!((marker.as_str(), path.call.is_none(), path.canonical()), ("pay::refund", true, "".into()));
+        assert_eq!(read("refund as Refund").0, "Refund");
+        let (marker, call) = read("refund(output.id, &order . cents,)");
+        assert_eq!((marker.as_str(), call.canonical()), ("refund", "output.id,&order.cents".into()));
+        assert!(call.output().is_some());
+        assert!(read("refund as Refund(order)").1.output().is_none());
+        for wrong in ["", "7", "|x| x", "refund!(x)", "a.refund(x)", "refund(x).y()", "refund(a b)", "Self::<T>::x"] {
+            let (args, errors) = parse(Kind::Step, &format!("compensate = {wrong}"));
+            assert!(args.compensate.is_none() && errors.len() == 1, "{wrong}: {errors:?}");
+            assert!(errors[0].starts_with("expected the path of a step, or a call of one"), "{wrong}: {errors:?}");
+        }
+        assert_eq!(parse(Kind::Step, "compensate(refund)").1.len(), 1);
+        assert!(parse(Kind::Workflow, "compensate = undo").1[0].contains("not supported yet"));
     }
 
     #[test]
@@ -521,12 +300,5 @@ mod tests {
         let named = |length: usize| parse(Kind::Step, &format!("name = {:?}", "x".repeat(length))).1;
         assert_eq!(named(194), [""; 0]);
         assert_eq!(named(195), ["too long: at most 194 bytes"]);
-    }
-
-    #[test]
-    fn nothing_far_away_is_suggested() {
-        assert_eq!(similar("verison", Kind::Workflow.options().keys), Some("version"));
-        assert_eq!(similar("colour", Kind::Workflow.options().keys), None);
-        assert_eq!(distance("", "abc"), 3);
     }
 }

@@ -96,6 +96,19 @@ pub(crate) fn waits(kind: Kind, args: &Args, function: &Function, found: &Found,
     }
 }
 
+/// The rule about the names that the call in `compensate = refund(output.id)` may use.
+pub(crate) fn compensation(args: &Args, function: &Function, errors: &mut Errors) {
+    if args.compensate.as_ref().is_none_or(|compensate| compensate.call.is_none()) {
+        return;
+    }
+    for name in function.of_role(Role::Argument).filter_map(Parameter::name).filter(|name| *name == "output") {
+        errors.fatal(
+            name,
+            "in `compensate = ..(..)` the name `output` is what the step returned: give this argument another name",
+        );
+    }
+}
+
 fn qualifiers(kind: Kind, function: &Function, errors: &mut Errors) {
     let sig = &function.sig;
     if sig.asyncness.is_none() {

@@ -5,7 +5,9 @@
 //! the user may be told about (a type, a path) keeps the user's token.
 
 mod helper;
+mod state;
 mod step;
+mod undo;
 mod workflow;
 
 use proc_macro2::{Ident, Span, TokenStream};
@@ -31,6 +33,7 @@ pub(crate) fn attribute(kind: Kind, args: TokenStream, item: TokenStream) -> Tok
         }
     };
     check::signature(kind, &function, &mut errors);
+    check::compensation(&args, &function, &mut errors);
     let target = Target::new(&args, &function);
     let calls = calls(kind, &target, &args, &mut function, &mut errors);
     let expanded = match kind {

@@ -47,8 +47,10 @@ fn step(target: &Target, function: &Function) -> TokenStream {
         }
         #(#cfgs)*
         impl #private::Step for #marker {
+            type Inputs = #private::Unknown;
             type Output = #output;
             type Error = #error;
+            const INTERFACE: ::core::primitive::u128 = 0;
             const DEFINITION: &'static #private::StepDefinition = loop {};
         }
     }

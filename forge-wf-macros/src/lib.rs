@@ -39,7 +39,42 @@ use proc_macro::TokenStream;
 /// that is `Error + Serialize + DeserializeOwned`; the caller then gets `StepError<E>`. An alias of `Result` must have a
 /// name that ends in `Result`.
 ///
+/// # Undoing it
+/// `compensate` names the step that undoes this one, should its run fail or be cancelled later. It is an ordinary step with
+/// a retry policy of its own; what it is given is found out as soon as this step has succeeded, and kept in the journal.
+/// - `compensate = release_stock`: it takes the output, or all arguments of this step (at most eight) and then the output,
+///   by the same types (`&str` takes a `String`, `&[T]` a `Vec<T>`). Nothing is decoded.
+/// - `compensate = refund(output.id, order.cents)`: a call without its context. It may use the arguments of this step by
+///   name and `output`, what the step returned, read back from the journal; no state and no context.
+/// - `compensate = refund as Refund`, also before a call's parentheses, where the step's type has another name.
+///
+/// A worker that dies leaves a step of which nobody knows whether it was done. Such a step is run again before it is undone,
+/// unless its compensation is a path whose step takes the output as an `Option`: that one is then called with `None`.
+/// Another compensation is a change of the signature of the workflows that call this step.
+/// ```ignore
+/// #[step(compensate = release_stock)]
+/// async fn reserve_stock(ctx: &StepContext, #[state] warehouse: &Warehouse, sku: &str, qty: u32) -> Result<Hold> {
+///     Ok(warehouse.hold(sku, qty, ctx.idempotency_key()).await?)
+/// }
+///
+/// #[step(retry(max = 20, backoff = "1s..10m"))]
+/// async fn release_stock(#[state] warehouse: &Warehouse, hold: Hold) -> Result<()> {
+///     Ok(warehouse.release(hold).await?)
+/// }
+///
+/// #[step(compensate = refund(output.id, order.cents))]
+/// async fn charge(ctx: &StepContext, #[state] bank: &Bank, order: &Order) -> Result<Receipt> {
+///     Ok(bank.charge(order.cents, ctx.idempotency_key()).await?)
+/// }
+///
+/// #[step]
+/// async fn refund(#[state] bank: &Bank, receipt: i64, cents: u64) -> Result<()> {
+///     Ok(bank.refund(receipt, cents).await?)
+/// }
+/// ```
+///
 /// # Options
+/// - `compensate = path` or `compensate = path(..)`: the step that undoes it, as above. Without it there is nothing to undo.
 /// - `retry(max = 5, backoff = "200ms..30s", jitter = 0.2, if = path)`: `max` attempts in all, with waits that double from
 ///   the first to the longest (`"1s"` alone: always that long), made up to `jitter` (a share, 0 to 1) shorter at random;
 ///   `if` names a `fn(&E) -> bool` that says whether an error is worth another attempt. Only `max` must be given.

@@ -11,8 +11,12 @@ use serde_json::value::RawValue;
 
 pub use inventory;
 
+#[path = "macro_support/undo.rs"]
+mod undo;
+
 pub use crate::api::call::StepCall;
 pub use crate::api::child::ChildCall;
+pub use crate::api::compensate::{Undoes, Unknown, undone_by};
 pub use crate::api::context::WorkflowContext;
 pub use crate::api::definition::{
     Argument, Callee, Event, IntoFailure, NamedEvents, Registered, Returned, Root, Step, Uses, Workflow,
@@ -22,12 +26,17 @@ pub use crate::api::step_context::StepContext;
 pub use crate::contract::digest;
 pub use crate::engine::definition::{
     Body, BodyFuture, EventDefinition, Place, Registration, StepDefinition, StepEnv, StepFuture, StepOptions,
-    StepOutcome, WorkflowDefinition,
+    StepOutcome, UndoArgs, UndoDefinition, WorkflowDefinition,
 };
 pub use crate::engine::retry::Retry;
 pub use crate::engine::states::StateNeed;
 pub use crate::model::{Digest, Payload};
 
+pub use self::undo::{
+    Compensation, NoCompensation, StepFunction, TypeOf, UndoError, called, scratch_context, undone_output, written,
+};
+
+use crate::engine::compensate::undo_args;
 use crate::model::failure::{ARGUMENTS_UNUSABLE, INPUT_UNUSABLE, RESULT_UNUSABLE};
 use crate::model::fingerprint::fingerprint;
 use crate::model::{Limits, PayloadError};
@@ -152,7 +161,7 @@ impl<'p> ReadArguments<'p> {
 
 fn unreadable(error: &dyn std::fmt::Display) -> StepOutcome {
     let failure = Failure::unusable(ARGUMENTS_UNUSABLE, format!("the recorded arguments do not fit the step: {error}"));
-    StepOutcome::Failed { failure: Box::new(failure), retryable: false }
+    StepOutcome::Failed { failure: Box::new(failure), retryable: false, undo: None }
 }
 
 /// The state of this type; `build()` has checked that it is there.
@@ -163,6 +172,7 @@ pub fn state<T: Send + Sync + 'static>(env: &StepEnv) -> Result<Arc<T>, StepOutc
     env.states.get::<T>().ok_or_else(|| StepOutcome::Failed {
         failure: Box::new(Failure::permanent(format!("no state of type {} was given", std::any::type_name::<T>()))),
         retryable: false,
+        undo: None,
     })
 }
 
@@ -209,13 +219,17 @@ pub fn step_context(env: &StepEnv) -> StepContext {
 /// What the journal keeps of what a step returned. `retry_if` is the step's own word on its error.
 pub fn step_outcome<S: Step>(
     env: &StepEnv,
+    args: &Payload,
     returned: Result<S::Output, S::Error>,
     retry_if: fn(&S::Error) -> bool,
 ) -> StepOutcome {
     match returned {
         Ok(value) => match encode_readable(&value, &env.limits) {
-            Ok(payload) => StepOutcome::Completed(payload),
+            Ok(output) => StepOutcome::Completed { undo: undo_for::<S>(args, &output), output },
             Err(error) => StepOutcome::Failed {
+                undo: serde_json::to_string(&value)
+                    .ok()
+                    .and_then(|output| undo_for::<S>(args, &Payload::from_json_text(output))),
                 failure: Box::new(Failure::unusable(
                     RESULT_UNUSABLE,
                     format!(
@@ -229,9 +243,13 @@ pub fn step_outcome<S: Step>(
         Err(error) => {
             let wanted = retry_if(&error);
             let failure = error.record();
-            StepOutcome::Failed { retryable: wanted && !failure.is_permanent(), failure: Box::new(failure) }
+            StepOutcome::Failed { retryable: wanted && !failure.is_permanent(), failure: Box::new(failure), undo: None }
         }
     }
+}
+
+fn undo_for<S: Step>(args: &Payload, output: &Payload) -> Option<UndoArgs> {
+    undo_args(S::DEFINITION.undo.as_ref()?, args, Some(output))
 }
 
 /// Encodes a value and checks that it can be read again: what the journal holds must come back.

@@ -23,7 +23,18 @@ mod inventory {}
 macro_rules! vec { () => {} }
 macro_rules! line { () => {} }
 
-#[step(retry(max = 2, backoff = "1s", jitter = 0.1), timeout = "2s")]
+#[step]
+async fn refund(cents: u64, note: ::core::option::Option<&str>) -> ::core::result::Result<(), forge_wf::Failure> {
+    let _ = (cents, note);
+    ::core::result::Result::Ok(())
+}
+
+#[step(compensate = refund)]
+async fn charge_one(cents: u64) -> ::core::result::Result<::std::string::String, forge_wf::Failure> {
+    ::core::result::Result::Ok(cents.to_string())
+}
+
+#[step(compensate = refund(output, ::core::option::Option::Some(note)), retry(max = 2, backoff = "1s", jitter = 0.1), timeout = "2s")]
 async fn charge(
     ctx: &StepContext,
     #[state] rate: &u64,
@@ -52,6 +63,7 @@ async fn help(ctx: &WorkflowContext) -> ::core::result::Result<u64, forge_wf::Fa
 
 #[workflow]
 async fn pay(ctx: &WorkflowContext, cents: u64) -> ::core::result::Result<u64, forge_wf::Failure> {
+    charge_one(ctx, cents).await?;
     wait(ctx).await?;
     help(ctx).await?;
     charge(ctx, &[cents], "x").await

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
-use syn::{Pat, Type};
 
-use super::{Target, local, mixed};
+use super::{Target, local, mixed, state, undo};
 use crate::args::{Args, Kind};
 use crate::model::{Function, Parameter, Role};
-use crate::shape::{self, Passing, Shape};
+use crate::shape::{Passing, Shape};
 
 pub(super) fn expand(target: &Target, args: &Args, function: &Function) -> TokenStream {
     let params: Vec<TokenStream> = function.params.iter().map(super::parameter).collect();
@@ -20,7 +19,7 @@ pub(super) fn expand(target: &Target, args: &Args, function: &Function) -> Token
         target.type_item(Kind::Step, function),
         target.body_item(function, &params),
         arguments(target, function),
-        callee(target, function, &key),
+        callee(target, args, function),
         definition(target, args, function, &key),
         target.registered(
             function,
@@ -69,6 +68,10 @@ fn wrapper(target: &Target, function: &Function) -> TokenStream {
     }
 }
 
+pub(super) fn argument_name(param: &Parameter) -> String {
+    param.name().map(|name| syn::ext::IdentExt::unraw(name).to_string()).unwrap_or_default()
+}
+
 /// `impl Argument<n>` for each argument: the one place where a type that cannot be journaled is refused.
 fn arguments(target: &Target, function: &Function) -> TokenStream {
     let (Target { private, marker, .. }, Function { cfgs, .. }) = (target, function);
@@ -84,30 +87,55 @@ fn arguments(target: &Target, function: &Function) -> TokenStream {
     impls.collect()
 }
 
-fn callee(target: &Target, function: &Function, key: &str) -> TokenStream {
+fn callee(target: &Target, args: &Args, function: &Function) -> TokenStream {
     let (Target { private, marker, .. }, Function { cfgs, .. }) = (target, function);
-    let params = function.of_role(Role::Argument).map(|param| {
-        let name = param.name().map(|name| syn::ext::IdentExt::unraw(name).to_string()).unwrap_or_default();
-        format!("{name}:{}", Shape::of(&param.ty).canonical())
-    });
-    let output = format!("->{}", super::output_text(function));
+    let digest = undo::digest(target, args.compensate.as_ref());
     quote_spanned! {mixed()=>
         #(#cfgs)*
         impl #private::Callee for #marker {
-            const DIGEST: ::core::primitive::u128 = #private::digest::sequence(&[
-                #private::digest::text(#key),
-                #(#private::digest::text(#params),)*
-                #private::digest::text(#output),
-            ]);
+            const DIGEST: ::core::primitive::u128 = #digest;
         }
     }
+}
+
+/// The digest of all that a call of the step says.
+fn interface(private: &TokenStream, function: &Function, key: &str) -> TokenStream {
+    let params = function
+        .of_role(Role::Argument)
+        .map(|param| format!("{}:{}", argument_name(param), Shape::of(&param.ty).canonical()));
+    let output = format!("->{}", super::output_text(function));
+    quote_spanned! {mixed()=>
+        #private::digest::sequence(&[
+            #private::digest::text(#key),
+            #(#private::digest::text(#params),)*
+            #private::digest::text(#output),
+        ])
+    }
+}
+
+/// The types of its arguments as they are read back.
+fn inputs(target: &Target, function: &Function) -> TokenStream {
+    let Target { private, marker, .. } = target;
+    let types = function.of_role(Role::Argument).enumerate().map(|(n, param)| {
+        let owned = quote_spanned!(mixed()=> <#marker as #private::Argument<#n>>::Owned);
+        match Shape::of(&param.ty).passing {
+            Passing::Value | Passing::Reference | Passing::Text => owned,
+            Passing::Slice => quote_spanned!(mixed()=> ::std::vec::Vec<#owned>),
+            Passing::Option | Passing::OptionText => quote_spanned!(mixed()=> ::core::option::Option<#owned>),
+            Passing::OptionSlice => quote_spanned!(mixed()=> ::core::option::Option<::std::vec::Vec<#owned>>),
+        }
+    });
+    quote_spanned!(mixed()=> (#(#types,)*))
 }
 
 fn definition(target: &Target, args: &Args, function: &Function, key: &str) -> TokenStream {
     let (Target { private, marker, .. }, Function { cfgs, .. }) = (target, function);
     let (output, error) = super::ends(private, function);
     let (place, options) = (target.place(), options(private, args));
-    let states = function.of_role(Role::State).map(|param| state_need(private, param));
+    let states = function.of_role(Role::State).map(|param| state::need(private, param));
+    let (inputs, interface) = (inputs(target, function), interface(private, function, key));
+    let (undo_items, undo) = undo::undo(target, args.compensate.as_ref(), function);
+    let names = function.of_role(Role::Argument).map(argument_name);
     let (runner, attempt) = (attempt(target, args, function), local("__forge_wf_attempt"));
     let (env, payload) = (local("env"), local("args"));
     let boxed = quote_spanned! {super::at_name(target)=>
@@ -120,18 +148,23 @@ fn definition(target: &Target, args: &Args, function: &Function, key: &str) -> T
     quote_spanned! {mixed()=>
         #(#cfgs)*
         impl #private::Step for #marker {
+            type Inputs = #inputs;
             type Output = #output;
             type Error = #error;
+            const INTERFACE: ::core::primitive::u128 = #interface;
             const DEFINITION: &'static #private::StepDefinition = {
                 #runner
+                #undo_items
                 fn __forge_wf_run(#env: #private::StepEnv, #payload: #private::Payload) -> #private::StepFuture {
                     #boxed
                 }
                 &#private::StepDefinition {
                     key: #key,
                     place: #place,
-                    digest: #private::Digest(<#marker as #private::Callee>::DIGEST),
+                    digest: #private::Digest(<#marker as #private::Step>::INTERFACE),
                     options: #options,
+                    arguments: &[#(#names),*],
+                    undo: #undo,
                     states: &[#(#states),*],
                     run: __forge_wf_run,
                 }
@@ -151,7 +184,7 @@ fn attempt(target: &Target, args: &Args, function: &Function) -> TokenStream {
             Role::StepContext | Role::WorkflowContext => {
                 (quote_spanned!(mixed()=> #private::step_context(&#env)), quote!(&#held))
             }
-            Role::State => fetch_state(private, &env, &held, param),
+            Role::State => state::fetch(private, &env, &held, param),
             Role::Argument => {
                 let (take, pass) = read_argument(&held, param);
                 let text = param.name().map(|name| syn::ext::IdentExt::unraw(name).to_string());
@@ -183,84 +216,24 @@ fn attempt(target: &Target, args: &Args, function: &Function) -> TokenStream {
             #env: #private::StepEnv,
             args: #private::Payload,
         ) -> ::core::result::Result<#private::StepOutcome, #private::StepOutcome> {
-            let _ = &args;
             #read_all
             #(#lets)*
             let returned = <#marker>::body(#(#passed),*).await;
-            ::core::result::Result::Ok(#private::step_outcome::<#marker>(&#env, returned, #retry_if))
+            ::core::result::Result::Ok(#private::step_outcome::<#marker>(&#env, &args, returned, #retry_if))
         }
     }
 }
 
-fn read_argument(held: &syn::Ident, param: &Parameter) -> (syn::Ident, TokenStream) {
+/// How an argument is read back, and how what is then held becomes what the body takes.
+pub(super) fn read_argument(held: &syn::Ident, param: &Parameter) -> (syn::Ident, TokenStream) {
     match Shape::of(&param.ty).passing {
         Passing::Value => (local("value"), quote!(#held)),
-        Passing::Reference | Passing::Text => (local("value"), quote!(&#held)),
-        Passing::Slice => (local("slice"), quote!(&#held)),
+        Passing::Reference => (local("value"), quote!(&#held)),
+        Passing::Text => (local("value"), quote!(&*#held)),
+        Passing::Slice => (local("slice"), quote!(&*#held)),
         Passing::Option => (local("option"), quote_spanned!(mixed()=> #held.as_ref())),
         Passing::OptionText => (local("option"), quote_spanned!(mixed()=> #held.as_deref())),
         Passing::OptionSlice => (local("option_slice"), quote_spanned!(mixed()=> #held.as_deref())),
-    }
-}
-
-/// What a `#[state]` parameter is filled from.
-enum Held<'p> {
-    /// `&T`
-    Shared(&'p Type),
-    /// `&dyn Trait`
-    Dyn(&'p Type),
-    /// `T`, cloned.
-    Owned(&'p Type),
-}
-
-impl<'p> Held<'p> {
-    fn of(ty: &'p Type) -> Self {
-        match shape::peel(ty) {
-            Type::Reference(reference) => match shape::peel(&reference.elem) {
-                elem @ Type::TraitObject(_) => Self::Dyn(elem),
-                elem => Self::Shared(elem),
-            },
-            other => Self::Owned(other),
-        }
-    }
-}
-
-fn fetch_state(
-    private: &TokenStream,
-    env: &syn::Ident,
-    held: &syn::Ident,
-    param: &Parameter,
-) -> (TokenStream, TokenStream) {
-    match Held::of(&param.ty) {
-        Held::Shared(ty) => (quote_spanned!(mixed()=> #private::state::<#ty>(&#env)?), quote!(&#held)),
-        Held::Dyn(ty) => (quote_spanned!(mixed()=> #private::dyn_state::<#ty>(&#env)?), quote!(&*#held)),
-        Held::Owned(ty) => (
-            quote_spanned!(mixed()=> <#ty as ::core::clone::Clone>::clone(&*#private::state::<#ty>(&#env)?)),
-            quote!(#held),
-        ),
-    }
-}
-
-fn state_need(private: &TokenStream, param: &Parameter) -> TokenStream {
-    let name = match &param.pat {
-        Pat::Ident(pat) => syn::ext::IdentExt::unraw(&pat.ident).to_string(),
-        _ => String::from("value"),
-    };
-    let (types, ty) = match Held::of(&param.ty) {
-        Held::Shared(ty) | Held::Owned(ty) => (vec![quote!(#ty)], ty),
-        Held::Dyn(ty) => (vec![quote!(::std::sync::Arc<#ty>), quote!(::std::boxed::Box<#ty>)], ty),
-    };
-    let text = shape::readable(ty);
-    let hint = match types.len() {
-        1 => format!(".state({name}), where `{name}` is a `{text}`"),
-        _ => format!(".state({name}), where `{name}` is an `Arc<{text}>` or a `Box<{text}>`"),
-    };
-    quote_spanned! {mixed()=>
-        #private::StateNeed {
-            types: || ::std::vec::Vec::from([#(#private::type_id::<#types>()),*]),
-            name: ::core::any::type_name::<#ty>,
-            hint: #hint,
-        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::engine::calls::Delivery;
 use crate::engine::request::{Request, StepRequest};
 use crate::engine::retry::Retry;
 use crate::macro_support::Arguments;
-use crate::model::Failure;
+use crate::model::{Failure, Payload};
 
 /// A call of a step. It gets its place in the journal when it is written and takes effect when it is first polled.
 ///
@@ -38,6 +38,14 @@ impl<'a, S: Step> StepCall<'a, S> {
         let (args, args_hash) = args.finish(&ctx.limits);
         let request = StepRequest { step, options: step.options, args, args_hash };
         Self { slot: Slot::write(&ctx.calls, step.key, Request::Step(request)), step: PhantomData }
+    }
+
+    /// Its arguments, before it has begun.
+    pub(crate) fn written_args(&self) -> Result<Payload, Box<Failure>> {
+        match self.slot.calls.written(self.slot.id) {
+            Some(Request::Step(request)) => request.args,
+            _ => unreachable!("a step call that was not polled is a request for a step"),
+        }
     }
 
     /// Bounds each attempt of this call, instead of the step's own `timeout`. An attempt that runs longer is dropped

@@ -17,10 +17,15 @@ pub trait Argument<const N: usize> {
 
 /// What a `#[step]` function is, beside its call.
 pub trait Step: Sized + 'static {
+    /// What it takes besides context and state, as a tuple: an attempt owns each, so slices are a `Vec`.
+    type Inputs;
     /// What it returns when it succeeds.
     type Output: Serialize + DeserializeOwned + Send + 'static;
     /// What it returns when it fails.
     type Error: StepFailure;
+    /// Hash of its key, parameters and output. [`Callee::DIGEST`] is this, or both this and the interface of its
+    /// compensation; that one's own compensation is left out, so steps may undo themselves and each other.
+    const INTERFACE: u128;
     /// What the engine knows of it.
     const DEFINITION: &'static StepDefinition;
 }

@@ -232,7 +232,7 @@ impl<T: DeserializeOwned> RunHandle<T> {
     fn read(&self, outcome: Outcome) -> Result<T, Error> {
         match outcome {
             Outcome::Completed(output) => self.decode(&output),
-            Outcome::Failed(failure) => Err(self.failed(Status::Failed, &failure)),
+            Outcome::Failed(state, failure) => Err(self.failed(state.ended_status(), &failure)),
             Outcome::Blocked(stuck) => {
                 Err(Error::RunBlocked { run: self.id, status: blocked_status(stuck.reason), message: stuck.message })
             }

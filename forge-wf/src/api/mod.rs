@@ -4,6 +4,7 @@ pub mod builder;
 pub mod call;
 pub mod child;
 pub mod client;
+pub mod compensate;
 pub(crate) mod connect;
 pub mod context;
 pub mod definition;

@@ -127,6 +127,14 @@ impl Calls {
         }
     }
 
+    /// What a call asks for, if it has not begun.
+    pub fn written(&self, slot: SlotId) -> Option<Request> {
+        match self.lock().slots.get(&slot) {
+            Some(Slot::Written { request, .. }) => Some(request.clone()),
+            _ => None,
+        }
+    }
+
     /// Changes how a step is tried; without effect once it has begun.
     pub fn set_options(&self, slot: SlotId, change: impl FnOnce(&mut StepOptions)) {
         self.change(slot, |request| {

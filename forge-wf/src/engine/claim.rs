@@ -14,8 +14,9 @@ use super::drive::Stuck;
 use super::pauses::Pauses;
 use super::session::Session;
 use super::turn::{Message, Turn};
-use crate::journal::History;
-use crate::model::{BlockReason, RunId};
+use super::unwind::Unwinding;
+use crate::journal::{Corrupt, History};
+use crate::model::{BlockReason, Phase, RunId};
 use crate::store::{ClaimRequest, ClaimedRun, Inbox, Journal, Mailbag, StoreError};
 
 /// Runs one claim takes at the most: their journals are loaded in one go.
@@ -182,22 +183,16 @@ impl Engine {
         mail: Inbox,
         permit: OwnedSemaphorePermit,
     ) {
-        let workflow = self.registry.workflow(run.definition);
-        let history = journal.and_then(|journal| {
-            History::load(journal.entries).map_err(|corrupt| format!("its journal cannot be read: {corrupt}"))
-        });
-        let message = match (workflow, history) {
-            (Some(workflow), Ok(history)) if !history.is_ended() => {
-                let turn = Turn::new(self.clone(), session.clone(), run, workflow, history, mail.page, permit);
+        let Inbox { page, beyond } = mail;
+        let message = match self.turn_of(session, &run, journal, page, permit) {
+            Ok(turn) => {
                 // As if it came just now: what stands between it and the page is looked for when it is waited for.
-                for mail in mail.beyond {
+                for mail in beyond {
                     let _ = turn.sender().send(Message::Mail(Box::new(mail)));
                 }
                 return self.spawn(turn);
             }
-            (Some(_), Ok(_)) => "its journal has an end, but its row has none".to_owned(),
-            (Some(_), Err(message)) => message,
-            (None, _) => format!("this worker does not have its definition {}", run.definition.short()),
+            Err(message) => message,
         };
         // A worker that was frozen between its claim and here reads what a new owner wrote since: none of its business.
         if !session.is_fresh() {
@@ -205,6 +200,30 @@ impl Engine {
         }
         tracing::error!(run = %run.id, workflow = %run.workflow, "{message}");
         self.block(session, &run, &Stuck { reason: BlockReason::Divergence, message }).await;
+    }
+
+    /// The turn of a claimed run, or why it cannot begin.
+    fn turn_of(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        run: &ClaimedRun,
+        journal: Result<Journal, String>,
+        mail: Mailbag,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Turn, String> {
+        let unreadable = |corrupt: Corrupt| format!("its journal cannot be read: {corrupt}");
+        let (engine, session, entries) = (self.clone(), session.clone(), journal?.entries);
+        if run.phase == Phase::Undo {
+            let unwinding = Unwinding::load(entries).map_err(unreadable)?;
+            return Ok(Turn::back(engine, session, run.clone(), unwinding, mail, permit));
+        }
+        let history = History::load(entries).map_err(unreadable)?;
+        if history.is_ended() {
+            return Err("its journal has an end, but its row has none".to_owned());
+        }
+        let missing = || format!("this worker does not have what it needs, {}", run.needs.short());
+        let workflow = run.definition.and_then(|definition| self.registry.workflow(definition)).ok_or_else(missing)?;
+        Ok(Turn::new(engine, session, run.clone(), workflow, history, mail, permit))
     }
 
     /// Loads journals and mail; a journal that cannot be read does not keep its neighbours from running.

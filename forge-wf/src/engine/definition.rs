@@ -44,15 +44,32 @@ pub struct StepDefinition {
     pub key: &'static str,
     /// Where it is written.
     pub place: Place,
-    /// Hash of its key, parameters and output.
+    /// Hash of its key, parameters and output. Of its compensation nothing: workers are found by this hash, also for undos
+    /// that were recorded before the compensation changed.
     pub digest: Digest,
     /// How it is tried, unless the call says otherwise.
     pub options: StepOptions,
+    /// The names of its arguments, in order.
+    pub arguments: &'static [&'static str],
+    /// How to undo it.
+    pub undo: Option<UndoDefinition>,
     /// The state it asks for.
     pub states: &'static [StateNeed],
     /// Runs one attempt.
     pub run: fn(StepEnv, Payload) -> StepFuture,
 }
+
+/// How a step is undone.
+pub struct UndoDefinition {
+    /// The compensating step. A function: the constants of steps that undo each other would be a cycle.
+    pub step: fn() -> &'static StepDefinition,
+    /// The arguments of the compensating step, from the arguments and the output of the step it undoes. Without an output:
+    /// those for a step of which nobody knows whether it was done; `None` if it cannot be called for that.
+    pub args: fn(&Payload, Option<&Payload>) -> Option<UndoArgs>,
+}
+
+/// What a compensating step is to be given; an `Err` says why that could not be found out.
+pub type UndoArgs = Result<Payload, String>;
 
 /// Everything the engine knows of a workflow definition.
 pub struct WorkflowDefinition {
@@ -161,14 +178,21 @@ impl StopFlag {
 /// What came of one attempt.
 #[derive(Debug, Clone)]
 pub enum StepOutcome {
-    /// The step's output, already checked to be readable.
-    Completed(Payload),
+    /// It was done.
+    Completed {
+        /// Its output, already checked to be readable.
+        output: Payload,
+        /// What its compensation is to be given, if it has one.
+        undo: Option<UndoArgs>,
+    },
     /// It failed.
     Failed {
         /// Why.
         failure: Box<Failure>,
         /// Whether a further attempt may help, by the failure itself and the step's `if`.
         retryable: bool,
+        /// What its compensation is to be given, if it was done all the same and only its output cannot be recorded.
+        undo: Option<UndoArgs>,
     },
 }
 

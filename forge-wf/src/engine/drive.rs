@@ -87,6 +87,11 @@ impl Drive {
         &self.replay
     }
 
+    /// Notes that an entry without a place in the order of deliveries is written now.
+    pub fn note_open(&mut self, entry: &Entry) {
+        self.replay.note_open(entry);
+    }
+
     /// How many results came from the journal.
     pub fn replayed(&self) -> Replayed {
         self.replayed

@@ -13,7 +13,8 @@ use super::child;
 use super::config::Config;
 use super::drive::Stuck;
 use super::random;
-use super::turn::{Message, Turn};
+use super::turn::{Course, Message, Turn};
+use super::unwind::{Cause, Unwinding, unwind_entry};
 use super::waiters::Outcome;
 use super::writer::{Along, Staged};
 use crate::journal::{Entry, EntryKind, EntryState, History};
@@ -23,8 +24,12 @@ use crate::store::{ClaimedRun, Due, RunImage, StoreError};
 
 /// How a turn ends.
 pub enum Leaving {
-    /// The body returned: this is the `end` entry.
-    Ended(Box<Entry>),
+    /// Nothing is left but to undo, or to end.
+    Ended(Box<Ending>),
+    /// It has an end: this entry, in this state.
+    Over(Box<Entry>, State),
+    /// It turns back: the next claim undoes what it did, from the journal alone.
+    TurnedBack,
     /// The body cannot go on with this code.
     Blocked(Stuck),
     /// The run goes on as its next generation: the `end` of this one and the `start` of that.
@@ -37,17 +42,25 @@ pub enum Leaving {
     Salvage(Arc<StoreError>),
 }
 
+/// What a run ends with, once nothing is left to undo.
+#[derive(Clone)]
+pub struct Ending {
+    /// Why it ends.
+    pub cause: Cause,
+    /// Its output or failure.
+    pub result: Result<Payload, Payload>,
+}
+
 impl Leaving {
     /// The end of a run whose body returned `result`.
-    pub fn ended(result: Result<Payload, Failure>, seq: i32, at: Timestamp, limits: &Limits) -> Self {
-        let state = if result.is_ok() { EntryState::Completed } else { EntryState::Failed };
-        let mut entry = Entry::new(CallId::new("end", 0), EntryKind::End, state, at);
-        entry.seq = Some(seq);
-        match result {
-            Ok(output) => entry.output = Some(output),
-            Err(failure) => entry.failure = Some(failure.to_payload(limits)),
-        }
-        Self::Ended(Box::new(entry))
+    pub fn returned(result: Result<Payload, Failure>, limits: &Limits) -> Self {
+        let cause = if result.is_ok() { Cause::Dropped } else { Cause::Failed };
+        Self::Ended(Box::new(Ending { cause, result: result.map_err(|failure| failure.to_payload(limits)) }))
+    }
+
+    /// The end of a run that somebody or something stopped.
+    pub fn stopped(cause: Cause, failure: &Failure, limits: &Limits) -> Self {
+        Self::Ended(Box::new(Ending { cause, result: Err(failure.to_payload(limits)) }))
     }
 
     /// The end of a generation whose next one begins with `input` and with what was saved so far.
@@ -61,9 +74,21 @@ impl Leaving {
     }
 }
 
+/// The `end` entry of a run with this result.
+fn end_entry(result: Result<Payload, Payload>, seq: i32, at: Timestamp) -> Entry {
+    let state = if result.is_ok() { EntryState::Completed } else { EntryState::Failed };
+    let mut entry = Entry::new(CallId::new("end", 0), EntryKind::End, state, at);
+    entry.seq = Some(seq);
+    match result {
+        Ok(output) => entry.output = Some(output),
+        Err(failure) => entry.failure = Some(failure),
+    }
+    entry
+}
+
 /// The image of a run this worker executes.
 pub fn owned_image(run: &ClaimedRun) -> RunImage {
-    RunImage { state: State::Owned, keep: true, ..RunImage::ready(run.generation, run.definition) }
+    RunImage { phase: run.phase, state: State::Owned, keep: true, ..RunImage::ready(run.generation, run.needs) }
 }
 
 /// The image of a run that cannot go on with this code.
@@ -104,12 +129,24 @@ impl Turn {
             self.leave_ticket = None;
             self.leave_by = Instant::now() + self.engine.config.grace;
         }
-        self.drive.close();
-        self.steps.abort_all();
+        self.course.close();
+        // What may end by itself before the run does is let go already.
+        if !matches!(self.leaving, Some(Leaving::Ended(_))) {
+            self.steps.abort_all();
+        }
+    }
+
+    /// The image of the run while this turn has it: on the way back with the failure that turned it.
+    pub(super) fn image_of_run(&self) -> RunImage {
+        let failure = match &self.course {
+            Course::Forward(_) => None,
+            Course::Undo(unwinding) => unwinding.ending().as_ref().err().cloned(),
+        };
+        RunImage { failure, ..owned_image(&self.run) }
     }
 
     fn last_image(&self, state: State, due: Due) -> RunImage {
-        RunImage { state, due, keep: false, ..owned_image(&self.run) }
+        RunImage { state, due, keep: false, ..self.image_of_run() }
     }
 
     /// Stages the run's last image, once its tasks have ended.
@@ -118,19 +155,14 @@ impl Turn {
             return;
         }
         match self.leaving.as_ref().expect("checked above") {
-            Leaving::Ended(entry) => {
-                let entry = (**entry).clone();
-                let state = if entry.output.is_some() { State::Completed } else { State::Failed };
-                let image = self.last_image(state, Due::Never);
-                self.image =
-                    Some(RunImage { phase: Phase::Ended, needs: None, failure: entry.failure.clone(), ..image });
-                let staged = self.end(entry);
-                self.stage(staged);
+            Leaving::Ended(ending) => {
+                let ending = (**ending).clone();
+                self.turn_back_or_end(ending);
             }
             Leaving::Continued(entries) => {
                 let [end, start] = (**entries).clone();
                 let generation = self.run.generation + 1;
-                let image = RunImage::ready(generation, self.run.definition);
+                let image = RunImage::ready(generation, self.run.needs);
                 let seed = Some(random::next_seed(self.run.seed, generation));
                 // Its journal will hold only its start, so code of another version may take it from here.
                 self.image = Some(RunImage { unbind: true, seed, ..image });
@@ -141,12 +173,40 @@ impl Turn {
             Leaving::Released(state, due, problem) => {
                 // A step that was only shown as started is an entry too: code that does not make it must not take it up.
                 let unbind = self.is_new() && *state == State::Ready;
-                self.image = Some(RunImage { unbind, failure: problem.clone(), ..self.last_image(*state, *due) });
+                let image = self.last_image(*state, *due);
+                self.image = Some(RunImage { unbind, failure: problem.clone().or(image.failure.clone()), ..image });
             }
-            Leaving::Lost | Leaving::Salvage(_) => return,
+            Leaving::Lost | Leaving::Salvage(_) | Leaving::Over(..) | Leaving::TurnedBack => return,
         }
         // The flush that follows gives it the next ticket.
         self.leave_ticket = Some(self.ticket + 1);
+    }
+
+    /// Turns back if something is to be undone, and ends the run if not.
+    fn turn_back_or_end(&mut self, Ending { cause, result }: Ending) {
+        let (seq, at) = (self.course.next_seq(), self.now());
+        let (needs, state) = match &self.course {
+            Course::Undo(unwinding) => (None, unwinding.end_state()),
+            Course::Forward(drive) => {
+                let undoable = drive.replay().history().undoable();
+                let unwinding = Unwinding::new(cause, result.clone(), undoable);
+                (unwinding.needs(), unwinding.end_state())
+            }
+        };
+        if let Some(needs) = needs {
+            (self.run.phase, self.run.needs) = (Phase::Undo, needs);
+            let image = self.last_image(State::Ready, Due::Now);
+            self.image = Some(RunImage { failure: result.as_ref().err().cloned(), ..image });
+            self.stage(self.entry(unwind_entry(cause, result, seq, at), true));
+            self.leaving = Some(Leaving::TurnedBack);
+            return;
+        }
+        let entry = end_entry(result, seq, at);
+        let image = self.last_image(state, Due::Never);
+        self.image = Some(RunImage { phase: Phase::Ended, needs: None, failure: entry.failure.clone(), ..image });
+        self.leaving = Some(Leaving::Over(Box::new(entry.clone()), state));
+        let staged = self.end(entry);
+        self.stage(staged);
     }
 
     /// Whether all step tasks have ended; past the grace time, whether to go on without them.
@@ -155,6 +215,12 @@ impl Turn {
             return true;
         }
         if Instant::now() < self.leave_by {
+            return false;
+        }
+        if self.steps.any_let_go() {
+            // They had their time.
+            self.steps.abort_all();
+            self.leave_by = Instant::now() + self.engine.config.grace;
             return false;
         }
         let stuck: Vec<_> = self.steps.with_task().map(ToString::to_string).collect();
@@ -188,7 +254,7 @@ impl Turn {
                 Box::pin(self.salvage(&error)).await;
                 None
             }
-            Some(Leaving::Continued(_)) => None,
+            Some(Leaving::Continued(_) | Leaving::TurnedBack) => None,
             Some(Leaving::Released(_, due, _)) => {
                 if let Due::At(due) = due {
                     self.engine.run_is_due(due);
@@ -198,7 +264,7 @@ impl Turn {
             ended => {
                 given_back = false;
                 match ended {
-                    Some(Leaving::Ended(entry)) => Some(Outcome::ended(*entry)),
+                    Some(Leaving::Over(entry, state)) => Some(Outcome::ended(*entry, state)),
                     Some(Leaving::Blocked(stuck)) => Some(Outcome::Blocked(stuck)),
                     _ => None,
                 }
@@ -219,9 +285,13 @@ impl Turn {
     /// that one becomes a failure the body can see. Then the run is released, to be rebuilt by replay.
     async fn salvage(&mut self, refused: &Arc<StoreError>) {
         self.current = Arc::new(std::sync::atomic::AtomicBool::new(true));
+        if matches!(self.course, Course::Undo(_)) {
+            // Nobody is there to see a failure of these records.
+            return self.block_refused(refused).await;
+        }
         let mut entries: VecDeque<Staged> = self.unacked.drain(..).flat_map(|unacked| unacked.writes).collect();
         while let Some(mut staged) = entries.pop_front() {
-            if staged.entry.kind != EntryKind::End {
+            if !matches!(staged.entry.kind, EntryKind::End | EntryKind::Unwind) {
                 match self.write_alone(staged.clone(), None).await {
                     Written::Durable => continue,
                     Written::Refused => {}
@@ -232,7 +302,7 @@ impl Turn {
             if entry.state == EntryState::Started {
                 // What cannot even begin on record has failed, before whatever was recorded after it began.
                 let later = entries.iter().filter_map(|staged| staged.entry.seq).min();
-                entry.seq = Some(later.unwrap_or_else(|| self.drive.replay().next_seq()));
+                entry.seq = Some(later.unwrap_or_else(|| self.course.next_seq()));
             }
             // What it wanted to bring into the world may be what is refused.
             staged.along = Along { births: Vec::new(), sent: Vec::new(), ..staged.along };

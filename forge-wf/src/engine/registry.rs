@@ -13,6 +13,7 @@ use crate::store::{DefinitionRow, Offer};
 /// Every definition this process has.
 pub struct Registry {
     workflows: HashMap<Digest, &'static WorkflowDefinition>,
+    steps: HashMap<Digest, &'static StepDefinition>,
 }
 
 /// What is wrong with the definitions of this process; each sentence names the places in the source.
@@ -110,12 +111,18 @@ impl Registry {
             return Err(RegistryError(wrong));
         }
         let workflows = workflows.into_values().map(|workflow| (workflow.signature, workflow)).collect();
-        Ok(Self { workflows })
+        let steps = steps.into_values().map(|step| (step.digest, step)).collect();
+        Ok(Self { workflows, steps })
     }
 
     /// The workflow with this signature.
     pub fn workflow(&self, definition: Digest) -> Option<&'static WorkflowDefinition> {
         self.workflows.get(&definition).copied()
+    }
+
+    /// The step with this digest.
+    pub fn step(&self, digest: Digest) -> Option<&'static StepDefinition> {
+        self.steps.get(&digest).copied()
     }
 
     /// What is written to the database for people and for routing.
@@ -131,8 +138,10 @@ impl Registry {
             .collect()
     }
 
-    /// What this process can claim: runs bound to its definitions, and unbound runs of their names.
+    /// What this process can claim: runs bound to its definitions, unbound runs of their names, and runs whose next undo is one
+    /// of its steps.
     pub fn offers(&self) -> Arc<[Offer]> {
+        let steps = self.steps.keys().map(|step| Offer { needs: *step, definition: *step, version: "".into() });
         self.workflows
             .values()
             .flat_map(|workflow| {
@@ -143,6 +152,7 @@ impl Registry {
                 ];
                 needs.map(|needs| Offer { needs, definition: workflow.signature, version: workflow.version.into() })
             })
+            .chain(steps)
             .collect()
     }
 }
@@ -163,7 +173,16 @@ mod tests {
 
     const fn step(key: &'static str, line: u32, states: &'static [StateNeed]) -> StepDefinition {
         let options = StepOptions { retry: None, timeout: None };
-        StepDefinition { key, place: place(line), digest: Digest(1), options, states, run: |_, _| unreachable!() }
+        StepDefinition {
+            key,
+            place: place(line),
+            digest: Digest(1),
+            options,
+            arguments: &[],
+            undo: None,
+            states,
+            run: |_, _| unreachable!(),
+        }
     }
 
     const fn workflow(name: &'static str, version: &'static str, line: u32) -> WorkflowDefinition {

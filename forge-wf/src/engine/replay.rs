@@ -83,6 +83,11 @@ impl Replay {
         &self.history
     }
 
+    /// Notes that an entry without a place in the order of deliveries is written now.
+    pub fn note_open(&mut self, entry: &Entry) {
+        self.history.note_open(entry);
+    }
+
     /// Whether all that was recorded has been handed over.
     pub fn is_live(&self) -> bool {
         self.history.left() == 0

@@ -20,6 +20,11 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// Asks the attempt to end soon.
+    pub fn ask_to_end(&self) {
+        self.stop.raise();
+    }
+
     /// Asks the attempt to end and drops its future at its next await. The turn hears of it when the task has ended.
     pub fn abort(&self) {
         self.stop.raise();
@@ -31,12 +36,12 @@ impl Attempt {
 struct Report {
     turn: mpsc::UnboundedSender<Message>,
     call: CallId,
-    outcome: Option<StepOutcome>,
+    outcome: Option<Box<StepOutcome>>,
 }
 
 impl Report {
     fn set(&mut self, outcome: StepOutcome) {
-        self.outcome = Some(outcome);
+        self.outcome = Some(Box::new(outcome));
     }
 }
 
@@ -46,16 +51,17 @@ impl Drop for Report {
     }
 }
 
-/// Starts one attempt.
+/// Starts one attempt of `call`. Of a step that is run to find out, `env` names the call it was made by.
 pub fn spawn(
     step: &'static StepDefinition,
+    call: CallId,
     env: StepEnv,
     args: Payload,
     timeout: Option<Duration>,
     turn: mpsc::UnboundedSender<Message>,
 ) -> Attempt {
     let stop = env.stop.clone();
-    let mut report = Report { turn, call: env.call.clone(), outcome: None };
+    let mut report = Report { turn, call, outcome: None };
     let task = tokio::spawn(async move {
         let (call, run, attempt) = (env.call.clone(), env.run, env.attempt);
         let work = AssertUnwindSafe(async move { (step.run)(env, args).await }).catch_unwind();
@@ -90,5 +96,5 @@ pub fn vanished(call: &CallId) -> StepOutcome {
 }
 
 fn failed(kind: FailureKind, message: String) -> StepOutcome {
-    StepOutcome::Failed { failure: Box::new(Failure::new(message).of_kind(kind)), retryable: true }
+    StepOutcome::Failed { failure: Box::new(Failure::new(message).of_kind(kind)), retryable: true, undo: None }
 }

@@ -6,12 +6,44 @@ use std::time::Instant;
 
 use super::request::StepRequest;
 use super::step::Attempt;
+use crate::journal::EntryKind;
 use crate::model::{CallId, Payload, Timestamp};
+
+/// What a step is run for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StepKind {
+    /// The body calls it.
+    Step,
+    /// It undoes another one.
+    Undo,
+    /// Nobody knows whether it was done.
+    Resolve {
+        /// The call it was made by.
+        of: CallId,
+        /// Attempts that were made by that.
+        attempts: u32,
+    },
+}
+
+impl StepKind {
+    /// The kind of its entries.
+    pub fn entry_kind(&self) -> EntryKind {
+        match self {
+            Self::Step => EntryKind::Step,
+            Self::Undo => EntryKind::Undo,
+            Self::Resolve { .. } => EntryKind::Resolve,
+        }
+    }
+}
 
 /// One step that has begun.
 pub struct StepState {
+    /// What it is run for.
+    pub kind: StepKind,
     /// What was asked for.
     pub request: StepRequest,
+    /// Whether an earlier turn may have begun it.
+    pub begun_before: bool,
     /// Attempts that ended.
     pub attempts: u32,
     /// Whether the journal has (or is about to have) a row for it.
@@ -22,13 +54,22 @@ pub struct StepState {
     pub stage: Stage,
 }
 
+impl StepState {
+    /// Whether it is the body's and can be undone.
+    pub fn is_compensable(&self) -> bool {
+        self.kind == StepKind::Step && self.request.step.undo.is_some() && self.request.args.is_ok()
+    }
+}
+
 /// What a step does now.
 pub enum Stage {
     /// Waits until all that the run was handed before is committed.
     Held,
     /// An attempt runs.
     Running(Attempt),
-    /// The body dropped it; its task has not ended yet.
+    /// Nobody waits for it any more, and it may end by itself.
+    LetGo(Attempt),
+    /// It was aborted; its task has not ended yet.
     Aborting,
     /// Waits for its next attempt.
     Backoff(Timestamp),
@@ -114,12 +155,37 @@ impl Steps {
                 attempt.abort();
                 state.stage = Stage::Aborting;
             }
-            Stage::Aborting => {}
-            Stage::Held | Stage::Backoff(_) => {
-                self.table.remove(call);
-                self.held.retain(|(held, _)| held != call);
-            }
+            Stage::LetGo(_) | Stage::Aborting => {}
+            Stage::Held | Stage::Backoff(_) => drop(self.take_back(call)),
         }
+    }
+
+    /// Forgets a step that does not run.
+    pub fn take_back(&mut self, call: &CallId) -> Option<StepState> {
+        self.held.retain(|(held, _)| held != call);
+        self.table.remove(call)
+    }
+
+    /// Nobody waits for this step any more, but it may end by itself. It hears of it.
+    pub fn let_go(&mut self, call: &CallId) {
+        let Some(state) = self.table.get_mut(call) else { return };
+        state.stage = match std::mem::replace(&mut state.stage, Stage::Aborting) {
+            Stage::Running(attempt) => {
+                attempt.ask_to_end();
+                Stage::LetGo(attempt)
+            }
+            other => other,
+        };
+    }
+
+    /// All calls, in no order.
+    pub fn calls(&self) -> Vec<CallId> {
+        self.table.keys().cloned().collect()
+    }
+
+    /// Whether some step goes on although nobody waits for it.
+    pub fn any_let_go(&self) -> bool {
+        self.table.values().any(|state| matches!(state.stage, Stage::LetGo(_)))
     }
 
     /// Stops everything.
@@ -127,7 +193,7 @@ impl Steps {
         self.held.clear();
         self.timers.clear();
         self.table.retain(|_, state| match &state.stage {
-            Stage::Running(attempt) => {
+            Stage::Running(attempt) | Stage::LetGo(attempt) => {
                 attempt.abort();
                 state.stage = Stage::Aborting;
                 true
@@ -141,7 +207,7 @@ impl Steps {
     pub fn with_task(&self) -> impl Iterator<Item = &CallId> {
         self.table
             .iter()
-            .filter(|(_, state)| matches!(state.stage, Stage::Running(_) | Stage::Aborting))
+            .filter(|(_, state)| matches!(state.stage, Stage::Running(_) | Stage::LetGo(_) | Stage::Aborting))
             .map(|(call, _)| call)
     }
 

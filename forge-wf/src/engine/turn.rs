@@ -6,8 +6,11 @@
 //! was handed before is committed.
 
 mod attempts;
+mod course;
+mod dropped;
 mod idle;
 mod mail;
+mod undo;
 mod waits;
 
 use std::collections::{HashSet, VecDeque};
@@ -19,6 +22,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use uuid::Uuid;
 
+pub use self::course::Course;
 use self::idle::Noted;
 use self::mail::Looked;
 use self::waits::Ready;
@@ -31,6 +35,7 @@ use super::leaving::{Leaving, owned_image};
 use super::mailbox::Mailbox;
 use super::session::Session;
 use super::steps::Steps;
+use super::unwind::Unwinding;
 use super::waits::Waits;
 use super::waker::BodyWaker;
 use super::writer::{Along, Item, Reply, Staged};
@@ -47,7 +52,7 @@ pub enum Message {
     /// The run is owned by somebody else, or under another claim.
     NotYours,
     /// The task of an attempt has ended, with an outcome unless it was aborted.
-    AttemptEnded(CallId, Option<StepOutcome>),
+    AttemptEnded(CallId, Option<Box<StepOutcome>>),
     /// Mail for the run.
     Mail(Box<Mail>),
     /// Events of this name, as the database holds them; `None` if that could not be found out.
@@ -86,7 +91,7 @@ pub struct Turn {
     pub(super) inbox: mpsc::UnboundedReceiver<Message>,
     outbox: mpsc::UnboundedSender<Message>,
     pub(super) current: Arc<AtomicBool>,
-    pub(super) drive: Drive,
+    pub(super) course: Course,
     pub(super) calls: Arc<Calls>,
     pub(super) steps: Steps,
     waits: Waits,
@@ -129,7 +134,7 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// A turn of `run`, whose journal is `history` and whose mail is `mail`; it has not begun.
+    /// A turn of `run` on its way forward, whose journal is `history` and whose mail is `mail`; it has not begun.
     pub fn new(
         engine: Arc<Engine>,
         session: Arc<Session>,
@@ -139,14 +144,44 @@ impl Turn {
         mail: Mailbag,
         permit: OwnedSemaphorePermit,
     ) -> Self {
-        let (outbox, inbox) = mpsc::unbounded_channel();
-        let foreign = outbox.clone();
+        let channel = mpsc::unbounded_channel();
+        let foreign = channel.0.clone();
         let waker = BodyWaker::new(move || drop(foreign.send(Message::ForeignWake)));
         let calls = Arc::new(Calls::new(run.seed, history.now(), history.saved().clone()));
         let limits = engine.config.limits;
         let has_entries = !history.is_new();
         let body = Body { run: run.id, calls: calls.clone(), input: history.input().clone(), limits };
         let drive = Drive::new((workflow.run)(body), calls.clone(), history, waker);
+        let course = Course::Forward(Box::new(drive));
+        let mut turn = Self::on(course, channel, engine, session, run, calls, mail, permit);
+        turn.has_entries = has_entries;
+        turn
+    }
+
+    /// A turn of `run` on its way back, by this plan; it has not begun.
+    pub fn back(
+        engine: Arc<Engine>,
+        session: Arc<Session>,
+        run: ClaimedRun,
+        unwinding: Unwinding,
+        mail: Mailbag,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        let course = Course::Undo(Box::new(unwinding));
+        Self::on(course, mpsc::unbounded_channel(), engine, session, run, Arc::default(), mail, permit)
+    }
+
+    #[allow(clippy::too_many_arguments)] // what a turn is made of, once
+    fn on(
+        course: Course,
+        (outbox, inbox): (mpsc::UnboundedSender<Message>, mpsc::UnboundedReceiver<Message>),
+        engine: Arc<Engine>,
+        session: Arc<Session>,
+        run: ClaimedRun,
+        calls: Arc<Calls>,
+        mail: Mailbag,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
         // Held whether or not somebody asks: a run may go on before the program that resumes it has a handle of it.
         let counters = Some(engine.counters.hold(run.id));
         let mut turn = Self {
@@ -156,7 +191,7 @@ impl Turn {
             inbox,
             outbox,
             current: Arc::new(AtomicBool::new(true)),
-            drive,
+            course,
             calls,
             steps: Steps::default(),
             waits: Waits::default(),
@@ -184,7 +219,7 @@ impl Turn {
             recheck_lease: None,
             permit: Some(permit),
             slot: None,
-            has_entries,
+            has_entries: true,
             warned_of_length: false,
             counters,
             counted: Replayed::default(),
@@ -208,11 +243,7 @@ impl Turn {
 
     /// Drives the run until it leaves.
     pub async fn run(mut self: Box<Self>) {
-        self.advance().await;
-        // What was saved before the last recorded result is published already.
-        if self.drive.replay().history().last().is_some() {
-            self.calls.take_unpublished();
-        }
+        self.begin_course().await;
         loop {
             // First what has come: a run that is about to leave memory may have been claimed for just that.
             while let Ok(message) = self.inbox.try_recv() {
@@ -231,6 +262,15 @@ impl Turn {
                 None => self.fire_timers(),
             }
         }
+    }
+
+    async fn begin_course(&mut self) {
+        self.advance().await;
+        // What was saved before the last recorded result is published already.
+        if self.course.drive().is_some_and(|drive| drive.replay().history().last().is_some()) {
+            self.calls.take_unpublished();
+        }
+        self.unwind();
     }
 
     /// The next message, or `None` when a timer has fired.
@@ -283,7 +323,7 @@ impl Turn {
             Message::Looked => self.take_looked(),
             Message::GoOn => {}
             Message::ForeignWake if self.leaving.is_none() => {
-                if let Err(stuck) = self.drive.check_foreign() {
+                if let Some(Err(stuck)) = self.course.drive().map(|drive| drive.check_foreign()) {
                     self.leave(Leaving::Blocked(stuck));
                 }
             }
@@ -326,7 +366,8 @@ impl Turn {
     async fn advance(&mut self) {
         self.idle_since = None;
         loop {
-            let progress = match self.drive.advance() {
+            let Some(drive) = self.course.drive() else { return };
+            let progress = match drive.advance() {
                 Ok(progress) => progress,
                 Err(stuck) => return self.stuck(stuck),
             };
@@ -338,10 +379,9 @@ impl Turn {
             }
             self.count_replayed();
             if let Some(finished) = progress.finished {
-                let at = self.now();
-                let seq = self.drive.replay().next_seq();
+                let (at, seq) = (self.now(), self.course.next_seq());
                 return self.leave(match finished {
-                    Finished::Returned(result) => Leaving::ended(result, seq, at, &self.engine.config.limits),
+                    Finished::Returned(result) => Leaving::returned(result, &self.engine.config.limits),
                     Finished::Continued(input) => Leaving::continued(input, seq, at, &self.calls.all_saved()),
                 });
             }
@@ -352,14 +392,15 @@ impl Turn {
         }
     }
 
-    fn stuck(&mut self, stuck: Stuck) {
+    pub(super) fn stuck(&mut self, stuck: Stuck) {
         tracing::error!(run = %self.run.id, workflow = %self.run.workflow, reason = stuck.reason.name(), "{}", stuck.message);
         self.leave(Leaving::Blocked(stuck));
     }
 
     /// A journal without end would eat the memory of every worker that takes the run over.
     fn check_length(&mut self) {
-        let (length, limit) = (self.drive.replay().history().len(), self.engine.config.journal_limit);
+        let limit = self.engine.config.journal_limit;
+        let length = self.course.next_seq() as usize - 1;
         let advice = "end this journal now and then with `ctx.continue_as_new(..)`, or raise `journal_limit`";
         if length >= limit {
             let message = format!("its journal has {length} entries, and {limit} are allowed: {advice}");
@@ -430,7 +471,7 @@ impl Turn {
 
     /// Now, by the database's clock as far as known, and never before the last entry.
     pub(super) fn now(&self) -> Timestamp {
-        self.engine.clock.now().max(self.drive.replay().now())
+        self.engine.clock.now().max(self.course.now())
     }
 
     fn instant_of(&self, due: Timestamp) -> Instant {
@@ -439,7 +480,8 @@ impl Turn {
     }
 
     fn count_replayed(&mut self) {
-        let replayed = self.drive.replayed();
+        let Some(drive) = self.course.drive() else { return };
+        let replayed = drive.replayed();
         if let Some(counters) = &self.counters {
             let (steps, entries) = (replayed.steps - self.counted.steps, replayed.entries - self.counted.entries);
             counters.replayed(steps, entries);

@@ -7,25 +7,25 @@ use tokio::sync::oneshot;
 
 use super::drive::Stuck;
 use crate::journal::Entry;
-use crate::model::{Payload, RunId};
+use crate::model::{Payload, RunId, State};
 
 /// What became of a run.
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// The body returned `Ok`.
     Completed(Payload),
-    /// The body returned `Err`; the failure as the journal holds it.
-    Failed(Payload),
+    /// It ended in this state, with this failure as the journal holds it.
+    Failed(State, Payload),
     /// It cannot go on with this code.
     Blocked(Stuck),
 }
 
 impl Outcome {
     /// The outcome an `end` entry holds.
-    pub fn ended(entry: Entry) -> Self {
+    pub fn ended(entry: Entry, state: State) -> Self {
         match (entry.output, entry.failure) {
             (Some(output), _) => Self::Completed(output),
-            (None, failure) => Self::Failed(failure.unwrap_or_else(Payload::null)),
+            (None, failure) => Self::Failed(state, failure.unwrap_or_else(Payload::null)),
         }
     }
 }

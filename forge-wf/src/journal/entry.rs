@@ -16,6 +16,12 @@ pub enum EntryKind {
     Event = 3,
     /// A child run.
     Child = 4,
+    /// The undoing of another entry.
+    Undo = 5,
+    /// A step of which nobody knew whether it was done, run once more to find out, so that it can be undone.
+    Resolve = 6,
+    /// The run turns back: nothing but undoing follows, and the end.
+    Unwind = 7,
     /// The run's outcome; nothing follows it.
     End = 9,
 }
@@ -51,9 +57,12 @@ pub enum UndoState {
 }
 
 /// How to undo an entry: a step with its arguments, kept as data so that no body is needed.
+///
+/// While an entry has an undo and no [`UndoState`], nobody knows whether it was done. Then this names the entry's own step,
+/// which has to be run again first, and holds no arguments.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Undo {
-    /// Key of the compensating step, without its kind, as in `release_stock`.
+    /// Key of the compensating step, as in `step:release_stock`.
     pub step: String,
     /// Digest of that step, which a worker must offer to run it.
     pub digest: Digest,
@@ -127,6 +136,13 @@ impl Entry {
         entry
     }
 
+    /// The same without its payloads, for those who only need to know what it is.
+    #[must_use]
+    pub fn outline(&self) -> Self {
+        let undo = self.undo.as_ref().map(|undo| Undo { args: Payload::null(), ..undo.clone() });
+        Self { output: None, args: None, failure: self.failure.clone(), undo, ..self.clone() }
+    }
+
     /// Payload bytes it carries, for batching.
     pub fn bytes(&self) -> usize {
         [&self.args, &self.output, &self.failure]
@@ -148,6 +164,6 @@ macro_rules! wire {
         }
     };
 }
-wire!(EntryKind: Start, Step, Sleep, Event, Child, End);
+wire!(EntryKind: Start, Step, Sleep, Event, Child, Undo, Resolve, Unwind, End);
 wire!(EntryState: Started, Completed, Failed, Abandoned);
 wire!(UndoState: Open, Started, Done, Failed, Skipped);

@@ -143,8 +143,8 @@ impl History {
     /// Hands out the next entry, and keeps all of it but the payloads.
     pub fn take(&mut self) -> Option<Entry> {
         let held = self.delivered.get_mut(self.cursor)?;
-        let entry = held.clone();
-        (held.output, held.args) = (None, None);
+        let outline = held.outline();
+        let entry = std::mem::replace(held, outline);
         self.cursor += 1;
         Some(entry)
     }
@@ -183,11 +183,19 @@ impl History {
     /// grow with payloads that will not be read again.
     pub fn push_live(&mut self, entry: &Entry) {
         assert_eq!(self.left(), 0, "a live result came before the journal was replayed");
-        let mut kept = entry.clone();
-        kept.output = None;
-        kept.args = None;
-        self.delivered.push(kept);
+        self.open.remove(&entry.call);
+        self.delivered.push(entry.outline());
         self.cursor += 1;
+    }
+
+    /// Notes that an entry without seq is written now.
+    pub fn note_open(&mut self, entry: &Entry) {
+        self.open.insert(entry.call.clone(), entry.outline());
+    }
+
+    /// The entries that may have to be undone, without their payloads, in no order.
+    pub fn undoable(&self) -> impl Iterator<Item = Entry> {
+        self.delivered.iter().chain(self.open.values()).filter(|entry| entry.undo.is_some()).map(Entry::outline)
     }
 }
 

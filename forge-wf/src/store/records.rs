@@ -283,8 +283,10 @@ pub struct ClaimedRun {
     pub seed: i64,
     /// Name of the workflow.
     pub workflow: Arc<str>,
-    /// The definition it is bound to.
-    pub definition: Digest,
+    /// The definition it is bound to; `None` for one that never began.
+    pub definition: Option<Digest>,
+    /// What its owner has to offer.
+    pub needs: Digest,
     /// Which way it goes.
     pub phase: Phase,
     /// Consecutive takeovers while executing, without a new entry.

@@ -230,7 +230,8 @@ pub(super) fn claimed_run(row: &SqliteRow) -> Result<ClaimedRun, StoreError> {
         generation: row.take()?,
         seed: row.take()?,
         workflow: row.take::<&str>()?.into(),
-        definition: row.digest()?.ok_or_else(|| corrupt(format!("run {id} is owned, but bound to no definition")))?,
+        definition: row.digest()?,
+        needs: row.digest()?.ok_or_else(|| corrupt(format!("run {id} is owned, but needs nothing")))?,
         phase: row.wire("phase", Phase::from_wire)?,
         takeovers: row.take()?,
         parent: match (row.take::<Option<Uuid>>()?.map(RunId), row.take::<Option<&str>>()?) {

@@ -29,7 +29,7 @@ const fn step(key: &'static str) -> StepDefinition {
     }
     let place = Place { file: "program.rs", line: 1, column: 1 };
     let options = StepOptions { retry: None, timeout: None };
-    StepDefinition { key, place, digest: Digest(0), options, states: &[], run: never }
+    StepDefinition { key, place, digest: Digest(0), options, arguments: &[], undo: None, states: &[], run: never }
 }
 static STEPS: [StepDefinition; 3] = [step("step:a"), step("step:b"), step("step:c")];
 

@@ -6,12 +6,13 @@
 use std::time::Instant;
 
 use super::{Message, Turn};
+use crate::engine::compensate;
 use crate::engine::config::{FOR_EVER, SHOW_STARTED_AFTER};
-use crate::engine::definition::StepOutcome;
+use crate::engine::definition::{StepOutcome, UndoArgs};
 use crate::engine::replay::Start;
-use crate::engine::request::Request;
+use crate::engine::request::{Request, StepRequest};
 use crate::engine::step;
-use crate::engine::steps::{Fired, Stage, StepState};
+use crate::engine::steps::{Fired, Stage, StepKind, StepState};
 use crate::journal::{Entry, EntryKind, EntryState};
 use crate::model::{CallId, Payload, Timestamp};
 use crate::store::ClaimedRun;
@@ -23,10 +24,23 @@ impl Turn {
             Request::Step(request) => request,
             wait => return self.begin_wait(call, wait, prior),
         };
+        self.begin_step(call, StepKind::Step, request, prior);
+    }
+
+    /// A step begins; `prior` is what an earlier turn has recorded of it.
+    pub(super) fn begin_step(&mut self, call: CallId, kind: StepKind, request: StepRequest, prior: Option<Entry>) {
         let attempts = prior.as_ref().map_or(0, |entry| entry.attempts.max(0) as u32);
         let due = prior.as_ref().and_then(|entry| entry.due_at);
         let last_failure = prior.as_ref().and_then(|entry| entry.failure.clone());
-        let state = StepState { request, attempts, row: prior.is_some(), last_failure, stage: Stage::Held };
+        let (row, stage) = (prior.is_some(), Stage::Held);
+        let mut state = StepState { kind, request, begun_before: row, attempts, row, last_failure, stage };
+        if state.is_compensable() && !row {
+            // In the commit that its start waits for anyway: what may have happened is then known to whoever undoes it.
+            state.row = true;
+            let entry = open_entry(&call, &state, self.now());
+            self.note_open(&entry);
+            self.stage(self.entry(entry, true));
+        }
         match due {
             Some(due) if due > self.engine.clock.now() => {
                 self.steps.insert_waiting(call.clone(), StepState { stage: Stage::Backoff(due), ..state });
@@ -65,36 +79,44 @@ impl Turn {
         let args = match &state.request.args {
             Ok(args) => args.clone(),
             Err(failure) => {
-                let outcome = StepOutcome::Failed { failure: failure.clone(), retryable: false };
-                let _ = self.outbox.send(Message::AttemptEnded(call, Some(outcome)));
+                let outcome = StepOutcome::Failed { failure: failure.clone(), retryable: false, undo: None };
+                let _ = self.outbox.send(Message::AttemptEnded(call, Some(Box::new(outcome))));
                 return;
             }
         };
-        let env = self.engine.step_env(&self.run, call.clone(), state.attempts + 1);
-        let attempt = step::spawn(state.request.step, env, args, state.request.options.timeout, self.outbox.clone());
+        let (seen, before) = match &state.kind {
+            StepKind::Resolve { of, attempts } => (of.clone(), *attempts),
+            StepKind::Step | StepKind::Undo => (call.clone(), 0),
+        };
+        let env = self.engine.step_env(&self.run, seen, before + state.attempts + 1);
+        let (options, turn) = (&state.request.options, self.outbox.clone());
+        let attempt = step::spawn(state.request.step, call.clone(), env, args, options.timeout, turn);
         state.stage = Stage::Running(attempt);
         if !state.row {
             self.steps.set_show(Instant::now() + SHOW_STARTED_AFTER, call);
         }
     }
 
-    pub(super) async fn attempt_ended(&mut self, call: CallId, outcome: Option<StepOutcome>) {
+    pub(super) async fn attempt_ended(&mut self, call: CallId, outcome: Option<Box<StepOutcome>>) {
         let Some(state) = self.steps.get_mut(&call) else { return };
+        if matches!(state.stage, Stage::LetGo(_)) {
+            return self.let_go_ended(&call, outcome);
+        }
         if self.leaving.is_some() || matches!(state.stage, Stage::Aborting) {
             self.steps.remove(&call);
             return;
         }
         state.attempts += 1;
         let attempt = state.attempts;
-        match outcome.unwrap_or_else(|| step::vanished(&call)) {
-            StepOutcome::Completed(output) => self.record(call, EntryState::Completed, Some(output), None).await,
-            StepOutcome::Failed { failure, retryable } => {
+        match outcome.map_or_else(|| step::vanished(&call), |outcome| *outcome) {
+            StepOutcome::Completed { output, undo } => self.record(call, Ok(output), undo).await,
+            StepOutcome::Failed { failure, retryable, undo } => {
                 let policy = state.request.options.retry.filter(|_| retryable && !failure.is_permanent());
                 let chance = chance(&call, &self.run, attempt);
                 let wait = policy.and_then(|retry| retry.wait_after(attempt, failure.retry_after(), chance));
                 let payload = failure.to_payload(&self.engine.config.limits);
                 match wait {
-                    None => self.record(call, EntryState::Failed, None, Some(payload)).await,
+                    None => self.record(call, Err(payload), undo).await,
                     Some(wait) => {
                         tracing::info!(run = %self.run.id, %call, attempt, %failure, ?wait, "an attempt failed; it will be repeated");
                         let now = self.now();
@@ -118,14 +140,25 @@ impl Turn {
     }
 
     /// Gives an outcome its place in the journal and hands it to the body.
-    async fn record(&mut self, call: CallId, state: EntryState, output: Option<Payload>, failure: Option<Payload>) {
+    async fn record(&mut self, call: CallId, outcome: Result<Payload, Payload>, undo: Option<UndoArgs>) {
         let at = self.now();
         let Some(step) = self.steps.remove(&call) else { return };
+        let state = if outcome.is_ok() { EntryState::Completed } else { EntryState::Failed };
         let mut entry = Entry::new(call, EntryKind::Step, state, at);
         entry.args_hash = step.request.args_hash;
         entry.attempts = step.attempts as i32;
-        (entry.output, entry.failure) = (output, failure);
-        if self.drive.deliver(&mut entry) {
+        match outcome {
+            Ok(output) => entry.output = Some(output),
+            Err(failure) => entry.failure = Some(failure),
+        }
+        if step.kind != StepKind::Step {
+            return self.record_undo(&step, entry, undo);
+        }
+        if step.is_compensable() {
+            compensate::ended(&mut entry, &step.request, undo);
+        }
+        let delivered = self.course.drive().is_some_and(|drive| drive.deliver(&mut entry));
+        if delivered {
             if let Some(counters) = &self.counters {
                 counters.ran_now();
             }
@@ -160,10 +193,15 @@ impl Turn {
 }
 
 /// A `started` entry of a step that has no outcome yet.
-fn open_entry(call: &CallId, state: &StepState, at: Timestamp) -> Entry {
-    let mut entry = Entry::new(call.clone(), EntryKind::Step, EntryState::Started, at);
+pub(super) fn open_entry(call: &CallId, state: &StepState, at: Timestamp) -> Entry {
+    let mut entry = Entry::new(call.clone(), state.kind.entry_kind(), EntryState::Started, at);
     entry.args_hash = state.request.args_hash;
     entry.args = state.request.args.as_ref().ok().cloned();
+    if state.is_compensable()
+        && let Ok(args) = &state.request.args
+    {
+        compensate::begun(&mut entry, state.request.step, args);
+    }
     entry.attempts = state.attempts as i32;
     entry.failure = state.last_failure.clone();
     entry

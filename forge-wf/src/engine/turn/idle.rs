@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Turn;
 use crate::engine::config::NOTE_WAITING_FROM;
-use crate::engine::leaving::{Leaving, owned_image};
+use crate::engine::leaving::Leaving;
 use crate::model::{Payload, State};
 use crate::store::{Due, RunImage};
 
@@ -75,14 +75,16 @@ impl Turn {
             return;
         }
         let failure = note.problem.clone();
-        self.image = Some(RunImage { state: State::Waiting, due, failure, ..owned_image(&self.run) });
+        let image = self.image_of_run();
+        let failure = failure.or(image.failure.clone());
+        self.image = Some(RunImage { state: State::Waiting, due, failure, ..image });
         self.noted = Some(note);
     }
 
     /// The run's row is to say again that it is executed, if it said otherwise.
     pub(super) fn note_executing(&mut self) {
         if self.noted.take().is_some() {
-            self.image = Some(owned_image(&self.run));
+            self.image = Some(self.image_of_run());
             self.flush();
         }
     }

@@ -169,7 +169,7 @@ impl Turn {
             Ok(output) => entry.output = Some(output),
             Err(failure) => entry.failure = Some(failure),
         }
-        let delivered = self.drive.deliver(&mut entry);
+        let delivered = self.course.drive().is_some_and(|drive| drive.deliver(&mut entry));
         assert!(delivered, "{} is among the waits of a body that does not wait for it", entry.call);
         let mut staged = self.entry(entry, !wait.row);
         staged.along = ready.along;
@@ -180,11 +180,11 @@ impl Turn {
     /// The body dropped a call: a step is stopped, a child asked to end, and whatever people see as waiting is so no more.
     pub(super) fn drop_call(&mut self, call: &CallId) {
         let Some(wait) = self.waits.remove(call) else {
-            self.steps.drop_call(call);
+            self.drop_step(call, false);
             // Begun in an earlier life, and dropped by the last thing that is recorded: the cancel may not have been sent.
-            let open = self.drive.replay().history().open(call);
-            if open.is_some_and(|entry| entry.kind == EntryKind::Child && entry.state == EntryState::Started) {
-                let args_hash = open.map_or(0, |entry| entry.args_hash);
+            let open = self.course.drive().and_then(|drive| drive.replay().history().open(call));
+            if let Some(open) = open.filter(|open| open.kind == EntryKind::Child && open.state == EntryState::Started) {
+                let args_hash = open.args_hash;
                 self.abandon_child(call, args_hash);
             }
             return;

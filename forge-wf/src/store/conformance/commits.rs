@@ -152,7 +152,7 @@ pub async fn a_run_born_released_can_be_claimed(store: Arc<dyn Store>) {
     image.needs = Some(NAME);
     worker.commit(Batch { births: vec![Birth { run, image }], ..Batch::default() }).await;
     let claimed = worker.claim_one().await;
-    assert_eq!((claimed.id, claimed.definition), (id, ONE));
+    assert_eq!((claimed.id, claimed.definition), (id, Some(ONE)));
 }
 
 pub async fn a_run_born_and_ended_in_one_batch_keeps_its_output(store: Arc<dyn Store>) {

@@ -148,12 +148,12 @@ pub async fn a_run_with_only_its_start_is_unbound_when_taken_over(store: Arc<dyn
     let heir = Hand::register(&store, worker_serving(LONG, "checkout", "2", NAME, TWO)).await;
     let run = start(&store, checkout()).await;
     let mut dead = Hand::expired(&store).await;
-    assert_eq!(dead.claim_one().await.definition, ONE);
+    assert_eq!(dead.claim_one().await.definition, Some(ONE));
     store.take_over(heir.id).await.unwrap();
     assert_eq!(view(&store, run).await.definition, None);
     let mut heir = heir;
     let claimed = heir.claim_one().await;
-    assert_eq!((claimed.id, claimed.definition), (run, TWO));
+    assert_eq!((claimed.id, claimed.definition), (run, Some(TWO)));
 }
 
 pub async fn a_run_with_progress_stays_bound_when_taken_over(store: Arc<dyn Store>) {
@@ -165,7 +165,7 @@ pub async fn a_run_with_progress_stays_bound_when_taken_over(store: Arc<dyn Stor
     store.take_over(heir.id).await.unwrap();
     assert!(heir.claim(10).await.is_empty(), "its journal belongs to version 1");
     let mut old = Hand::new(&store).await;
-    assert_eq!(old.claim_one().await.definition, ONE);
+    assert_eq!(old.claim_one().await.definition, Some(ONE));
 }
 
 pub async fn a_taken_over_run_keeps_its_journal(store: Arc<dyn Store>) {

@@ -89,7 +89,7 @@ WITH RECURSIVE offer (needs, definition, version) AS MATERIALIZED (
         SELECT mine.id, NULL, NULL FROM fence, mine
     ) AS it
     WHERE run.id = it.id
-    RETURNING run.id, run.claim_no, run.generation, run.seed, run.workflow, run.definition, run.phase,
+    RETURNING run.id, run.claim_no, run.generation, run.seed, run.workflow, run.definition, run.needs, run.phase,
         run.takeovers, run.takeover_entries, run.priority, run.ready_at, run.parent_id, run.parent_call
 )
 SELECT lane.batch_no, EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM mine), EXISTS (SELECT FROM fence), now(),
@@ -102,7 +102,7 @@ SELECT lane.batch_no, EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM mine), EXI
         ) AS next
         WHERE level.priority IS NOT NULL
     ) END,
-    run.id, run.claim_no, run.generation, run.seed, run.workflow, run.definition, run.phase,
+    run.id, run.claim_no, run.generation, run.seed, run.workflow, run.definition, run.needs, run.phase,
     CASE WHEN run.takeovers > 0 AND run.takeover_entries = (
         SELECT count(*) + count(entry.seq) + count(*) FILTER (WHERE entry.undo_state >= 2)
         FROM forge_wf.journal AS entry WHERE entry.run_id = run.id

@@ -2,7 +2,7 @@
 -- nothing about the next run, and the runs, highest priority and longest waiting first. Takeovers no longer count once the
 -- journal has moved on since the last of them (see free_runs for what counts as progress).
 SELECT lane.batch_no, true, true, now(), NULL::timestamptz,
-    run.id, run.claim_no, run.generation, run.seed, run.workflow, run.definition, run.phase,
+    run.id, run.claim_no, run.generation, run.seed, run.workflow, run.definition, run.needs, run.phase,
     CASE WHEN run.takeovers > 0 AND run.takeover_entries = (
         SELECT count(*) + count(entry.seq) + count(*) FILTER (WHERE entry.undo_state >= 2)
         FROM forge_wf.journal AS entry WHERE entry.run_id = run.id

@@ -1,0 +1,169 @@
+//! [`Undoes`]: the proof that one step can be called to undo another, and how it is then called.
+//!
+//! Takes two steps that an attribute names, `#[step(compensate = release_stock)]`; hands on an [`UndoDefinition`]. Works
+//! on JSON by name and decodes nothing: that the types fit was proven when it compiled. The other form of the attribute, a
+//! call, is checked by rustc as any call; `macro_support` evaluates it.
+//!
+//! ```
+//! use forge_wf::prelude::*;
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Receipt {
+//!     id: i64,
+//! }
+//!
+//! #[step]
+//! async fn release_stock(hold: String) -> Result<()> {
+//!     println!("released {hold}");
+//!     Ok(())
+//! }
+//!
+//! #[step(compensate = release_stock)]
+//! async fn reserve_stock(sku: &str, qty: u32) -> Result<String> {
+//!     Ok(format!("{qty} of {sku}"))
+//! }
+//!
+//! #[step]
+//! async fn refund(receipt: i64, cents: u64) -> Result<()> {
+//!     println!("paid {cents} of {receipt} back");
+//!     Ok(())
+//! }
+//!
+//! #[step(compensate = refund(output.id, cents))]
+//! async fn charge(card: &str, cents: u64) -> Result<Receipt> {
+//!     println!("{card} pays {cents}");
+//!     Ok(Receipt { id: 1 })
+//! }
+//! ```
+
+use std::collections::HashMap;
+use std::marker::PhantomData;
+
+use serde_json::value::RawValue;
+
+use super::definition::Step;
+use crate::engine::definition::{StepDefinition, UndoArgs, UndoDefinition};
+use crate::model::Payload;
+
+/// Step `Self` can be called to undo step `S`.
+///
+/// Compares the owned types of what both take, so a borrowed parameter takes what an owned one does. `How` is found by
+/// inference, and only keeps the ways apart: at most one fits two steps. Each way looks at its types in its bounds and not
+/// in its header, so that a misfit is told in the words below and not as a misfit of tuples.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot undo `{S}`",
+    label = "cannot be called with what `{S}` returned",
+    note = "a compensating step is a `#[step]` that takes the output, or the step's own inputs followed by the output; or write the call: `compensate = {Self}(output.id)`"
+)]
+pub trait Undoes<S: Step, How>: Step {
+    /// Whether it is given the inputs of `S` before the output.
+    const TAKES_INPUTS: bool;
+    /// Whether it can be called where nobody knows whether `S` was done, and so without an output.
+    const IN_DOUBT: bool;
+}
+
+/// By the output alone.
+pub struct ByOutput;
+/// By the inputs, which are `I`, and the output.
+pub struct ByInputs<I>(PhantomData<I>);
+/// Like `How`, and the output may be missing.
+pub struct InDoubt<How>(PhantomData<How>);
+/// By a step that does not compile, which is told already.
+pub struct ByBrokenStep;
+
+/// The inputs of a step that does not compile.
+pub enum Unknown {}
+
+impl<C, S> Undoes<S, ByOutput> for C
+where
+    S: Step,
+    C: Step<Inputs = (S::Output,)>,
+{
+    const TAKES_INPUTS: bool = false;
+    const IN_DOUBT: bool = false;
+}
+
+impl<C, S> Undoes<S, InDoubt<ByOutput>> for C
+where
+    S: Step,
+    C: Step<Inputs = (Option<S::Output>,)>,
+{
+    const TAKES_INPUTS: bool = false;
+    const IN_DOUBT: bool = true;
+}
+
+impl<C, S> Undoes<S, ByBrokenStep> for C
+where
+    S: Step,
+    C: Step<Inputs = Unknown>,
+{
+    const TAKES_INPUTS: bool = false;
+    const IN_DOUBT: bool = false;
+}
+
+/// Not without inputs: that is [`ByOutput`].
+macro_rules! by_inputs {
+    ($($input:ident),+) => {
+        impl<C, S, $($input),+> Undoes<S, ByInputs<($($input,)+)>> for C
+        where
+            S: Step<Inputs = ($($input,)+)>,
+            C: Step<Inputs = ($($input,)+ S::Output,)>,
+        {
+            const TAKES_INPUTS: bool = true;
+            const IN_DOUBT: bool = false;
+        }
+
+        impl<C, S, $($input),+> Undoes<S, InDoubt<ByInputs<($($input,)+)>>> for C
+        where
+            S: Step<Inputs = ($($input,)+)>,
+            C: Step<Inputs = ($($input,)+ Option<S::Output>,)>,
+        {
+            const TAKES_INPUTS: bool = true;
+            const IN_DOUBT: bool = true;
+        }
+    };
+}
+
+by_inputs!(A0);
+by_inputs!(A0, A1);
+by_inputs!(A0, A1, A2);
+by_inputs!(A0, A1, A2, A3);
+by_inputs!(A0, A1, A2, A3, A4);
+by_inputs!(A0, A1, A2, A3, A4, A5);
+by_inputs!(A0, A1, A2, A3, A4, A5, A6);
+by_inputs!(A0, A1, A2, A3, A4, A5, A6, A7);
+
+/// `S` is undone by `C`, which is called with what `S` was given and has returned.
+pub const fn undone_by<C: Undoes<S, How>, S: Step, How>() -> UndoDefinition {
+    UndoDefinition { step: definition_of::<C>, args: args_of::<C, S, How> }
+}
+
+fn definition_of<C: Step>() -> &'static StepDefinition {
+    C::DEFINITION
+}
+
+fn args_of<C: Undoes<S, How>, S: Step, How>(args: &Payload, output: Option<&Payload>) -> Option<UndoArgs> {
+    if output.is_none() && !C::IN_DOUBT {
+        return None;
+    }
+    let own = if C::TAKES_INPUTS { S::DEFINITION.arguments } else { &[] };
+    Some(renamed(args, own, output.map_or("null", Payload::as_str), C::DEFINITION.arguments))
+}
+
+/// The arguments `own` and then the output, under these names. They are Rust identifiers, so they need no escaping.
+fn renamed(args: &Payload, own: &[&str], output: &str, names: &[&str]) -> UndoArgs {
+    assert_eq!(own.len() + 1, names.len(), "the types of both steps fit, and so do their numbers");
+    let read: HashMap<&str, &RawValue> = serde_json::from_str(args.as_str())
+        .map_err(|error| format!("the recorded arguments cannot be read: {error}"))?;
+    // A step that is called without an argument it has reads it as `null`.
+    let inputs = own.iter().map(|name| read.get(name).map_or("null", |raw| raw.get()));
+    let mut text = String::from("{");
+    for (name, value) in names.iter().zip(inputs.chain([output])) {
+        if text.len() > 1 {
+            text.push(',');
+        }
+        text.extend(["\"", name, "\":", value]);
+    }
+    text.push('}');
+    Ok(Payload::from_json_text(text))
+}

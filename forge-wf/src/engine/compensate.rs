@@ -1,0 +1,59 @@
+//! What an entry keeps so that it can be undone without its body.
+//!
+//! Takes a step's definition, its arguments and what came of it; gives the entry's undo and how far it came. Pure but for the
+//! user's own expression in `compensate = ..`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::definition::{StepDefinition, UndoArgs, UndoDefinition};
+use super::drive::panic_message;
+use super::request::StepRequest;
+use crate::journal::{Entry, Undo, UndoState};
+use crate::model::{Failure, FailureKind, Payload};
+
+/// What the compensation is to be given. Without an output: if nobody knows whether the step was done; `None` if it cannot be
+/// called then.
+pub fn undo_args(undo: &UndoDefinition, args: &Payload, output: Option<&Payload>) -> Option<UndoArgs> {
+    let found = catch_unwind(AssertUnwindSafe(|| (undo.args)(args, output)));
+    found.unwrap_or_else(|panic| Some(Err(format!("finding them out panicked: {}", panic_message(panic.as_ref())))))
+}
+
+/// Whether nobody knows if the step was done, though its attempts are used up.
+pub fn leaves_in_doubt(failure: &Failure) -> bool {
+    matches!(failure.kind(), FailureKind::TimedOut | FailureKind::Panicked)
+}
+
+/// A compensable step is about to begin: from now on nobody knows whether it was done.
+pub fn begun(entry: &mut Entry, step: &StepDefinition, args: &Payload) {
+    let Some(undo) = &step.undo else { return };
+    entry.args = Some(args.clone());
+    match undo_args(undo, args, None) {
+        Some(Ok(args)) => set(entry, (undo.step)(), args, Some(UndoState::Open)),
+        _ => set(entry, step, Payload::null(), None),
+    }
+}
+
+/// A compensable step was done. Its compensation waits for what `args` says; if that could not be found out, for an operator.
+pub fn done(entry: &mut Entry, step: &StepDefinition, args: Option<UndoArgs>) {
+    match (&step.undo, args) {
+        (Some(undo), Some(Ok(args))) => set(entry, (undo.step)(), args, Some(UndoState::Open)),
+        (Some(undo), Some(Err(_))) => set(entry, (undo.step)(), Payload::null(), Some(UndoState::Failed)),
+        _ => {}
+    }
+}
+
+/// A compensable step has its outcome, which is in the entry already.
+pub fn ended(entry: &mut Entry, request: &StepRequest, undo: Option<UndoArgs>) {
+    let failure = entry.failure.as_ref().and_then(|failure| failure.decode::<Failure>().ok());
+    match (&undo, failure, &request.args) {
+        // A step whose output cannot be recorded was done all the same.
+        (Some(_), ..) => done(entry, request.step, undo),
+        (None, Some(failure), Ok(args)) if leaves_in_doubt(&failure) => begun(entry, request.step, args),
+        _ => {}
+    }
+}
+
+fn set(entry: &mut Entry, step: &StepDefinition, args: Payload, state: Option<UndoState>) {
+    entry.undo = Some(Undo { step: step.key.to_owned(), digest: step.digest, args });
+    entry.undo_state = state;
+}

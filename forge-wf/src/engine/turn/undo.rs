@@ -1,0 +1,97 @@
+//! A turn on its way back: begins what is to be undone next, records what came of it, and ends the run.
+//!
+//! The plan is [`Unwinding`](crate::engine::unwind::Unwinding)'s. Each undo is a step with its own policy of attempts, and
+//! starts only when the one before is committed, like every step.
+
+use super::Turn;
+use super::course::Course;
+use crate::engine::compensate;
+use crate::engine::definition::UndoArgs;
+use crate::engine::drive::Stuck;
+use crate::engine::leaving::{Ending, Leaving};
+use crate::engine::request::StepRequest;
+use crate::engine::steps::{StepKind, StepState};
+use crate::engine::unwind::{Next, resolve_call, undo_call};
+use crate::journal::{Entry, EntryState};
+use crate::model::{BlockReason, Failure, Payload, State};
+use crate::store::Due;
+
+impl Turn {
+    /// Begins what is next on the way back, or ends the run.
+    pub(super) fn unwind(&mut self) {
+        let Course::Undo(unwinding) = &self.course else { return };
+        let (call, kind, args, prior) = match unwinding.next() {
+            Next::Undo { entry, undo, prior } => (undo_call(&entry.call), StepKind::Undo, Some(&undo.args), prior),
+            Next::Resolve { entry, prior } => {
+                let kind = StepKind::Resolve { of: entry.call.clone(), attempts: entry.attempts.max(0) as u32 };
+                (resolve_call(&entry.call), kind, entry.args.as_ref(), prior)
+            }
+            Next::Stuck { entry, prior } => {
+                let stuck = stuck(entry, prior);
+                return self.stuck(stuck);
+            }
+            Next::End => {
+                let (cause, result) = (unwinding.cause(), unwinding.ending().clone());
+                return self.leave(Leaving::Ended(Box::new(Ending { cause, result })));
+            }
+        };
+        let (args, prior) = (args.cloned().unwrap_or_else(Payload::null), prior.cloned());
+        let needs = unwinding.needs().expect("what is run has a step");
+        self.run.needs = needs;
+        match self.engine.registry.step(needs) {
+            Some(step) => {
+                let request = StepRequest { step, options: step.options, args: Ok(args), args_hash: 0 };
+                self.begin_step(call, kind, request, prior);
+            }
+            // A worker that has the step takes the run.
+            None => self.leave(Leaving::Released(State::Ready, Due::Now, None)),
+        }
+    }
+
+    /// An undo, or the step that was run to find out, has its outcome.
+    pub(super) fn record_undo(&mut self, step: &StepState, mut entry: Entry, undo: Option<UndoArgs>) {
+        let at = self.now();
+        let Course::Undo(unwinding) = &mut self.course else { return };
+        entry.at = at;
+        entry.kind = step.kind.entry_kind();
+        let failed = entry.failure.as_ref().and_then(|failure| failure.decode::<Failure>().ok());
+        let gives_up = match step.kind {
+            StepKind::Undo => entry.state == EntryState::Failed,
+            _ => failed.is_some_and(|failure| compensate::leaves_in_doubt(&failure)),
+        };
+        let changed = if gives_up {
+            tracing::error!(run = %self.run.id, call = %entry.call, attempts = entry.attempts, "an undo gave up; an operator decides");
+            // Without an outcome, so that an operator may have it tried again.
+            (entry.state, entry.args) = (EntryState::Started, None);
+            unwinding.give_up(entry)
+        } else {
+            match step.kind {
+                // Nobody reads what an undo returned.
+                StepKind::Undo => entry.output = Some(Payload::null()),
+                _ => compensate::done(&mut entry, step.request.step, undo),
+            }
+            unwinding.record(entry)
+        };
+        for (place, entry) in changed.into_iter().enumerate() {
+            let fresh = place == 0 && !step.row;
+            let staged = self.entry(entry, fresh);
+            self.stage(staged);
+        }
+        self.unwind();
+    }
+}
+
+fn stuck(entry: &Entry, prior: Option<&Entry>) -> Stuck {
+    let failure = prior.and_then(|prior| prior.failure.as_ref()).and_then(|failure| failure.decode::<Failure>().ok());
+    let step = entry.undo.as_ref().map_or("its compensation", |undo| &undo.step);
+    let why = match failure {
+        Some(failure) => {
+            format!("{step} gave up after {} attempts: {failure}", prior.map_or(0, |prior| prior.attempts))
+        }
+        None if entry.undo_state.is_none() => "nobody knows whether it was done, and it is not run again".to_owned(),
+        None => format!("the arguments of {step} could not be found out"),
+    };
+    let message =
+        format!("{} cannot be undone: {why}; an operator may retry it, skip it or mark it as done", entry.call);
+    Stuck { reason: BlockReason::Compensation, message }
+}

@@ -1,0 +1,370 @@
+//! What is left to undo of one journal, newest first. Pure: no I/O, no clock, no user code.
+//!
+//! Takes the entries of a generation; says what comes next, and which entries change with each outcome. It needs no body:
+//! how to undo an entry was written down with the entry.
+//!
+//! - First come entries without a place in the order of deliveries, the one that began last first; then those with one, the
+//!   last first.
+//! - An entry of which nobody knows whether it was done is resolved first: its step is run again, with the same arguments
+//!   and idempotency key, until it has a definite outcome.
+//! - One at a time: whatever gives up holds up all that is older.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::journal::{Corrupt, Entry, EntryKind, EntryState, Undo, UndoState};
+use crate::model::{CallId, Digest, Payload, State, Timestamp};
+
+/// Why a run turns back. The names are their frozen form in the database.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The body returned an error.
+    Failed,
+    /// Somebody cancelled it.
+    Cancelled,
+    /// Its deadline has passed.
+    Deadline,
+    /// Too many workers died while they executed it.
+    Poison,
+    /// The body returned a result, and what it had dropped on the way is to be undone.
+    Dropped,
+}
+
+/// The arguments of an `unwind` entry.
+#[derive(Serialize, Deserialize)]
+struct Why {
+    cause: Cause,
+}
+
+/// What comes next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next<'u> {
+    /// Run the compensating step of `entry`.
+    Undo {
+        /// What is undone.
+        entry: &'u Entry,
+        /// How.
+        undo: &'u Undo,
+        /// What is recorded of it so far.
+        prior: Option<&'u Entry>,
+    },
+    /// Run the step of `entry` again: nobody knows whether it was done.
+    Resolve {
+        /// The step's entry.
+        entry: &'u Entry,
+        /// What is recorded of it so far.
+        prior: Option<&'u Entry>,
+    },
+    /// Nothing, until an operator decides about this entry.
+    Stuck {
+        /// What cannot be undone.
+        entry: &'u Entry,
+        /// The record of the attempts, if there were any.
+        prior: Option<&'u Entry>,
+    },
+    /// All is undone: the run ends.
+    End,
+}
+
+/// One run on its way back.
+#[derive(Debug)]
+pub struct Unwinding {
+    cause: Cause,
+    /// What the run ends with.
+    ending: Result<Payload, Payload>,
+    /// What may have to be undone, in the order in which it is.
+    entries: Vec<Entry>,
+    /// The records of undoing and resolving, by their own call.
+    records: HashMap<CallId, Entry>,
+    last_seq: i32,
+    now: Timestamp,
+}
+
+/// The call that undoes this one.
+pub fn undo_call(call: &CallId) -> CallId {
+    CallId { key: format!("undo:{}", call.key).into(), n: call.n }
+}
+
+/// The call that finds out about this one.
+pub fn resolve_call(call: &CallId) -> CallId {
+    CallId { key: format!("resolve:{}", call.key).into(), n: call.n }
+}
+
+/// The call that `call` undoes or finds out about.
+pub fn undone_call(call: &CallId) -> Option<CallId> {
+    let key = call.key.strip_prefix("undo:").or_else(|| call.key.strip_prefix("resolve:"))?;
+    Some(CallId { key: key.into(), n: call.n })
+}
+
+/// The entry with which a run turns back.
+pub fn unwind_entry(cause: Cause, ending: Result<Payload, Payload>, seq: i32, at: Timestamp) -> Entry {
+    let state = if ending.is_ok() { EntryState::Completed } else { EntryState::Failed };
+    let mut entry = Entry::new(CallId::new("unwind", 0), EntryKind::Unwind, state, at);
+    entry.seq = Some(seq);
+    let why = serde_json::to_string(&Why { cause }).expect("a name is text");
+    entry.args = Some(Payload::from_json_text(why));
+    match ending {
+        Ok(output) => entry.output = Some(output),
+        Err(failure) => entry.failure = Some(failure),
+    }
+    entry
+}
+
+impl Unwinding {
+    /// Of a run that is about to turn back, from the entries that may have to be undone.
+    pub fn new(cause: Cause, ending: Result<Payload, Payload>, entries: impl IntoIterator<Item = Entry>) -> Self {
+        let (mut undoable, mut records) = (Vec::new(), HashMap::new());
+        let (mut last_seq, mut now) = (0, Timestamp::MIN_UTC);
+        for entry in entries {
+            last_seq = last_seq.max(entry.seq.unwrap_or(0));
+            now = now.max(entry.at);
+            match entry.kind {
+                EntryKind::Undo | EntryKind::Resolve => drop(records.insert(entry.call.clone(), entry)),
+                _ if entry.undo.is_some() => undoable.push(entry),
+                _ => {}
+            }
+        }
+        let newest_first = |entry: &Entry| match entry.seq {
+            None => (false, Reverse(entry.at), Reverse(0), Reverse(entry.call.clone())),
+            Some(seq) => (true, Reverse(Timestamp::MIN_UTC), Reverse(seq), Reverse(entry.call.clone())),
+        };
+        undoable.sort_by_cached_key(newest_first);
+        if cause == Cause::Dropped {
+            // The body saw the outcomes of all others, and went on.
+            undoable.retain(|entry| entry.seq.is_none());
+        }
+        Self { cause, ending, entries: undoable, records, last_seq, now }
+    }
+
+    /// Of a run that has turned back, from its journal.
+    ///
+    /// # Errors
+    /// `Corrupt` if the journal does not say why it turned back.
+    pub fn load(entries: Vec<Entry>) -> Result<Self, Corrupt> {
+        let unwind = entries.iter().find(|entry| entry.kind == EntryKind::Unwind);
+        let unwind = unwind.ok_or_else(|| Corrupt("the run turns back, but no entry says why".into()))?;
+        let why = unwind.args.as_ref().map(Payload::decode::<Why>);
+        let Some(Ok(Why { cause })) = why else {
+            return Err(Corrupt("the entry `unwind` does not say why the run turns back".into()));
+        };
+        let ending = match (&unwind.output, &unwind.failure) {
+            (Some(output), _) => Ok(output.clone()),
+            (None, failure) => Err(failure.clone().unwrap_or_else(Payload::null)),
+        };
+        Ok(Self::new(cause, ending, entries))
+    }
+
+    /// What comes next.
+    pub fn next(&self) -> Next<'_> {
+        self.entries.iter().map(|entry| self.todo(entry)).find(|next| *next != Next::End).unwrap_or(Next::End)
+    }
+
+    /// What is to be done about one entry; `End` for nothing.
+    fn todo<'u>(&'u self, entry: &'u Entry) -> Next<'u> {
+        let resolved = self.records.get(&resolve_call(&entry.call));
+        let prior = self.records.get(&undo_call(&entry.call));
+        let (known, state) = match (entry.undo_state, resolved) {
+            (Some(state), _) => (entry, Some(state)),
+            (None, Some(resolved)) if resolved.state != EntryState::Started => (resolved, resolved.undo_state),
+            (None, Some(resolved)) if resolved.undo_state.is_some() => {
+                return Next::Stuck { entry, prior: Some(resolved) };
+            }
+            // Whoever died of it shall not meet it again.
+            (None, prior) if self.cause == Cause::Poison => return Next::Stuck { entry, prior },
+            (None, prior) => return Next::Resolve { entry, prior },
+        };
+        match (state, &known.undo) {
+            // What was found out is that it was not done.
+            (None, _) | (_, None) | (Some(UndoState::Done | UndoState::Skipped), _) => Next::End,
+            (Some(UndoState::Failed), _) => Next::Stuck { entry, prior },
+            (Some(UndoState::Open | UndoState::Started), Some(undo)) => Next::Undo { entry, undo, prior },
+        }
+    }
+
+    /// The digest of the step that is run next; `None` at the end.
+    pub fn needs(&self) -> Option<Digest> {
+        match self.next() {
+            Next::Undo { undo, .. } => Some(undo.digest),
+            Next::Resolve { entry, .. } | Next::Stuck { entry, .. } => entry.undo.as_ref().map(|undo| undo.digest),
+            Next::End => None,
+        }
+    }
+
+    /// A call that undoes or resolves has its outcome: the entries that change, its own first.
+    pub fn record(&mut self, mut record: Entry) -> Vec<Entry> {
+        self.last_seq += 1;
+        record.seq = Some(self.last_seq);
+        self.now = self.now.max(record.at);
+        let undone = (record.kind == EntryKind::Undo).then_some(UndoState::Done);
+        self.change(record, undone)
+    }
+
+    /// The attempts of a call that undoes or resolves are used up: the entries that change. An operator decides how to go on.
+    pub fn give_up(&mut self, mut record: Entry) -> Vec<Entry> {
+        let undo_state = match record.kind {
+            EntryKind::Undo => Some(UndoState::Failed),
+            _ => {
+                record.undo_state = Some(UndoState::Failed);
+                None
+            }
+        };
+        self.change(record, undo_state)
+    }
+
+    fn change(&mut self, record: Entry, undo_state: Option<UndoState>) -> Vec<Entry> {
+        let undone = undone_call(&record.call);
+        self.records.insert(record.call.clone(), record.clone());
+        let mut changed = vec![record];
+        if let Some(state) = undo_state
+            && let Some(entry) = self.entries.iter_mut().find(|entry| Some(&entry.call) == undone.as_ref())
+        {
+            entry.undo_state = Some(state);
+            changed.push(entry.clone());
+        }
+        changed
+    }
+
+    /// Why the run turns back.
+    pub fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// What the run ends with.
+    pub fn ending(&self) -> &Result<Payload, Payload> {
+        &self.ending
+    }
+
+    /// The state the run ends in.
+    pub fn end_state(&self) -> State {
+        let undone = |entry: &Entry| matches!(entry.undo_state, Some(UndoState::Done | UndoState::Skipped));
+        match self.cause {
+            Cause::Dropped => State::Completed,
+            Cause::Cancelled => State::Cancelled,
+            _ if self.entries.iter().any(undone) => State::Compensated,
+            _ => State::Failed,
+        }
+    }
+
+    /// The seq of the next entry that gets one.
+    pub fn next_seq(&self) -> i32 {
+        self.last_seq + 1
+    }
+
+    /// The time of the newest entry.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::time::from_micros;
+
+    fn undo(digest: u128) -> Option<Undo> {
+        Some(Undo { step: "step:undo".into(), digest: Digest(digest), args: Payload::null() })
+    }
+
+    fn step(key: &str, seq: Option<i32>, at: i64, state: Option<UndoState>) -> Entry {
+        let entry = Entry::new(CallId::new(key, 0), EntryKind::Step, EntryState::Completed, from_micros(at));
+        Entry { seq, undo: undo(at as u128), undo_state: state, ..entry }
+    }
+
+    fn unwinding(cause: Cause, entries: Vec<Entry>) -> Unwinding {
+        let unwind = unwind_entry(cause, Err(Payload::null()), 9, from_micros(9));
+        Unwinding::load([entries, vec![unwind]].concat()).unwrap()
+    }
+
+    /// Does all that is to be done, and says what in which order.
+    fn order(unwinding: &mut Unwinding) -> Vec<String> {
+        let mut order = Vec::new();
+        loop {
+            let record = match unwinding.next() {
+                Next::Undo { entry, .. } => {
+                    Entry::new(undo_call(&entry.call), EntryKind::Undo, EntryState::Completed, from_micros(10))
+                }
+                Next::Resolve { entry, .. } => {
+                    let call = resolve_call(&entry.call);
+                    let record = Entry::new(call, EntryKind::Resolve, EntryState::Completed, from_micros(10));
+                    Entry { undo: undo(7), undo_state: Some(UndoState::Open), ..record }
+                }
+                Next::Stuck { entry, .. } => {
+                    order.push(format!("stuck at {}", entry.call));
+                    return order;
+                }
+                Next::End => return order,
+            };
+            order.push(record.call.to_string());
+            let changed = unwinding.record(record);
+            assert_eq!(changed.len(), if changed[0].kind == EntryKind::Undo { 2 } else { 1 });
+        }
+    }
+
+    #[test]
+    fn the_newest_is_undone_first_and_what_has_no_outcome_before_all() {
+        let open = |key, at| Entry { state: EntryState::Abandoned, ..step(key, None, at, Some(UndoState::Open)) };
+        let mut unwinding = unwinding(
+            Cause::Failed,
+            vec![
+                step("step:a", Some(1), 1, Some(UndoState::Open)),
+                step("step:b", Some(3), 1, Some(UndoState::Open)),
+                step("step:c", Some(2), 1, Some(UndoState::Done)),
+                open("step:d", 2),
+                open("step:e", 3),
+            ],
+        );
+        let expected = ["undo:step:e#0", "undo:step:d#0", "undo:step:b#0", "undo:step:a#0"];
+        assert_eq!(order(&mut unwinding), expected);
+        assert_eq!((unwinding.end_state(), unwinding.next_seq()), (State::Compensated, 14));
+    }
+
+    #[test]
+    fn what_is_in_doubt_is_found_out_and_then_undone() {
+        let doubtful = || Entry { state: EntryState::Started, ..step("step:charge", None, 1, None) };
+        let mut both = unwinding(Cause::Cancelled, vec![doubtful()]);
+        assert_eq!(both.needs(), Some(Digest(1)), "first its own step");
+        assert_eq!(order(&mut both), ["resolve:step:charge#0", "undo:step:charge#0"]);
+        assert_eq!(both.end_state(), State::Cancelled);
+
+        let mut not_done = unwinding(Cause::Failed, vec![doubtful()]);
+        let call = resolve_call(&CallId::new("step:charge", 0));
+        not_done.record(Entry::new(call.clone(), EntryKind::Resolve, EntryState::Failed, from_micros(10)));
+        assert_eq!((not_done.next(), not_done.end_state()), (Next::End, State::Failed));
+
+        let mut unknown = unwinding(Cause::Failed, vec![doubtful()]);
+        unknown.give_up(Entry::new(call, EntryKind::Resolve, EntryState::Started, from_micros(10)));
+        assert!(matches!(unknown.next(), Next::Stuck { prior: Some(_), .. }));
+
+        let mut poison = unwinding(Cause::Poison, vec![doubtful()]);
+        assert_eq!(order(&mut poison), ["stuck at step:charge#0"]);
+    }
+
+    #[test]
+    fn an_undo_that_gives_up_holds_up_all_that_is_older() {
+        let all = ["step:a", "step:b"].into_iter().zip(1..);
+        let all = all.map(|(key, seq)| step(key, Some(seq), 1, Some(UndoState::Open))).collect();
+        let mut unwinding = unwinding(Cause::Failed, all);
+        let failed = Entry::new(CallId::new("undo:step:b", 0), EntryKind::Undo, EntryState::Started, from_micros(10));
+        let changed = unwinding.give_up(failed);
+        assert_eq!(changed[1].undo_state, Some(UndoState::Failed));
+        assert_eq!(order(&mut unwinding), ["stuck at step:b#0"]);
+    }
+
+    #[test]
+    fn a_completed_run_undoes_only_what_its_body_dropped() {
+        let dropped = Entry { state: EntryState::Abandoned, ..step("step:a", None, 1, Some(UndoState::Open)) };
+        let unwind = unwind_entry(Cause::Dropped, Ok(Payload::null()), 9, from_micros(9));
+        let kept = step("step:b", Some(1), 1, Some(UndoState::Open));
+        let mut unwinding = Unwinding::load(vec![kept, dropped, unwind]).unwrap();
+        assert_eq!(order(&mut unwinding), ["undo:step:a#0"]);
+        assert_eq!((unwinding.end_state(), unwinding.ending()), (State::Completed, &Ok(Payload::null())));
+    }
+
+    #[test]
+    fn a_journal_that_does_not_say_why_is_corrupt() {
+        assert!(Unwinding::load(vec![step("step:a", Some(1), 1, None)]).is_err());
+    }
+}

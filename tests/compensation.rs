@@ -1,0 +1,139 @@
+//! Undoing: from the journal alone, newest first, whoever does it.
+
+use std::path::Path;
+
+use forge_wf::{Error, RunHandle, Status};
+use forge_wf_tests::on_every_backend;
+use forge_wf_tests::undoing::*;
+
+use crate::quick;
+
+/// What a run did, in order.
+fn effects(log: &Path) -> Vec<String> {
+    std::fs::read_to_string(log).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+fn plan(log: &Path, legs: u64, end: TripEnd) -> Trip {
+    Trip { log: log.display().to_string(), legs, end }
+}
+
+async fn ends<T: serde::de::DeserializeOwned>(run: RunHandle<T>) -> (Status, String) {
+    match run.result().await {
+        Ok(_) => (Status::Completed, String::new()),
+        Err(Error::RunFailed { status, failure, .. }) => (status, failure.code().unwrap_or_default().to_owned()),
+        Err(Error::RunBlocked { status, message, .. }) => (status, message),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+on_every_backend!(a_failed_run_undoes_what_it_did_newest_first, |database| {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let rt = quick(database).build().await.unwrap();
+    let run = rt.start(trip, plan(&log, 3, TripEnd::Fails)).await.unwrap();
+    let id = run.id();
+    assert_eq!(ends(run).await, (Status::Compensated, "overbooked".into()), "the original failure stays on the run");
+    let expected =
+        ["book 1", "book 2", "book 3", "overbooked", "give back 3 seat 3", "give back 2 seat 2", "give back 1 seat 1"];
+    assert_eq!(effects(&log), expected);
+    assert_eq!(rt.run::<Vec<String>>(id).await.unwrap().status().await.unwrap(), Status::Compensated);
+    rt.shutdown().await;
+});
+
+on_every_backend!(what_has_nothing_to_undo_fails_and_what_goes_on_undoes_nothing, |database| {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let rt = quick(database).build().await.unwrap();
+    let failed = rt.start(trip, plan(&log, 0, TripEnd::Fails)).await.unwrap();
+    assert_eq!(ends(failed).await, (Status::Failed, "overbooked".into()), "no undo for a step that failed for good");
+    let recovered = rt.start(trip, plan(&log, 1, TripEnd::Recovers)).await.unwrap();
+    assert_eq!(recovered.result().await.unwrap(), ["seat 1"]);
+    assert_eq!(effects(&log), ["overbooked", "book 1", "overbooked"]);
+    rt.shutdown().await;
+});
+
+on_every_backend!(concurrent_steps_are_undone_in_the_reverse_order_of_their_completion, |database| {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let rt = quick(database).build().await.unwrap();
+    let run = rt.start(group_trip, plan(&log, 8, TripEnd::Fails)).await.unwrap();
+    let id = run.id();
+    assert_eq!(ends(run).await.0, Status::Compensated);
+    let booked = database
+        .texts(
+            "SELECT output FROM forge_wf_journal WHERE key = 'step:book' ORDER BY seq DESC",
+            "SELECT output FROM forge_wf.journal WHERE key = 'step:book' ORDER BY seq DESC",
+        )
+        .await;
+    let undone: Vec<_> = effects(&log)
+        .iter()
+        .filter_map(|line| line.split_once("seat "))
+        .map(|(_, leg)| format!("\"seat {leg}\""))
+        .collect();
+    assert_eq!(undone, booked, "{id}");
+    rt.shutdown().await;
+});
+
+on_every_backend!(a_dropped_booking_is_undone_whether_the_run_fails_or_completes, |database| {
+    let folder = tempfile::tempdir().unwrap();
+    let rt = quick(database).build().await.unwrap();
+    let log = folder.path().join("failed");
+    let failed = rt.start(hasty_trip, plan(&log, 0, TripEnd::Fails)).await.unwrap();
+    assert_eq!(ends(failed).await.0, Status::Compensated);
+    let mut seen = effects(&log);
+    assert_eq!(seen.split_off(seen.len() - 2), ["give back 2 late seat 2", "give back 1 seat 1"]);
+    let log = folder.path().join("completed");
+    let completed = rt.start(hasty_trip, plan(&log, 0, TripEnd::Arrives)).await.unwrap();
+    assert_eq!(ends(completed).await.0, Status::Completed);
+    assert_eq!(effects(&log), ["book 1", "book 2", "give back 2 late seat 2"], "only what it dropped");
+    rt.shutdown().await;
+});
+
+on_every_backend!(what_is_in_doubt_is_found_out_before_it_is_undone, |database| {
+    let folder = tempfile::tempdir().unwrap();
+    let rt = quick(database).build().await.unwrap();
+    let start = async |how: u64| {
+        let log = folder.path().join(how.to_string());
+        let run = rt.start(silent_trip, (log.display().to_string(), how)).await.unwrap();
+        (ends(run).await, effects(&log))
+    };
+    let (end, seen) = start(0).await;
+    assert_eq!(end.0, Status::Compensated);
+    assert_eq!(seen, ["book 1", "book 2", "find 2", "give back 2 found seat 2", "give back 1 seat 1"]);
+    let (end, seen) = start(1).await;
+    assert_eq!((end.0, seen.len()), (Status::BlockedCompensation, 3), "all older undos wait: {seen:?}");
+    assert!(end.1.contains("step:book_into_the_void#0") && end.1.contains("skip"), "{}", end.1);
+    let (end, seen) = start(2).await;
+    assert_eq!(end.0, Status::Compensated);
+    assert_eq!(seen, ["book 1", "book 2", "give back 2 if any", "give back 1 seat 1"]);
+    rt.shutdown().await;
+});
+
+on_every_backend!(a_result_that_cannot_be_recorded_counts_as_done, |database| {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let rt = quick(database).payload_limit(50_000).build().await.unwrap();
+    let run = rt.start(crowded_trip, log.display().to_string()).await.unwrap();
+    assert_eq!(ends(run).await, (Status::Compensated, "result_unusable".into()));
+    assert_eq!(effects(&log), ["book 1", "book 2", "give back 2 100000", "give back 1 seat 1"]);
+    rt.shutdown().await;
+});
+
+on_every_backend!(what_the_journal_says_of_undoing_can_be_read, |database| {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let rt = quick(database).build().await.unwrap();
+    let run = rt.start(trip, plan(&log, 1, TripEnd::Fails)).await.unwrap();
+    assert_eq!(ends(run).await.0, Status::Compensated);
+    let rows = database
+        .texts(
+            "SELECT key || ' ' || state || ' ' || coalesce(undo_state, '-') FROM forge_wf_journal ORDER BY seq",
+            "SELECT key || ' ' || state || ' ' || coalesce(undo_state::text, '-') FROM forge_wf.journal ORDER BY seq",
+        )
+        .await;
+    assert_eq!(
+        rows,
+        ["start 1 -", "step:book 1 2", "step:overbooked 2 -", "unwind 2 -", "undo:step:book 1 -", "end 2 -"]
+    );
+    rt.shutdown().await;
+});

@@ -1,0 +1,186 @@
+//! Workflows that undo what they did.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::time::Duration;
+
+use forge_wf::prelude::*;
+
+use super::workflows::{gate, slow};
+
+/// What a trip does, where it logs that, and how it ends.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Trip {
+    /// Where effects are logged, one line each.
+    pub log: String,
+    /// How many legs are booked.
+    pub legs: u64,
+    /// The last thing it does.
+    pub end: TripEnd,
+}
+
+/// How a trip ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TripEnd {
+    /// It returns the legs.
+    Arrives,
+    /// It returns an error.
+    Fails,
+    /// It catches an error and goes on.
+    Recovers,
+    /// It waits for somebody who never comes.
+    Waits,
+    /// It waits in a step that never ends.
+    Hangs,
+}
+
+fn note(log: &str, line: &str) {
+    let mut file = OpenOptions::new().create(true).append(true).open(log).expect("an effect log");
+    file.write_all(format!("{line}\n").as_bytes()).expect("one write, so lines of two processes never mix");
+}
+
+/// Books one leg.
+#[step(compensate = give_back, retry(max = 2, backoff = "1ms"))]
+pub async fn book(log: &str, leg: u64) -> Result<String> {
+    note(log, &format!("book {leg}"));
+    Ok(format!("seat {leg}"))
+}
+
+/// Gives a seat back.
+#[step(retry(max = 3, backoff = "1ms"))]
+pub async fn give_back(ctx: &StepContext, log: &str, leg: u64, seat: String) -> Result<()> {
+    if std::env::var("FORGE_WF_TEST_UNDO_FAILS")
+        .is_ok_and(|legs| legs.split(',').any(|failing| failing == leg.to_string()))
+        && ctx.attempt() < 3
+    {
+        return Err(Failure::new("the counter is closed"));
+    }
+    note(log, &format!("give back {leg} {seat}"));
+    Ok(())
+}
+
+/// Fails for good.
+#[step(compensate = give_back(log, 0, output))]
+pub async fn overbooked(log: &str) -> Result<String> {
+    note(log, "overbooked");
+    Err(Failure::permanent("no seat is left").with_code("overbooked"))
+}
+
+/// Books the legs one after the other, and ends as it is told to.
+#[workflow]
+pub async fn trip(ctx: &WorkflowContext, trip: Trip) -> Result<Vec<String>> {
+    let mut seats = Vec::new();
+    for leg in 1..=trip.legs {
+        seats.push(book(ctx, &trip.log, leg).await?);
+    }
+    match trip.end {
+        TripEnd::Arrives => {}
+        TripEnd::Fails => drop(overbooked(ctx, &trip.log).await?),
+        TripEnd::Recovers => assert!(overbooked(ctx, &trip.log).await.is_err()),
+        TripEnd::Waits => ctx.sleep(days(30)).await?,
+        TripEnd::Hangs => drop(slow(ctx).await?),
+    }
+    Ok(seats)
+}
+
+/// Books the legs at once, and then finds that there is none.
+#[workflow]
+pub async fn group_trip(ctx: &WorkflowContext, trip: Trip) -> Result<()> {
+    let seats = futures::future::join_all((1..=trip.legs).map(|leg| book(ctx, &trip.log, leg))).await;
+    assert!(seats.iter().all(Result::is_ok));
+    overbooked(ctx, &trip.log).await?;
+    Ok(())
+}
+
+/// Books after a while, whatever it is told meanwhile.
+#[step(compensate = give_back(log, leg, output))]
+pub async fn book_slowly(log: &str, leg: u64) -> Result<String> {
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    note(log, &format!("book {leg}"));
+    Ok(format!("late seat {leg}"))
+}
+
+/// Drops a booking that is under way, and arrives all the same if it is told to.
+#[workflow]
+pub async fn hasty_trip(ctx: &WorkflowContext, trip: Trip) -> Result<()> {
+    book(ctx, &trip.log, 1).await?;
+    tokio::select! {
+        biased;
+        _ = book_slowly(ctx, &trip.log, 2) => {}
+        _ = ctx.sleep(Duration::from_millis(10)) => {}
+    }
+    if trip.end == TripEnd::Fails {
+        overbooked(ctx, &trip.log).await?;
+    }
+    Ok(())
+}
+
+/// Never says whether it booked; it did.
+#[step(compensate = give_back(log, leg, output), timeout = "20ms")]
+pub async fn book_silently(ctx: &StepContext, log: &str, leg: u64) -> Result<String> {
+    if ctx.attempt() == 1 {
+        note(log, &format!("book {leg}"));
+        std::future::pending::<()>().await;
+    }
+    note(log, &format!("find {leg}"));
+    Ok(format!("found seat {leg}"))
+}
+
+/// Cannot be found out about at all.
+#[step(compensate = give_back(log, leg, output), timeout = "20ms")]
+pub async fn book_into_the_void(log: &str, leg: u64) -> Result<String> {
+    note(log, &format!("book {leg}"));
+    std::future::pending::<()>().await;
+    Ok(String::new())
+}
+
+/// Gives back what may be there.
+#[step]
+pub async fn give_back_if_any(log: &str, leg: u64, seat: Option<String>) -> Result<()> {
+    note(log, &format!("give back {leg} {}", seat.as_deref().unwrap_or("if any")));
+    Ok(())
+}
+
+/// Never says whether it booked, and its compensation does not need to know.
+#[step(compensate = give_back_if_any, timeout = "20ms")]
+pub async fn book_maybe(log: &str, leg: u64) -> Result<String> {
+    note(log, &format!("book {leg}"));
+    std::future::pending::<()>().await;
+    Ok(String::new())
+}
+
+/// Books by a step of which nobody hears again.
+#[workflow]
+pub async fn silent_trip(ctx: &WorkflowContext, (log, how): (String, u64)) -> Result<()> {
+    book(ctx, &log, 1).await?;
+    match how {
+        0 => drop(book_silently(ctx, &log, 2).await?),
+        1 => drop(book_into_the_void(ctx, &log, 2).await?),
+        _ => drop(book_maybe(ctx, &log, 2).await?),
+    }
+    Ok(())
+}
+
+/// Returns more than may be recorded; the size is all that its compensation needs.
+#[step(compensate = give_back(log, 2, output.len().to_string()))]
+pub async fn book_the_whole_train(log: &str) -> Result<String> {
+    note(log, "book 2");
+    Ok("seat ".repeat(20_000))
+}
+
+/// Books more than fits.
+#[workflow]
+pub async fn crowded_trip(ctx: &WorkflowContext, log: String) -> Result<()> {
+    book(ctx, &log, 1).await?;
+    book_the_whole_train(ctx, &log).await?;
+    Ok(())
+}
+
+/// Passes the gate between two bookings.
+#[workflow]
+pub async fn gated_trip(ctx: &WorkflowContext, log: String) -> Result<()> {
+    book(ctx, &log, 1).await?;
+    gate(ctx).await?;
+    book(ctx, &log, 2).await?;
+    Ok(())
+}
