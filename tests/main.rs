@@ -10,6 +10,7 @@ mod events;
 mod extremes;
 mod faults;
 mod generations;
+mod orders;
 mod outages;
 mod retries;
 mod shutdown;

@@ -44,6 +44,7 @@ pub use api::definition::Event;
 pub use api::error::Error;
 pub use api::failure::{Failure, FailureKind, Result, StepError};
 pub use api::handle::{Counts, RunHandle};
+pub use api::order::{AuditLine, GiveOrder};
 pub use api::runtime::Runtime;
 pub use api::send::{RunRef, SendEvent, UntakenEvent};
 pub use api::start::Start;

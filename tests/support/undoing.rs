@@ -184,3 +184,18 @@ pub async fn gated_trip(ctx: &WorkflowContext, log: String) -> Result<()> {
     book(ctx, &log, 2).await?;
     Ok(())
 }
+
+/// Books a leg, and then travels with a child.
+#[workflow]
+pub async fn family_trip(ctx: &WorkflowContext, plan: Trip) -> Result<()> {
+    book(ctx, &plan.log, 10).await?;
+    trip(ctx, plan).await?;
+    Ok(())
+}
+
+/// Books a leg and falls over.
+#[workflow]
+pub async fn falls_over(ctx: &WorkflowContext, log: String) -> Result<()> {
+    book(ctx, &log, 1).await?;
+    panic!("the workflow fell over")
+}

@@ -9,10 +9,12 @@ use super::connect::connect;
 use super::definition::{Event, Workflow, WorkflowFn};
 use super::error::Error;
 use super::handle::{RunHandle, Source};
+use super::order::{AuditLine, GiveOrder};
 use super::send::{RunRef, SendEvent, UntakenEvent};
 use super::start::Start;
+use crate::engine::order::Settled;
 use crate::model::{Limits, RunId};
-use crate::store::Unserved;
+use crate::store::{MailKind, Unserved};
 
 /// Starts runs, and waits for their results, from a process that runs no workflows itself.
 ///
@@ -149,6 +151,66 @@ impl Client {
     /// `NoSuchEvent`, `NoSuchRun`, `RunEnded` or `InvalidEvent`, or the database does not answer.
     pub async fn replace_event(&self, run: RunId, event: Uuid, payload: serde_json::Value) -> Result<(), Error> {
         self.source.change_event(run, event, Some(&payload)).await
+    }
+
+    /// Asks a run to end and to undo what it did, whatever it is doing: waiting for a worker, running, asleep for months, blocked
+    /// or paused. Running steps see [`StepContext::cancelled`](crate::StepContext::cancelled) and may end within the grace time; its
+    /// child runs are cancelled too, and have ended before it undoes what is older. It ends as `cancelled`. A run that
+    /// undoes already goes on doing so.
+    ///
+    /// ```no_run
+    /// # async fn example(client: forge_wf::Client, run: forge_wf::RunId) -> Result<(), forge_wf::Error> {
+    /// client.cancel(run, "the customer called").by("ada").await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn cancel(&self, run: impl Into<RunRef>, reason: impl Into<String>) -> GiveOrder {
+        GiveOrder::new(self.source.clone(), run.into(), MailKind::Cancel, reason)
+    }
+
+    /// Ends a run as it is, undoing nothing: its steps are aborted, and it ends as `killed`.
+    pub fn kill(&self, run: impl Into<RunRef>, reason: impl Into<String>) -> GiveOrder {
+        GiveOrder::new(self.source.clone(), run.into(), MailKind::Kill, reason)
+    }
+
+    /// Declares that nothing can resume a run: it ends as `retired`, undoing nothing.
+    pub fn retire(&self, run: impl Into<RunRef>, reason: impl Into<String>) -> GiveOrder {
+        GiveOrder::new(self.source.clone(), run.into(), MailKind::Retire, reason)
+    }
+
+    /// Asks a run to start nothing more until it is told to resume: running steps end, and no further one starts.
+    pub fn pause(&self, run: impl Into<RunRef>, reason: impl Into<String>) -> GiveOrder {
+        GiveOrder::new(self.source.clone(), run.into(), MailKind::Pause, reason)
+    }
+
+    /// Lets a paused run go on.
+    pub fn resume(&self, run: impl Into<RunRef>, reason: impl Into<String>) -> GiveOrder {
+        GiveOrder::new(self.source.clone(), run.into(), MailKind::Resume, reason)
+    }
+
+    /// Has a blocked run tried again: with the code that is deployed, or, in `blocked_compensation`, the undo that gave up, with
+    /// all its attempts.
+    pub fn retry(&self, run: impl Into<RunRef>, reason: impl Into<String>) -> GiveOrder {
+        GiveOrder::new(self.source.clone(), run.into(), MailKind::Retry, reason)
+    }
+
+    /// Of a run in `blocked_compensation`: leaves `call` (as in `step:charge#0`) as it is and goes on with what is older. Without
+    /// effect unless that call is what holds up the rest.
+    pub fn skip_undo(&self, run: impl Into<RunRef>, call: &str, reason: impl Into<String>) -> GiveOrder {
+        GiveOrder::new(self.source.clone(), run.into(), MailKind::Settle, reason).about(call, Some(Settled::Skipped))
+    }
+
+    /// Of a run in `blocked_compensation`: takes `call` (as in `step:charge#0`) as undone, by hand say, and goes on with what is
+    /// older. Without effect unless that call is what holds up the rest.
+    pub fn mark_undone(&self, run: impl Into<RunRef>, call: &str, reason: impl Into<String>) -> GiveOrder {
+        GiveOrder::new(self.source.clone(), run.into(), MailKind::Settle, reason).about(call, Some(Settled::Done))
+    }
+
+    /// Who gave which order to a run and why, oldest first; at most 1,000, the newest.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn audit(&self, run: RunId) -> Result<Vec<AuditLine>, Error> {
+        self.source.audit(run).await
     }
 
     /// Runs that are due and that no live worker can run, in words: print each one.

@@ -9,13 +9,14 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
 use super::error::Error;
+use super::order::GiveOrder;
 use super::pace::{LOOK_AGAIN, longest_pause};
 use crate::engine::Engine;
 use crate::engine::counters::Counters;
 use crate::engine::pauses::Pauses;
 use crate::engine::waiters::Outcome;
 use crate::model::{BlockReason, Failure, Limits, Payload, RunId, Served, State, Status, Timestamp};
-use crate::store::{RunView, Store, Unserved};
+use crate::store::{MailKind, RunView, Store, Unserved};
 
 /// Where a handle looks.
 #[derive(Clone)]
@@ -158,13 +159,24 @@ impl<T: DeserializeOwned> RunHandle<T> {
         Counts { from_journal, run_now, replayed: counters.entries() }
     }
 
+    /// Asks the run to end and to undo what it did. See [`Client::cancel`](crate::Client::cancel).
+    pub fn cancel(&self, reason: impl Into<String>) -> GiveOrder {
+        GiveOrder::new(self.source.clone(), self.id.into(), MailKind::Cancel, reason)
+    }
+
+    /// Ends the run as it is, undoing nothing. See [`Client::kill`](crate::Client::kill).
+    pub fn kill(&self, reason: impl Into<String>) -> GiveOrder {
+        GiveOrder::new(self.source.clone(), self.id.into(), MailKind::Kill, reason)
+    }
+
     /// Waits until the run has ended, and returns what its workflow returned. It may be called again.
     ///
     /// An end in this process is heard of at once. A run that others drive is looked at four times a second, and one that only
     /// waits every four seconds; for a handle of a [`Runtime`](crate::Runtime) soon after any hint, too.
     ///
     /// # Errors
-    /// - `RunFailed` if the workflow returned an error.
+    /// - `RunFailed` if the workflow returned an error, or if the run was stopped (cancelled, killed, past its deadline); its
+    ///   `status` says which, and whether what it did was undone.
     /// - `RunBlocked` if the run cannot go on with the code that is deployed. The run is not lost: calling this again after a
     ///   deploy waits on.
     /// - `OutputUnusable` if the output does not fit `T`.

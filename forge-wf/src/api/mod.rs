@@ -11,6 +11,7 @@ pub mod definition;
 pub mod error;
 pub mod failure;
 pub mod handle;
+pub mod order;
 mod pace;
 pub mod runtime;
 pub mod send;

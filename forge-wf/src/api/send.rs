@@ -124,15 +124,12 @@ impl<'a> SendEvent<'a> {
             valid("event id", id, KEY_BYTES_MAX)?;
         }
         let body = Some(self.payload?);
-        let run = match self.to.0 {
-            To::Id(run) => run,
-            To::Key { workflow, key } => {
-                let found = match &mut self.on {
-                    Some(transaction) => transaction.find_run(&workflow, &key).await?,
-                    None => self.source.by_key(&workflow, &key).await?.map(|view| view.id),
-                };
+        let run = match (self.to, &mut self.on) {
+            (RunRef(To::Key { workflow, key }), Some(transaction)) => {
+                let found = transaction.find_run(&workflow, &key).await?;
                 found.ok_or(Error::NoRunWithKey { workflow, key })?
             }
+            (to, _) => self.source.find(to).await?,
         };
         let id = self.id.map_or_else(Uuid::now_v7, |id| idempotent(run, &self.name, &id));
         let mail = NewMail { id, run, kind: MailKind::Event, name: self.name.into(), body };
@@ -150,7 +147,7 @@ fn idempotent(run: RunId, name: &str, id: &str) -> Uuid {
     Builder::from_custom_bytes(xxhash_rust::xxh3::xxh3_128(text.as_bytes()).to_be_bytes()).into_uuid()
 }
 
-fn posted(run: RunId, posted: Posted) -> Result<(), Error> {
+pub(crate) fn posted(run: RunId, posted: Posted) -> Result<(), Error> {
     match posted {
         Posted::Sent => Ok(()),
         Posted::Ended(state) => Err(Error::RunEnded { run, status: state.ended_status() }),
@@ -194,6 +191,17 @@ impl Source {
 
     pub(crate) fn send_event_named<'a>(&self, to: RunRef, name: &str, payload: &serde_json::Value) -> SendEvent<'a> {
         SendEvent::new(self.clone(), to, name, payload)
+    }
+
+    /// The run that is meant.
+    pub(crate) async fn find(&self, to: RunRef) -> Result<RunId, Error> {
+        match to.0 {
+            To::Id(run) => Ok(run),
+            To::Key { workflow, key } => {
+                let found = self.by_key(&workflow, &key).await?.map(|view| view.id);
+                found.ok_or(Error::NoRunWithKey { workflow, key })
+            }
+        }
     }
 
     /// Puts mail into an inbox and lets everybody know who may wait for it.

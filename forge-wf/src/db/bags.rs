@@ -7,6 +7,8 @@ use crate::store::{Inbox, Mail, Mailbag, StoreError};
 
 /// How many events are shown to a person at the most.
 pub(super) const EVENTS_SHOWN_MAX: i64 = 1_000;
+/// How many lines of a run's audit are shown at the most.
+pub(super) const AUDIT_SHOWN_MAX: i64 = 1_000;
 
 /// The mail of one row, or nothing and a word in the log if it makes no sense to this build: mail of the same run, and that of
 /// other runs read with it, shall not suffer.

@@ -13,7 +13,7 @@ use super::Engine;
 use super::drive::Stuck;
 use super::pauses::Pauses;
 use super::session::Session;
-use super::turn::{Message, Turn};
+use super::turn::Turn;
 use super::unwind::Unwinding;
 use crate::journal::{Corrupt, History};
 use crate::model::{BlockReason, Phase, RunId};
@@ -184,12 +184,10 @@ impl Engine {
         permit: OwnedSemaphorePermit,
     ) {
         let Inbox { page, beyond } = mail;
-        let message = match self.turn_of(session, &run, journal, page, permit) {
-            Ok(turn) => {
-                // As if it came just now: what stands between it and the page is looked for when it is waited for.
-                for mail in beyond {
-                    let _ = turn.sender().send(Message::Mail(Box::new(mail)));
-                }
+        let ends = page.mail.iter().chain(&beyond).any(|mail| mail.mail.kind.ends_the_run());
+        let message = match self.turn_of(session, &run, journal, page, ends, permit) {
+            Ok(mut turn) => {
+                turn.add_mail(beyond);
                 return self.spawn(turn);
             }
             Err(message) => message,
@@ -202,13 +200,14 @@ impl Engine {
         self.block(session, &run, &Stuck { reason: BlockReason::Divergence, message }).await;
     }
 
-    /// The turn of a claimed run, or why it cannot begin.
+    /// The turn of a claimed run, or why it cannot begin. To end a run (`ends`) takes no workflow.
     fn turn_of(
         self: &Arc<Self>,
         session: &Arc<Session>,
         run: &ClaimedRun,
         journal: Result<Journal, String>,
         mail: Mailbag,
+        ends: bool,
         permit: OwnedSemaphorePermit,
     ) -> Result<Turn, String> {
         let unreadable = |corrupt: Corrupt| format!("its journal cannot be read: {corrupt}");
@@ -221,8 +220,10 @@ impl Engine {
         if history.is_ended() {
             return Err("its journal has an end, but its row has none".to_owned());
         }
-        let missing = || format!("this worker does not have what it needs, {}", run.needs.short());
-        let workflow = run.definition.and_then(|definition| self.registry.workflow(definition)).ok_or_else(missing)?;
+        let workflow = run.definition.and_then(|definition| self.registry.workflow(definition));
+        if workflow.is_none() && !ends {
+            return Err(format!("this worker does not have what it needs, {}", run.needs.short()));
+        }
         Ok(Turn::new(engine, session, run.clone(), workflow, history, mail, permit))
     }
 

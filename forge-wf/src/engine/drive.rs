@@ -92,6 +92,11 @@ impl Drive {
         self.replay.note_open(entry);
     }
 
+    /// The child of this call has ended, which the body had dropped: the entry that changes, if that was not known.
+    pub fn child_ended(&mut self, call: &CallId) -> Option<Entry> {
+        self.replay.child_ended(call)
+    }
+
     /// How many results came from the journal.
     pub fn replayed(&self) -> Replayed {
         self.replayed

@@ -142,7 +142,9 @@ impl Turn {
             Course::Forward(_) => None,
             Course::Undo(unwinding) => unwinding.ending().as_ref().err().cloned(),
         };
-        RunImage { failure, ..owned_image(&self.run) }
+        // While it is paused an order may be all that it was claimed for.
+        let block_reason = self.run.paused.then_some(BlockReason::Paused);
+        RunImage { failure, block_reason, ..owned_image(&self.run) }
     }
 
     fn last_image(&self, state: State, due: Due) -> RunImage {
@@ -173,7 +175,8 @@ impl Turn {
             Leaving::Released(state, due, problem) => {
                 // A step that was only shown as started is an entry too: code that does not make it must not take it up.
                 let unbind = self.is_new() && *state == State::Ready;
-                let image = self.last_image(*state, *due);
+                let block_reason = (*state == State::Paused).then_some(BlockReason::Paused);
+                let image = RunImage { block_reason, ..self.last_image(*state, *due) };
                 self.image = Some(RunImage { unbind, failure: problem.clone().or(image.failure.clone()), ..image });
             }
             Leaving::Lost | Leaving::Salvage(_) | Leaving::Over(..) | Leaving::TurnedBack => return,
@@ -185,19 +188,25 @@ impl Turn {
     /// Turns back if something is to be undone, and ends the run if not.
     fn turn_back_or_end(&mut self, Ending { cause, result }: Ending) {
         let (seq, at) = (self.course.next_seq(), self.now());
-        let (needs, state) = match &self.course {
+        let (turns_back, state) = match &mut self.course {
+            _ if cause.undoes_nothing() => (None, Unwinding::new(cause, result.clone(), []).end_state()),
             Course::Undo(unwinding) => (None, unwinding.end_state()),
             Course::Forward(drive) => {
                 let undoable = drive.replay().history().undoable();
                 let unwinding = Unwinding::new(cause, result.clone(), undoable);
-                (unwinding.needs(), unwinding.end_state())
+                ((!unwinding.is_over()).then(|| unwinding.needs()), unwinding.end_state())
             }
         };
-        if let Some(needs) = needs {
-            (self.run.phase, self.run.needs) = (Phase::Undo, needs);
+        // What it obeys by ending.
+        let marks = std::mem::take(&mut self.orders);
+        if let Some(needs) = turns_back {
+            // Whoever waits for a child can do so anywhere.
+            (self.run.phase, self.run.needs) = (Phase::Undo, needs.unwrap_or(self.run.needs));
             let image = self.last_image(State::Ready, Due::Now);
             self.image = Some(RunImage { failure: result.as_ref().err().cloned(), ..image });
-            self.stage(self.entry(unwind_entry(cause, result, seq, at), true));
+            let mut staged = self.entry(unwind_entry(cause, result, seq, at), true);
+            staged.along.marks = marks;
+            self.stage(staged);
             self.leaving = Some(Leaving::TurnedBack);
             return;
         }
@@ -205,7 +214,8 @@ impl Turn {
         let image = self.last_image(state, Due::Never);
         self.image = Some(RunImage { phase: Phase::Ended, needs: None, failure: entry.failure.clone(), ..image });
         self.leaving = Some(Leaving::Over(Box::new(entry.clone()), state));
-        let staged = self.end(entry);
+        let mut staged = self.end(entry);
+        staged.along.marks = marks;
         self.stage(staged);
     }
 

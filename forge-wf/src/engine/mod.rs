@@ -23,6 +23,7 @@ mod leaving;
 mod life;
 mod mail;
 pub mod mailbox;
+pub mod order;
 pub mod pauses;
 pub mod random;
 pub mod registry;

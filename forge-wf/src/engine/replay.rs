@@ -88,6 +88,11 @@ impl Replay {
         self.history.note_open(entry);
     }
 
+    /// The child of this call has ended, which the body had dropped: the entry that changes, if that was not known.
+    pub fn child_ended(&mut self, call: &CallId) -> Option<Entry> {
+        self.history.child_ended(call)
+    }
+
     /// Whether all that was recorded has been handed over.
     pub fn is_live(&self) -> bool {
         self.history.left() == 0

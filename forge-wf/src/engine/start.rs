@@ -88,11 +88,13 @@ impl Engine {
             phase: Phase::Forward,
             takeovers: 0,
             parent: run.parent.clone(),
+            deadline_at: run.deadline_at,
+            paused: false,
         };
         let history = History::new(run.input.clone(), run.at);
         // Nobody knows its id yet, so nobody has written to it.
         let mail = Mailbag { run: run.id, mail: Vec::new(), complete: true };
-        let turn = Turn::new(self.clone(), session, claimed, workflow, history, mail, permit);
+        let turn = Turn::new(self.clone(), session, claimed, Some(workflow), history, mail, permit);
         self.spawn(turn.born(Box::new(run), reply));
     }
 

@@ -10,6 +10,7 @@ mod course;
 mod dropped;
 mod idle;
 mod mail;
+mod orders;
 mod undo;
 mod waits;
 
@@ -29,7 +30,7 @@ use self::waits::Ready;
 use super::Engine;
 use super::calls::Calls;
 use super::counters::Counters;
-use super::definition::{Body, StepOutcome, WorkflowDefinition};
+use super::definition::{Body, BodyFuture, StepOutcome, WorkflowDefinition};
 use super::drive::{Drive, Finished, Replayed, Stuck};
 use super::leaving::{Leaving, owned_image};
 use super::mailbox::Mailbox;
@@ -41,7 +42,7 @@ use super::waker::BodyWaker;
 use super::writer::{Along, Item, Reply, Staged};
 use crate::journal::{Entry, History};
 use crate::model::{BlockReason, CallId, Timestamp};
-use crate::store::{ClaimedRun, Mail, Mailbag, NewRun, RunImage, StoreError};
+use crate::store::{ClaimedRun, Mail, Mailbag, Mark, NewRun, RunImage, StoreError};
 
 /// What a turn is told. Small: the channel of every waiting run has room for dozens of them.
 pub enum Message {
@@ -99,6 +100,14 @@ pub struct Turn {
     looked: Looked,
     /// Whether mail, perhaps besides other things, made the run due.
     woken_by_mail: bool,
+    /// Orders that came with the run, before its body has begun.
+    waiting_orders: Vec<Mail>,
+    /// Marks on orders that are being obeyed.
+    pub(super) orders: Vec<Mark>,
+    /// Whether it starts nothing more until it is told to.
+    paused: bool,
+    /// Whether its body was polled, or undoing has begun.
+    begun: bool,
     /// Waits that have their outcome and are to be told, in this order.
     arrived: VecDeque<(CallId, Ready)>,
     /// Mail whose mark as noticed is under way.
@@ -134,12 +143,13 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// A turn of `run` on its way forward, whose journal is `history` and whose mail is `mail`; it has not begun.
+    /// A turn of `run` on its way forward, whose journal is `history` and whose mail is `mail`; it has not begun. Without a
+    /// workflow it can only be ended by an order.
     pub fn new(
         engine: Arc<Engine>,
         session: Arc<Session>,
         run: ClaimedRun,
-        workflow: &'static WorkflowDefinition,
+        workflow: Option<&'static WorkflowDefinition>,
         history: History,
         mail: Mailbag,
         permit: OwnedSemaphorePermit,
@@ -151,7 +161,11 @@ impl Turn {
         let limits = engine.config.limits;
         let has_entries = !history.is_new();
         let body = Body { run: run.id, calls: calls.clone(), input: history.input().clone(), limits };
-        let drive = Drive::new((workflow.run)(body), calls.clone(), history, waker);
+        let body: BodyFuture = match workflow {
+            Some(workflow) => (workflow.run)(body),
+            None => Box::pin(std::future::pending()),
+        };
+        let drive = Drive::new(body, calls.clone(), history, waker);
         let course = Course::Forward(Box::new(drive));
         let mut turn = Self::on(course, channel, engine, session, run, calls, mail, permit);
         turn.has_entries = has_entries;
@@ -184,6 +198,7 @@ impl Turn {
     ) -> Self {
         // Held whether or not somebody asks: a run may go on before the program that resumes it has a handle of it.
         let counters = Some(engine.counters.hold(run.id));
+        let run_is_paused = run.paused;
         let mut turn = Self {
             engine,
             session,
@@ -198,6 +213,10 @@ impl Turn {
             mailbox: Mailbox::empty(),
             looked: Looked::Until(Timestamp::MIN_UTC),
             woken_by_mail: false,
+            waiting_orders: Vec::new(),
+            orders: Vec::new(),
+            paused: run_is_paused,
+            begun: false,
             arrived: VecDeque::new(),
             noticing: HashSet::new(),
             used: HashSet::new(),
@@ -243,12 +262,17 @@ impl Turn {
 
     /// Drives the run until it leaves.
     pub async fn run(mut self: Box<Self>) {
+        for order in std::mem::take(&mut self.waiting_orders) {
+            self.take_order(&order);
+        }
+        self.check_deadline();
         self.begin_course().await;
         loop {
             // First what has come: a run that is about to leave memory may have been claimed for just that.
             while let Ok(message) = self.inbox.try_recv() {
                 self.handle(message).await;
             }
+            self.begin_course().await;
             self.deliver_ready().await;
             self.settle();
             self.prepare_to_leave();
@@ -259,12 +283,20 @@ impl Turn {
             self.start_held();
             match self.receive().await {
                 Some(message) => self.handle(message).await,
-                None => self.fire_timers(),
+                None => {
+                    self.fire_timers();
+                    self.check_deadline();
+                }
             }
         }
     }
 
+    /// Polls the body for the first time, or begins to undo, unless orders keep the run from it.
     async fn begin_course(&mut self) {
+        if self.begun || self.leaving.is_some() || self.paused {
+            return;
+        }
+        self.begun = true;
         self.advance().await;
         // What was saved before the last recorded result is published already.
         if self.course.drive().is_some_and(|drive| drive.replay().history().last().is_some()) {
@@ -278,7 +310,8 @@ impl Turn {
         let leave_by = (self.leaving.is_some() && self.leave_ticket.is_none()).then_some(self.leave_by);
         let may_fire = self.may_deliver() && !self.is_looking();
         let due = if may_fire { self.waits.first_due().map(|due| self.instant_of(due)) } else { None };
-        let wake = [self.steps.next_timer(), due, self.recheck_lease, leave_by, self.park_at];
+        let deadline = self.deadline().map(|deadline| self.instant_of(deadline));
+        let wake = [self.steps.next_timer(), due, self.recheck_lease, leave_by, self.park_at, deadline];
         // The turn holds a sender of its own inbox, so the channel is never closed.
         let wake = wake.into_iter().flatten().min();
         if let Some(slot) = &mut self.slot {

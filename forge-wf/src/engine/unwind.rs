@@ -31,6 +31,17 @@ pub enum Cause {
     Poison,
     /// The body returned a result, and what it had dropped on the way is to be undone.
     Dropped,
+    /// Somebody ended it as it is: nothing is undone.
+    Killed,
+    /// Somebody declared that nothing can resume it: nothing is undone.
+    Retired,
+}
+
+impl Cause {
+    /// Whether what the run did is left as it is.
+    pub fn undoes_nothing(self) -> bool {
+        matches!(self, Self::Killed | Self::Retired)
+    }
 }
 
 /// The arguments of an `unwind` entry.
@@ -57,6 +68,11 @@ pub enum Next<'u> {
         entry: &'u Entry,
         /// What is recorded of it so far.
         prior: Option<&'u Entry>,
+    },
+    /// Nothing, until this child has ended, which was asked to.
+    Await {
+        /// The child's entry.
+        entry: &'u Entry,
     },
     /// Nothing, until an operator decides about this entry.
     Stuck {
@@ -123,6 +139,7 @@ impl Unwinding {
             now = now.max(entry.at);
             match entry.kind {
                 EntryKind::Undo | EntryKind::Resolve => drop(records.insert(entry.call.clone(), entry)),
+                EntryKind::Child if entry.state == EntryState::Abandoned => undoable.push(entry),
                 _ if entry.undo.is_some() => undoable.push(entry),
                 _ => {}
             }
@@ -132,9 +149,11 @@ impl Unwinding {
             Some(seq) => (true, Reverse(Timestamp::MIN_UTC), Reverse(seq), Reverse(entry.call.clone())),
         };
         undoable.sort_by_cached_key(newest_first);
-        if cause == Cause::Dropped {
-            // The body saw the outcomes of all others, and went on.
-            undoable.retain(|entry| entry.seq.is_none());
+        match cause {
+            // The body saw the outcomes of all others, and went on. Nor does it wait for children that it dropped.
+            Cause::Dropped => undoable.retain(|entry| entry.seq.is_none() && entry.kind != EntryKind::Child),
+            cause if cause.undoes_nothing() => undoable.clear(),
+            _ => {}
         }
         Self { cause, ending, entries: undoable, records, last_seq, now }
     }
@@ -164,6 +183,9 @@ impl Unwinding {
 
     /// What is to be done about one entry; `End` for nothing.
     fn todo<'u>(&'u self, entry: &'u Entry) -> Next<'u> {
+        if entry.kind == EntryKind::Child && entry.undo.is_none() {
+            return if entry.undo_state.is_none() { Next::Await { entry } } else { Next::End };
+        }
         let resolved = self.records.get(&resolve_call(&entry.call));
         let prior = self.records.get(&undo_call(&entry.call));
         let (known, state) = match (entry.undo_state, resolved) {
@@ -189,8 +211,42 @@ impl Unwinding {
         match self.next() {
             Next::Undo { undo, .. } => Some(undo.digest),
             Next::Resolve { entry, .. } | Next::Stuck { entry, .. } => entry.undo.as_ref().map(|undo| undo.digest),
-            Next::End => None,
+            Next::Await { .. } | Next::End => None,
         }
+    }
+
+    /// Whether nothing is left to undo, and nobody to wait for.
+    pub fn is_over(&self) -> bool {
+        self.next() == Next::End
+    }
+
+    /// The child of this call has ended, which was asked to: the entry that changes.
+    pub fn child_ended(&mut self, call: &CallId) -> Option<Entry> {
+        let entry = self.entries.iter_mut().find(|entry| entry.call == *call && entry.undo_state.is_none())?;
+        entry.undo_state = Some(UndoState::Done);
+        Some(entry.clone())
+    }
+
+    /// An operator has decided about what gave up (`call`, or whatever holds up the rest): the entries that change. `Open` has
+    /// it tried again, with all its attempts.
+    pub fn settle(&mut self, call: Option<&CallId>, state: UndoState) -> Vec<Entry> {
+        let Next::Stuck { entry, prior } = self.next() else { return Vec::new() };
+        if call.is_some_and(|call| *call != entry.call) {
+            return Vec::new();
+        }
+        let (call, prior) = (entry.call.clone(), prior.cloned());
+        let mut changed = Vec::new();
+        if let Some(mut record) = prior.filter(|_| state == UndoState::Open) {
+            (record.attempts, record.due_at, record.undo_state) = (0, None, None);
+            self.records.insert(record.call.clone(), record.clone());
+            changed.push(record);
+        }
+        let in_doubt = |entry: &Entry| entry.undo_state.is_none() && state == UndoState::Open;
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.call == call && !in_doubt(entry)) {
+            entry.undo_state = Some(state);
+            changed.push(entry.clone());
+        }
+        changed
     }
 
     /// A call that undoes or resolves has its outcome: the entries that change, its own first.
@@ -243,6 +299,8 @@ impl Unwinding {
         match self.cause {
             Cause::Dropped => State::Completed,
             Cause::Cancelled => State::Cancelled,
+            Cause::Killed => State::Killed,
+            Cause::Retired => State::Retired,
             _ if self.entries.iter().any(undone) => State::Compensated,
             _ => State::Failed,
         }
@@ -295,6 +353,7 @@ mod tests {
                     order.push(format!("stuck at {}", entry.call));
                     return order;
                 }
+                Next::Await { .. } => unreachable!("no child here"),
                 Next::End => return order,
             };
             order.push(record.call.to_string());

@@ -69,6 +69,11 @@ impl Waits {
         Some(wait)
     }
 
+    /// All calls, in no order.
+    pub fn calls(&self) -> impl Iterator<Item = CallId> {
+        self.table.keys().cloned()
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.table.is_empty()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::entry::{Entry, EntryKind, EntryState};
+use super::entry::{Entry, EntryKind, EntryState, UndoState};
 use crate::model::{CallId, Payload, Timestamp};
 
 /// One run's journal in memory, and how far replay has read it.
@@ -193,9 +193,25 @@ impl History {
         self.open.insert(entry.call.clone(), entry.outline());
     }
 
-    /// The entries that may have to be undone, without their payloads, in no order.
+    /// The entries that may have to be undone, and the children that were asked to end, without their payloads, in no order.
     pub fn undoable(&self) -> impl Iterator<Item = Entry> {
-        self.delivered.iter().chain(self.open.values()).filter(|entry| entry.undo.is_some()).map(Entry::outline)
+        let counts = |entry: &&Entry| entry.undo.is_some() || entry.kind == EntryKind::Child && entry.seq.is_none();
+        self.delivered.iter().chain(self.open.values()).filter(counts).map(Entry::outline)
+    }
+
+    /// The entries that have no seq, in no order.
+    pub fn open_entries(&self) -> impl Iterator<Item = &Entry> {
+        self.open.values()
+    }
+
+    /// The child of this call has ended, which the body had dropped: the entry that changes, if that was not known.
+    pub fn child_ended(&mut self, call: &CallId) -> Option<Entry> {
+        let entry = self.open.get_mut(call)?;
+        if entry.state != EntryState::Abandoned || entry.undo_state.is_some() {
+            return None;
+        }
+        entry.undo_state = Some(UndoState::Done);
+        Some(entry.clone())
     }
 }
 

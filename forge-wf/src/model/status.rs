@@ -86,11 +86,20 @@ pub enum BlockReason {
     Compensation,
     /// Its journal has grown past the limit.
     JournalLimit,
+    /// Somebody has paused it. Kept like a reason, since it outlives the claims of those who only bring it an order.
+    Paused,
 }
 
 impl BlockReason {
-    const ALL: [Self; 6] =
-        [Self::Panic, Self::ForeignAwait, Self::Divergence, Self::Refused, Self::Compensation, Self::JournalLimit];
+    const ALL: [Self; 7] = [
+        Self::Panic,
+        Self::ForeignAwait,
+        Self::Divergence,
+        Self::Refused,
+        Self::Compensation,
+        Self::JournalLimit,
+        Self::Paused,
+    ];
 
     /// The name kept in the database.
     pub fn name(self) -> &'static str {
@@ -101,6 +110,7 @@ impl BlockReason {
             Self::Refused => "refused",
             Self::Compensation => "compensation",
             Self::JournalLimit => "journal_limit",
+            Self::Paused => "paused",
         }
     }
 
@@ -111,7 +121,7 @@ impl BlockReason {
 
     /// Whether new code may help, so that every new build tries such a run once.
     pub fn is_of_the_code(self) -> bool {
-        !matches!(self, Self::Compensation)
+        !matches!(self, Self::Compensation | Self::Paused)
     }
 }
 
@@ -196,7 +206,7 @@ impl Status {
                 Some(BlockReason::Compensation) => Self::BlockedCompensation,
                 Some(BlockReason::Refused) => Self::BlockedRefused,
                 Some(BlockReason::JournalLimit) => Self::BlockedJournalLimit,
-                Some(BlockReason::Divergence) | None => Self::BlockedDivergence,
+                Some(BlockReason::Divergence | BlockReason::Paused) | None => Self::BlockedDivergence,
             },
             (State::Ready, _) if served != Served::Yes => match served {
                 Served::MissingHandler => Self::BlockedMissingHandler,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Journal, Mail, StoreError};
+use super::{Audit, Journal, Mail, StoreError};
 use crate::model::{BlockReason, Digest, Payload, Phase, RunId, Served, State, Status, Timestamp, WorkerId};
 
 /// Reads for people.
@@ -29,6 +29,9 @@ pub trait Inspect: Send + Sync {
 
     /// Runs due for longer than `grace` that no live worker offers to run, grouped by what they need, most first.
     async fn unserved(&self, grace: Duration) -> Result<Vec<Unserved>, StoreError>;
+
+    /// Who did what to this run and why, oldest first, with the database's time of each; at most 1,000, the newest.
+    async fn audit(&self, run: RunId) -> Result<Vec<(Timestamp, Audit)>, StoreError>;
 
     /// Names of the workflows that live workers serve, sorted, each once.
     async fn known_workflows(&self) -> Result<Vec<String>, StoreError>;

@@ -18,9 +18,9 @@ pub mod records;
 pub use error::StoreError;
 pub use inspect::{Inspect, RunView, Unserved};
 pub use records::{
-    Batch, Birth, Claim, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, Inbox, Journal, Mail, MailKind,
-    Mailbag, Mark, NewMail, NewRun, NewWorker, Offer, Parent, Posted, Renewal, RunImage, RunUpdate, SavedState,
-    StartAnswer, TakenOver, Write,
+    Audit, Batch, Birth, Claim, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, Inbox, Journal, Mail,
+    MailKind, Mailbag, Mark, NewMail, NewRun, NewWorker, Offer, Parent, Posted, Renewal, RunImage, RunUpdate,
+    SavedState, StartAnswer, TakenOver, Write,
 };
 
 /// What the engine needs of any database.
@@ -106,6 +106,10 @@ pub trait Store: Inspect + Send + Sync + 'static {
 
     /// Puts mail into a run's inbox, if the run exists and has not ended. Repeating it with the same id changes nothing.
     async fn send_mail(&self, mail: &NewMail) -> Result<Posted, StoreError>;
+
+    /// As [`Store::send_mail`], and with it, in the same transaction, a line that says who did what and why. Mail of this id
+    /// that is there already gets no second line.
+    async fn send_order(&self, mail: &NewMail, audit: &Audit) -> Result<Posted, StoreError>;
 
     /// Un-noticed mail of the runs this worker owns, in order of arrival: of each run a page of the oldest, of all together at
     /// most four times as much. Once that is marked as noticed, the next call returns more. A page has [`MAIL_PAGE`] mails, or

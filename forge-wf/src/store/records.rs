@@ -293,6 +293,10 @@ pub struct ClaimedRun {
     pub takeovers: i32,
     /// The run that called it, if it is a child.
     pub parent: Option<Parent>,
+    /// When it must have ended.
+    pub deadline_at: Option<Timestamp>,
+    /// Whether somebody has paused it.
+    pub paused: bool,
 }
 
 /// What a claim gave.
@@ -361,17 +365,21 @@ pub enum MailKind {
     DropEvent = 7,
     /// Put another payload in place of an event that nobody has taken yet; its body names it and holds the payload.
     ReplaceEvent = 8,
+    /// Take an undo that gave up as skipped or as done; its body names it.
+    Settle = 9,
+    /// End it as one that nothing can resume.
+    Retire = 10,
 }
 
 impl MailKind {
     /// The last kind this build knows. Numbers are given one after the other, so all from 0 to this are known, and mail of a
     /// higher one waits for the build that wrote it.
-    pub const LAST: Self = Self::ReplaceEvent;
+    pub const LAST: Self = Self::Retire;
 
     /// The kind kept as this number.
     pub fn from_wire(number: i16) -> Option<Self> {
         use MailKind::*;
-        [Event, ChildResult, Cancel, Pause, Resume, Kill, Retry, DropEvent, ReplaceEvent]
+        [Event, ChildResult, Cancel, Pause, Resume, Kill, Retry, DropEvent, ReplaceEvent, Settle, Retire]
             .into_iter()
             .find(|kind| *kind as i16 == number)
     }
@@ -379,6 +387,16 @@ impl MailKind {
     /// Whether it is an event or about one: these stay in the inbox until a wait of the same name takes them.
     pub fn is_about_events(self) -> bool {
         matches!(self, Self::Event | Self::DropEvent | Self::ReplaceEvent)
+    }
+
+    /// Whether any worker can obey it, with or without the run's workflow. The statement that claims says the same.
+    pub fn ends_the_run(self) -> bool {
+        matches!(self, Self::Cancel | Self::Kill | Self::Retire)
+    }
+
+    /// Whether it makes a run due whatever state it is in, unlike events and answers. The migration `orders` says the same.
+    pub fn is_order(self) -> bool {
+        !self.is_about_events() && self != Self::ChildResult
     }
 }
 
@@ -395,6 +413,17 @@ pub struct NewMail {
     pub name: Arc<str>,
     /// The payload.
     pub body: Option<Payload>,
+}
+
+/// Who did what to a run, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Who.
+    pub who: Arc<str>,
+    /// What, as in `cancel`.
+    pub action: Arc<str>,
+    /// Why, and about what.
+    pub details: Arc<str>,
 }
 
 /// Mail of a run.

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Batch, Claim, ClaimRequest, CommitAnswer, Inbox, Inspect, Journal, Mail, Mailbag, NewMail, NewRun, NewWorker,
-    Posted, Renewal, RunView, StartAnswer, Store, StoreError, TakenOver, Unserved,
+    Audit, Batch, Claim, ClaimRequest, CommitAnswer, Inbox, Inspect, Journal, Mail, Mailbag, NewMail, NewRun,
+    NewWorker, Posted, Renewal, RunView, StartAnswer, Store, StoreError, TakenOver, Unserved,
 };
 
 /// What happens to one call.
@@ -175,6 +175,9 @@ impl Store for FaultyStore {
     async fn send_mail(&self, mail: &NewMail) -> Result<Posted, StoreError> {
         self.faulty("send_mail", self.inner.send_mail(mail)).await
     }
+    async fn send_order(&self, mail: &NewMail, audit: &Audit) -> Result<Posted, StoreError> {
+        self.faulty("send_order", self.inner.send_order(mail, audit)).await
+    }
     async fn unnoticed_mail(&self, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
         let one_less = |left: u64| left.checked_sub(1);
         if self.looks_to_fail.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
@@ -230,6 +233,9 @@ impl Inspect for FaultyStore {
     }
     async fn events(&self, run: RunId) -> Result<Vec<Mail>, StoreError> {
         self.inner.events(run).await
+    }
+    async fn audit(&self, run: RunId) -> Result<Vec<(Timestamp, Audit)>, StoreError> {
+        self.inner.audit(run).await
     }
     async fn unserved(&self, grace: Duration) -> Result<Vec<Unserved>, StoreError> {
         self.inner.unserved(grace).await

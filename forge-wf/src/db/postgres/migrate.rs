@@ -12,6 +12,7 @@ use crate::store::StoreError;
 const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "runs", sql: include_str!("../../../migrations/postgres/0001_runs.sql") },
     Migration { version: 2, name: "waits", sql: include_str!("../../../migrations/postgres/0002_waits.sql") },
+    Migration { version: 3, name: "orders", sql: include_str!("../../../migrations/postgres/0003_orders.sql") },
 ];
 
 /// The oldest server the statements here run on.

@@ -8,6 +8,7 @@
 //! No advisory locks, no clock but the server's. Processes give each other hints by LISTEN and NOTIFY, outside every commit;
 //! rows are the truth, and all works, slower, where no hint arrives.
 
+mod audit;
 mod claim;
 mod columns;
 mod commit;
@@ -41,8 +42,8 @@ use self::read::Which;
 use super::detached;
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Batch, Claim, ClaimRequest, CommitAnswer, Inbox, Inspect, Journal, Mail, Mailbag, NewMail, NewRun, NewWorker,
-    Posted, Renewal, RunView, StartAnswer, Store, StoreError, TakenOver, Unserved,
+    Audit, Batch, Claim, ClaimRequest, CommitAnswer, Inbox, Inspect, Journal, Mail, Mailbag, NewMail, NewRun,
+    NewWorker, Posted, Renewal, RunView, StartAnswer, Store, StoreError, TakenOver, Unserved,
 };
 
 /// How long a renewal of the lease waits for an answer before it tries a new connection.
@@ -199,6 +200,11 @@ impl Store for PgStore {
         detached("send_mail", async move { mail::send(&it, columns).await }).await
     }
 
+    async fn send_order(&self, mail: &NewMail, audit: &Audit) -> Result<Posted, StoreError> {
+        let (it, columns) = (self.0.clone(), audit::order_columns(mail, audit));
+        detached("send_order", async move { audit::send(&it, columns).await }).await
+    }
+
     async fn unnoticed_mail(&self, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
         let it = self.0.clone();
         detached("unnoticed_mail", async move { mail::unnoticed(&it, worker).await }).await
@@ -258,6 +264,11 @@ impl Inspect for PgStore {
     async fn events(&self, run: RunId) -> Result<Vec<Mail>, StoreError> {
         let it = self.0.clone();
         detached("events", async move { mail::events(&it, run).await }).await
+    }
+
+    async fn audit(&self, run: RunId) -> Result<Vec<(Timestamp, Audit)>, StoreError> {
+        let it = self.0.clone();
+        detached("audit", async move { audit::of_run(&it, run).await }).await
     }
 
     async fn unserved(&self, grace: Duration) -> Result<Vec<Unserved>, StoreError> {

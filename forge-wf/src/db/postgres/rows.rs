@@ -106,6 +106,8 @@ pub(super) fn claimed_run(row: &PgRow) -> Result<Option<ClaimedRun>, StoreError>
             (Some(run), call) => Some(Parent { run, call: call.map(Arc::from) }),
             (None, _) => None,
         },
+        deadline_at: row.take()?,
+        paused: row.take::<Option<&str>>()? == Some(BlockReason::Paused.name()),
     }))
 }
 

@@ -22,13 +22,18 @@ pub(super) async fn send(writer: &Writer, mail: &NewMail) -> Result<Posted, Stor
 /// Puts the mail in, or finds out why it was not. Writes first: in a user's transaction that has only begun, this waits for
 /// another writer, while a read that becomes a write would be refused.
 pub(super) async fn post(connection: &mut SqliteConnection, mail: &NewMail) -> Result<Posted, StoreError> {
+    put(connection, mail).await.map(|(posted, _)| posted)
+}
+
+/// The same; says also whether it was put in just now.
+pub(super) async fn put(connection: &mut SqliteConnection, mail: &NewMail) -> Result<(Posted, bool), StoreError> {
     let fail = sorted("send_mail");
     let put = bind_mail(query(include_str!("sql/post_mail.sql")), mail, now());
     if put.fetch_optional(&mut *connection).await.map_err(&fail)?.is_some() {
-        return Ok(Posted::Sent);
+        return Ok((Posted::Sent, true));
     }
     let run = query("SELECT phase, state FROM forge_wf_runs WHERE id = ?1").bind(mail.run.0);
-    returned(run.fetch_optional(&mut *connection).await.map_err(&fail)?.as_ref())
+    Ok((returned(run.fetch_optional(&mut *connection).await.map_err(&fail)?.as_ref())?, false))
 }
 
 pub(super) async fn unnoticed(pool: &SqlitePool, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {

@@ -6,6 +6,7 @@
 //!
 //! Never keeps runs in memory only, and never holds a transaction open across anything a caller could drop.
 
+mod audit;
 mod claim;
 mod commit;
 mod error;
@@ -28,8 +29,8 @@ use self::writer::Writer;
 use super::detached;
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Batch, Claim, ClaimRequest, CommitAnswer, Inbox, Inspect, Journal, Mail, Mailbag, NewMail, NewRun, NewWorker,
-    Posted, Renewal, RunView, StartAnswer, Store, StoreError, TakenOver, Unserved,
+    Audit, Batch, Claim, ClaimRequest, CommitAnswer, Inbox, Inspect, Journal, Mail, Mailbag, NewMail, NewRun,
+    NewWorker, Posted, Renewal, RunView, StartAnswer, Store, StoreError, TakenOver, Unserved,
 };
 
 /// How often a waiting worker looks whether another process has written. A look costs some microseconds and no disk.
@@ -128,6 +129,11 @@ impl Store for SqliteStore {
         detached("send_mail", async move { mail::send(&it.writer, &mail).await }).await
     }
 
+    async fn send_order(&self, mail: &NewMail, audit: &Audit) -> Result<Posted, StoreError> {
+        let (it, mail, audit) = (self.0.clone(), mail.clone(), audit.clone());
+        detached("send_order", async move { audit::send(&it.writer, &mail, &audit).await }).await
+    }
+
     async fn unnoticed_mail(&self, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
         let it = self.0.clone();
         detached("unnoticed_mail", async move { mail::unnoticed(&it.readers, worker).await }).await
@@ -191,6 +197,11 @@ impl Inspect for SqliteStore {
     async fn events(&self, run: RunId) -> Result<Vec<Mail>, StoreError> {
         let it = self.0.clone();
         detached("events", async move { mail::events(&it.readers, run).await }).await
+    }
+
+    async fn audit(&self, run: RunId) -> Result<Vec<(Timestamp, Audit)>, StoreError> {
+        let it = self.0.clone();
+        detached("audit", async move { audit::of_run(&it.readers, run).await }).await
     }
 
     async fn unserved(&self, grace: Duration) -> Result<Vec<Unserved>, StoreError> {

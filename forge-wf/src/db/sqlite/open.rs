@@ -28,6 +28,7 @@ const STATEMENTS_CACHED: usize = 200;
 const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "runs", sql: include_str!("../../../migrations/sqlite/0001_runs.sql") },
     Migration { version: 2, name: "waits", sql: include_str!("../../../migrations/sqlite/0002_waits.sql") },
+    Migration { version: 3, name: "orders", sql: include_str!("../../../migrations/sqlite/0003_orders.sql") },
 ];
 
 /// Opens or creates the file at `address` and brings its schema up to date.

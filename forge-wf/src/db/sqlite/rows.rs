@@ -238,6 +238,8 @@ pub(super) fn claimed_run(row: &SqliteRow) -> Result<ClaimedRun, StoreError> {
             (Some(run), call) => Some(Parent { run, call: call.map(Arc::from) }),
             (None, _) => None,
         },
+        deadline_at: row.take::<Option<i64>>()?.map(time),
+        paused: row.take::<Option<&str>>()? == Some(BlockReason::Paused.name()),
     })
 }
 

@@ -53,7 +53,7 @@ impl Turn {
     /// Starts what may start: everything the body was handed before is committed, and the lease is good.
     pub(super) fn start_held(&mut self) {
         self.recheck_lease = None;
-        if self.leaving.is_some() || self.draining || !self.steps.has_startable(self.acked) {
+        if self.leaving.is_some() || self.draining || self.paused || !self.steps.has_startable(self.acked) {
             self.slot = None;
             return;
         }

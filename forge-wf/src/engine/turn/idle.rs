@@ -26,6 +26,9 @@ impl Turn {
             let release = self.release();
             return self.leave(release);
         }
+        if self.paused {
+            return self.rest();
+        }
         let Some(due) = self.idle_until() else {
             self.idle_since = None;
             return;
@@ -60,7 +63,7 @@ impl Turn {
             return true;
         }
         // Staying for a while would not make it quicker when it is due; but where mail comes, more may follow.
-        if !self.waits.any_open_ended() && !self.woken_by_mail {
+        if !self.waits.any_open_ended() && !self.awaits_child() && !self.woken_by_mail {
             return wait > park_for;
         }
         let park_at = since.checked_add(park_for);
@@ -91,11 +94,11 @@ impl Turn {
 
     /// When it is due, if all that is left are waits and steps that wait for another attempt.
     fn idle_until(&mut self) -> Option<Due> {
-        let nothing = self.waits.is_empty() && self.steps.is_empty();
+        let nothing = self.waits.is_empty() && self.steps.is_empty() && !self.awaits_child();
         if nothing || !self.steps.all_wait() || self.mailbox.is_loading() || self.has_ready() {
             return None;
         }
-        let due = [self.steps.first_due(), self.waits.first_due()].into_iter().flatten().min();
+        let due = [self.steps.first_due(), self.waits.first_due(), self.deadline()].into_iter().flatten().min();
         Some(due.map_or(Due::Never, Due::At))
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::waits::Ready;
-use super::{Message, Turn};
+use super::{Course, Message, Turn};
 use crate::engine::child;
 use crate::engine::config::DATABASE_RETRY;
 use crate::engine::drive::panic_message;
@@ -42,6 +42,8 @@ impl Turn {
             self.woken_by_mail |= !mail.noticed;
             if mail.mail.kind.is_about_events() {
                 self.notice(mail);
+            } else if mail.mail.kind.is_order() {
+                self.waiting_orders.push(mail.clone());
             } else if !mail.noticed || mail.mail.kind == MailKind::ChildResult {
                 // After the body has run: only then is it known who waits for it.
                 let _ = self.outbox.send(Message::Mail(Box::new(mail.clone())));
@@ -52,12 +54,27 @@ impl Turn {
         self.use_up(used);
     }
 
+    /// What stands beyond the page that was opened, as if it came just now: what is between is looked for when it is waited for.
+    pub(in crate::engine) fn add_mail(&mut self, beyond: Vec<Mail>) {
+        for mail in beyond {
+            if mail.mail.kind.is_order() {
+                self.waiting_orders.push(mail);
+            } else {
+                let _ = self.outbox.send(Message::Mail(Box::new(mail)));
+            }
+        }
+    }
+
     /// Mail has come.
     pub(super) fn take_mail(&mut self, mail: Mail) {
         if self.leaving.is_some() || self.draining {
             return;
         }
         if self.used.contains(&mail.mail.id) {
+            return;
+        }
+        // Only a body that has begun says who waits for what. The look that follows its beginning finds it again.
+        if !self.begun && !mail.mail.kind.is_order() {
             return;
         }
         match mail.mail.kind {
@@ -67,9 +84,9 @@ impl Turn {
                 self.use_up(used);
             }
             MailKind::ChildResult => self.take_answer(&mail.mail, mail.sent_at),
-            // Kept for the code that will act on it.
-            MailKind::Cancel | MailKind::Pause | MailKind::Resume | MailKind::Kill | MailKind::Retry => {
-                self.notice(&mail);
+            _ => {
+                self.take_order(&mail);
+                self.unwind();
             }
         }
     }
@@ -83,12 +100,32 @@ impl Turn {
                 .get(call)
                 .is_some_and(|wait| matches!(wait.waits_for, WaitsFor::Child { answer, .. } if answer == mail.id))
         });
-        let Some(call) = call else { return self.along.extend(along) };
+        let Some(call) = call else {
+            self.note_ended_child(mail);
+            return self.along.extend(along);
+        };
         let outcome = child::read_result(mail).unwrap_or_else(|| {
             let failure = Failure::permanent(format!("the answer of {call} cannot be read"));
             Err(failure.to_payload(&self.engine.config.limits))
         });
         self.arrived.push_back((call, Ready { at, outcome, along }));
+    }
+
+    /// The answer of a child nobody waits for: it has ended, as it was asked to, and what is older may be undone.
+    fn note_ended_child(&mut self, mail: &NewMail) {
+        let Ok(call) = mail.name.parse::<CallId>() else { return };
+        if mail.id != child::result_mail_id(child::child_id(self.run.id, self.run.generation, &call)) {
+            return;
+        }
+        let ended = match &mut self.course {
+            Course::Forward(drive) => drive.child_ended(&call),
+            Course::Undo(unwinding) => unwinding.child_ended(&call),
+        };
+        if let Some(entry) = ended {
+            let staged = self.entry(entry, false);
+            self.stage(staged);
+            self.unwind();
+        }
     }
 
     /// Events of a name were looked for.

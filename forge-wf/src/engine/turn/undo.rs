@@ -19,6 +19,9 @@ use crate::store::Due;
 impl Turn {
     /// Begins what is next on the way back, or ends the run.
     pub(super) fn unwind(&mut self) {
+        if self.leaving.is_some() || self.paused || !self.steps.is_empty() {
+            return;
+        }
         let Course::Undo(unwinding) = &self.course else { return };
         let (call, kind, args, prior) = match unwinding.next() {
             Next::Undo { entry, undo, prior } => (undo_call(&entry.call), StepKind::Undo, Some(&undo.args), prior),
@@ -26,6 +29,8 @@ impl Turn {
                 let kind = StepKind::Resolve { of: entry.call.clone(), attempts: entry.attempts.max(0) as u32 };
                 (resolve_call(&entry.call), kind, entry.args.as_ref(), prior)
             }
+            // Its answer is mail.
+            Next::Await { .. } => return,
             Next::Stuck { entry, prior } => {
                 let stuck = stuck(entry, prior);
                 return self.stuck(stuck);
@@ -46,6 +51,11 @@ impl Turn {
             // A worker that has the step takes the run.
             None => self.leave(Leaving::Released(State::Ready, Due::Now, None)),
         }
+    }
+
+    /// Whether it can only wait for a child that was asked to end.
+    pub(super) fn awaits_child(&self) -> bool {
+        matches!(&self.course, Course::Undo(unwinding) if matches!(unwinding.next(), Next::Await { .. }))
     }
 
     /// An undo, or the step that was run to find out, has its outcome.

@@ -116,7 +116,7 @@ impl Turn {
 
     /// Whether outcomes that are there may be handed over.
     pub(super) fn may_deliver(&self) -> bool {
-        self.leaving.is_none() && !self.draining && self.unacked.len() < UNACKED_MAX
+        self.leaving.is_none() && !self.draining && !self.paused && self.unacked.len() < UNACKED_MAX
     }
 
     /// Hands over what is ready, one by one, as far as it may.
@@ -204,7 +204,7 @@ impl Turn {
         }
     }
 
-    fn abandon_child(&mut self, call: &CallId, args_hash: u64) {
+    pub(super) fn abandon_child(&mut self, call: &CallId, args_hash: u64) {
         let id = child::child_id(self.run.id, self.run.generation, call);
         let along = Along { sent: vec![child::cancel_mail(id)], ..Along::default() };
         self.stage_abandoned(call, EntryKind::Child, args_hash, along);
@@ -213,6 +213,7 @@ impl Turn {
     fn stage_abandoned(&mut self, call: &CallId, kind: EntryKind, args_hash: u64, along: Along) {
         let mut entry = Entry::new(call.clone(), kind, EntryState::Abandoned, self.now());
         entry.args_hash = args_hash;
+        self.note_open(&entry);
         let mut staged = self.entry(entry, false);
         staged.along = along;
         self.stage(staged);

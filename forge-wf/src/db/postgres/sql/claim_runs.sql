@@ -6,6 +6,7 @@
 -- A million sleeping runs must not slow down the claim of ten due ones, nor a million due ones the claim of ten. So `level`
 -- hops through the index from one priority to the next, and of each level no more than some heads are looked at. Nor must a
 -- flood of mail to one run: `letter` hops from one run that has mail to the next, and the first mail of each stands for all.
+-- Orders are few. They make blocked and paused runs due too, and what ends a run (kinds 2, 5 and 10) any worker can do.
 --
 -- Without anything due nothing is written, and each level tells when its next run is due. The lane is moved before a run is
 -- locked, so the same claim sent again waits for the first attempt and then finds the lane moved.
@@ -38,9 +39,9 @@ WITH RECURSIVE offer (needs, definition, version) AS MATERIALIZED (
         WHERE mail.noticed_at IS NULL AND mail.run_id > letter.run_id
         ORDER BY mail.run_id LIMIT 1
     ) FROM letter WHERE letter.run_id IS NOT NULL
-), due (id, priority, since, has_mail) AS MATERIALIZED (
-    SELECT it.id, max(it.priority), min(it.since), bool_or(it.has_mail) FROM (
-        SELECT head.id, level.priority, head.ready_at AS since, false AS has_mail
+), due (id, priority, since, has_mail, has_orders) AS MATERIALIZED (
+    SELECT it.id, max(it.priority), min(it.since), bool_or(it.has_mail), bool_or(it.has_orders) FROM (
+        SELECT head.id, level.priority, head.ready_at AS since, false AS has_mail, false AS has_orders
         FROM level, LATERAL (
             SELECT run.id, run.ready_at FROM forge_wf.runs AS run
             WHERE run.needs = level.needs AND run.priority = level.priority AND run.ready_at <= now()
@@ -49,13 +50,19 @@ WITH RECURSIVE offer (needs, definition, version) AS MATERIALIZED (
         ) AS head
         WHERE level.priority IS NOT NULL
         UNION ALL
-        SELECT run.id, run.priority, oldest.sent_at, true
+        SELECT run.id, run.priority, oldest.sent_at, true, false
         FROM letter JOIN forge_wf.runs AS run ON run.id = letter.run_id, LATERAL (
             SELECT mail.sent_at FROM forge_wf.inbox AS mail
             WHERE mail.run_id = run.id AND mail.noticed_at IS NULL AND mail.kind BETWEEN 0 AND $8
             ORDER BY mail.no LIMIT 1
         ) AS oldest
         WHERE run.worker_id IS NULL AND run.state IN (0, 2) AND run.needs IN (SELECT offer.needs FROM offer)
+        UNION ALL
+        SELECT run.id, run.priority, mail.sent_at, false, true
+        FROM forge_wf.inbox AS mail JOIN forge_wf.runs AS run ON run.id = mail.run_id
+        WHERE mail.noticed_at IS NULL AND mail.kind NOT IN (0, 1, 7, 8) AND mail.kind <= $8 AND $3 > 0
+          AND run.worker_id IS NULL AND run.state IN (0, 2, 3, 4)
+          AND (mail.kind IN (2, 5, 10) OR run.needs IN (SELECT offer.needs FROM offer))
     ) AS it
     GROUP BY it.id
     ORDER BY max(it.priority) DESC, min(it.since), it.id
@@ -71,7 +78,9 @@ WITH RECURSIVE offer (needs, definition, version) AS MATERIALIZED (
     SELECT locked.id, locked.needs FROM fence, due, LATERAL (
         SELECT run.id, run.needs FROM forge_wf.runs AS run
         WHERE run.id = due.id AND fence.batch_no = $2
-          AND run.worker_id IS NULL AND run.state IN (0, 2) AND (run.ready_at <= now() OR due.has_mail)
+          AND run.worker_id IS NULL AND (
+              run.state IN (0, 2) AND (run.ready_at <= now() OR due.has_mail) OR run.state IN (0, 2, 3, 4) AND due.has_orders
+          )
         FOR UPDATE SKIP LOCKED
     ) AS locked
     LIMIT $3
@@ -81,16 +90,16 @@ WITH RECURSIVE offer (needs, definition, version) AS MATERIALIZED (
         claim_no = $2,
         state = 1,
         definition = coalesce(run.definition, it.definition),
-        version = CASE WHEN run.definition IS NULL THEN it.version ELSE run.version END,
-        needs = CASE WHEN run.definition IS NULL THEN it.definition ELSE run.needs END
+        version = CASE WHEN run.definition IS NULL THEN coalesce(it.version, run.version) ELSE run.version END,
+        needs = CASE WHEN run.definition IS NULL THEN coalesce(it.definition, run.needs) ELSE run.needs END
     FROM (
-        SELECT picked.id, offer.definition, offer.version FROM picked JOIN offer ON offer.needs = picked.needs
+        SELECT picked.id, offer.definition, offer.version FROM picked LEFT JOIN offer ON offer.needs = picked.needs
         UNION ALL
         SELECT mine.id, NULL, NULL FROM fence, mine
     ) AS it
     WHERE run.id = it.id
     RETURNING run.id, run.claim_no, run.generation, run.seed, run.workflow, run.definition, run.needs, run.phase,
-        run.takeovers, run.takeover_entries, run.priority, run.ready_at, run.parent_id, run.parent_call
+        run.takeovers, run.takeover_entries, run.priority, run.ready_at, run.parent_id, run.parent_call, run.deadline_at, run.block_reason
 )
 SELECT lane.batch_no, EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM mine), EXISTS (SELECT FROM fence), now(),
     CASE WHEN NOT (EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM mine)) THEN (
@@ -107,7 +116,7 @@ SELECT lane.batch_no, EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM mine), EXI
         SELECT count(*) + count(entry.seq) + count(*) FILTER (WHERE entry.undo_state >= 2)
         FROM forge_wf.journal AS entry WHERE entry.run_id = run.id
     ) THEN run.takeovers ELSE 0 END,
-    run.parent_id, run.parent_call
+    run.parent_id, run.parent_call, run.deadline_at, run.block_reason
 FROM (SELECT (SELECT batch_no FROM forge_wf.lanes WHERE worker_id = $1 AND lane = 0) AS batch_no) AS lane
 LEFT JOIN taken AS run ON true
 ORDER BY run.priority DESC, run.ready_at NULLS LAST, run.id

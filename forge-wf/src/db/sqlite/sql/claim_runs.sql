@@ -5,6 +5,7 @@
 -- A million sleeping runs must not slow down the claim of ten due ones, nor a million due ones the claim of ten. So `level`
 -- hops through the index from one priority to the next, and of each level no more than ?3 heads are looked at. Nor must a
 -- flood of mail to one run: `letter` hops from one run that has mail to the next, and the first mail of each stands for all.
+-- Orders are few. They make blocked and paused runs due too, and what ends a run (kinds 2, 5 and 10) any worker can do.
 WITH RECURSIVE
 offer (needs, definition, version) AS MATERIALIZED (
     SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2 FROM json_each(?1)
@@ -49,6 +50,12 @@ due (id, priority, since) AS (
     )
     FROM letter CROSS JOIN forge_wf_runs AS run
     WHERE run.id = letter.run_id AND run.worker_id IS NULL AND run.state IN (0, 2) AND run.needs IN (SELECT needs FROM offer)
+    UNION ALL
+    SELECT run.id, run.priority, mail.sent_at
+    FROM forge_wf_inbox AS mail INDEXED BY forge_wf_inbox_orders CROSS JOIN forge_wf_runs AS run
+    WHERE mail.noticed_at IS NULL AND mail.kind NOT IN (0, 1, 7, 8) AND mail.kind <= ?7
+      AND run.id = mail.run_id AND run.worker_id IS NULL AND run.state IN (0, 2, 3, 4)
+      AND (mail.kind IN (2, 5, 10) OR run.needs IN (SELECT needs FROM offer))
 )
 UPDATE forge_wf_runs SET
     worker_id = ?4,
@@ -56,9 +63,9 @@ UPDATE forge_wf_runs SET
     state = 1,
     definition = coalesce(definition, (SELECT offer.definition FROM offer WHERE offer.needs = forge_wf_runs.needs LIMIT 1)),
     version = iif(definition IS NULL,
-        (SELECT offer.version FROM offer WHERE offer.needs = forge_wf_runs.needs LIMIT 1), version),
+        coalesce((SELECT offer.version FROM offer WHERE offer.needs = forge_wf_runs.needs LIMIT 1), version), version),
     needs = iif(definition IS NULL,
-        (SELECT offer.definition FROM offer WHERE offer.needs = forge_wf_runs.needs LIMIT 1), needs)
+        coalesce((SELECT offer.definition FROM offer WHERE offer.needs = forge_wf_runs.needs LIMIT 1), needs), needs)
 WHERE id IN (
     SELECT id FROM (
         SELECT id FROM due WHERE since IS NOT NULL GROUP BY id ORDER BY max(priority) DESC, min(since), id LIMIT ?3

@@ -1,0 +1,127 @@
+//! Orders: what operators and parents ask of a run, whatever it is doing.
+//!
+//! An order is marked in the commit that obeys it, so one that was under way when a worker died is seen again. Of orders and
+//! the end of the body whichever is committed first has won, and the owner commits both.
+
+use super::Turn;
+use super::course::Course;
+use crate::engine::leaving::Leaving;
+use crate::engine::order::{Order, Settled};
+use crate::engine::unwind::Cause;
+use crate::engine::writer::Along;
+use crate::journal::{Entry, EntryKind, EntryState, UndoState};
+use crate::model::{CallId, Failure, FailureKind, State, Timestamp};
+use crate::store::{Due, Mail, MailKind, Mark};
+
+impl Turn {
+    /// An order has come.
+    pub(super) fn take_order(&mut self, mail: &Mail) {
+        if self.leaving.is_some() || !self.used.insert(mail.mail.id) {
+            return;
+        }
+        let order = Order::of(&mail.mail);
+        tracing::info!(
+            run = %self.run.id, order = ?mail.mail.kind, who = order.who, reason = order.reason, "an order has come"
+        );
+        let obeyed = Mark { mail: mail.mail.id, taken: true };
+        match mail.mail.kind {
+            MailKind::Cancel if matches!(self.course, Course::Forward(_)) => {
+                self.orders.push(obeyed);
+                let failure = order.failure(MailKind::Cancel);
+                return self.stop(Cause::Cancelled, &failure);
+            }
+            kind @ (MailKind::Kill | MailKind::Retire) => {
+                self.orders.push(obeyed);
+                let cause = if kind == MailKind::Kill { Cause::Killed } else { Cause::Retired };
+                self.steps.abort_all();
+                let failure = order.failure(kind);
+                return self.leave(Leaving::stopped(cause, &failure, &self.engine.config.limits));
+            }
+            MailKind::Pause => {
+                self.paused = true;
+                return self.orders.push(obeyed);
+            }
+            MailKind::Resume => {
+                self.paused = false;
+                self.along.marks.append(&mut self.orders);
+                // Whatever its row says of a pause is over.
+                self.run.paused = false;
+                self.image = Some(self.image_of_run());
+                // What came before the body has begun was left where it is.
+                self.engine.look_for_mail_of(self.outbox.clone());
+            }
+            MailKind::Retry => self.settle_undo(order.call.as_deref(), UndoState::Open),
+            MailKind::Settle => {
+                let state = match order.settled {
+                    Some(Settled::Done) => UndoState::Done,
+                    _ => UndoState::Skipped,
+                };
+                self.settle_undo(order.call.as_deref(), state);
+            }
+            // A run that is on its way back already goes no other way.
+            _ => {}
+        }
+        self.along.marks.push(obeyed);
+    }
+
+    /// An operator has decided about an undo that gave up.
+    fn settle_undo(&mut self, call: Option<&str>, state: UndoState) {
+        let Course::Undo(unwinding) = &mut self.course else { return };
+        let call = call.and_then(|call| call.parse::<CallId>().ok());
+        for entry in unwinding.settle(call.as_ref(), state) {
+            let staged = self.entry(entry, false);
+            self.stage(staged);
+        }
+    }
+
+    /// Ends the run before its body has, undoing what it did. Whatever runs hears of it and may end within the grace time.
+    pub(super) fn stop(&mut self, cause: Cause, failure: &Failure) {
+        let mut calls = self.steps.calls();
+        calls.extend(self.waits.calls());
+        // In the order they began: that is the order of their cancels, and of what people read.
+        calls.sort();
+        for call in &calls {
+            if self.waits.get(call).is_some() {
+                self.drop_call(call);
+            } else {
+                self.drop_step(call, true);
+            }
+        }
+        self.abandon_children();
+        self.leave(Leaving::stopped(cause, failure, &self.engine.config.limits));
+    }
+
+    /// Children of an earlier life of this run, whose calls this one has not made again.
+    fn abandon_children(&mut self) {
+        let Some(drive) = self.course.drive() else { return };
+        let open = |entry: &&Entry| entry.kind == EntryKind::Child && entry.state == EntryState::Started;
+        let open: Vec<_> = drive.replay().history().open_entries().filter(open).cloned().collect();
+        for entry in open {
+            self.abandon_child(&entry.call, entry.args_hash);
+        }
+    }
+
+    /// The deadline of the run, while it goes forward.
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        match (&self.course, &self.leaving) {
+            (Course::Forward(_), None) => self.run.deadline_at,
+            _ => None,
+        }
+    }
+
+    /// Stops the run if its deadline has passed.
+    pub(super) fn check_deadline(&mut self) {
+        if self.deadline().is_some_and(|deadline| deadline <= self.engine.clock.now()) {
+            let deadline = self.run.deadline_at.map(|deadline| deadline.to_rfc3339()).unwrap_or_default();
+            let failure = Failure::permanent(format!("the deadline of the run, {deadline}, has passed"));
+            self.stop(Cause::Deadline, &failure.of_kind(FailureKind::TimedOut).with_code("deadline"));
+        }
+    }
+
+    /// Leaves as paused, once nothing runs any more.
+    pub(super) fn rest(&mut self) {
+        let marks = std::mem::take(&mut self.orders);
+        self.along.extend(Along { marks, ..Along::default() });
+        self.leave(Leaving::Released(State::Paused, Due::Never, None));
+    }
+}
