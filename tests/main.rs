@@ -6,6 +6,7 @@ mod blocked;
 mod children;
 mod compensation;
 mod crash;
+mod crash_undo;
 mod events;
 mod extremes;
 mod faults;

@@ -2,11 +2,13 @@
 //!
 //! `worker URL serve` serves until a signal. `worker URL start COUNT LOG` starts COUNT runs of `three`, keyed, and waits
 //! for all; `worker URL ten COUNT LOG` the same with `ten`, `worker URL everything COUNT LOG` with `everything`, to whose runs it
-//! sends what they wait for. Each prints `ready` once it serves and `done` at the end.
+//! sends what they wait for, `worker URL trip COUNT LOG` with trips of five legs that fail and are undone. Each prints `ready` once it serves and `done` at the end.
 
 use std::time::Duration;
 
+use forge_wf::Status;
 use forge_wf::prelude::*;
+use forge_wf_tests::undoing::{Trip, TripEnd};
 use forge_wf_tests::waiting::{Counted, everything};
 use forge_wf_tests::workflows::{Job, ten, three};
 use futures::future::try_join_all;
@@ -60,6 +62,19 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
                 }
             });
             check(&try_join_all(starts).await?, 1_106);
+        }
+        "trip" => {
+            let starts = (0..count).map(|n| {
+                let trip = Trip { log: args[3].clone(), legs: 5, end: TripEnd::Fails };
+                let start = rt.start(forge_wf_tests::undoing::trip, trip).key(format!("k{n}"));
+                async move {
+                    match start.await?.result().await {
+                        Err(forge_wf::Error::RunFailed { status: Status::Compensated, .. }) => Ok(()),
+                        other => Err(format!("it ended otherwise: {other:?}").into()),
+                    }
+                }
+            });
+            try_join_all(starts).await.map_err(|error: Box<dyn std::error::Error>| error)?;
         }
         other => return Err(format!("unknown mode {other}").into()),
     }

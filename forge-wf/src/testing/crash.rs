@@ -4,7 +4,7 @@
 //! records is committed, `FORGE_WF_CRASH_BEFORE=` right before. Nothing is cleaned up, as with `kill -9`.
 //!
 //! Other calls are named by their whole key, as in `sleep:1`, `event:approved:2` or `child:ship:1`; `started:` before any of
-//! them counts the entries that show it as begun.
+//! them counts the entries that show it as begun. `commit:7` means the seventh commit that writes anything.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,8 +27,8 @@ impl Point {
             Some(name) => (true, name),
             None => (false, name),
         };
-        let whole = ["sleep", "timeout", "end"].contains(&name)
-            || ["step:", "event:", "child:"].iter().any(|kind| name.starts_with(kind));
+        let whole = ["sleep", "timeout", "unwind", "end", "commit"].contains(&name)
+            || ["step:", "event:", "child:", "undo:", "resolve:"].iter().any(|kind| name.starts_with(kind));
         let key = if whole { name.to_owned() } else { format!("step:{name}") };
         Some(Self { key, started, number: number.parse().ok()?, seen: AtomicU64::new(0) })
     }
@@ -44,6 +44,9 @@ impl Point {
 
     /// Counts the outcomes in this batch; whether the number is reached.
     fn reached(&self, batch: &Batch) -> bool {
+        if self.key == "commit" {
+            return self.seen.fetch_add(1, Ordering::SeqCst) + 1 == self.number;
+        }
         let outcomes = batch
             .inserts
             .iter()
@@ -94,5 +97,7 @@ mod tests {
         assert_eq!(point("event:approved:1"), ("event:approved".into(), false, 1));
         assert_eq!(point("started:child:ship:3"), ("child:ship".into(), true, 3));
         assert_eq!(point("started:copy_file:1"), ("step:copy_file".into(), true, 1));
+        assert_eq!(point("undo:step:charge:2"), ("undo:step:charge".into(), false, 2));
+        assert_eq!(point("commit:7"), ("commit".into(), false, 7));
     }
 }
