@@ -21,6 +21,27 @@ async fn lives(database: &Database, log: &str, point: Option<(&str, u64)>) -> bo
     command.status().await.expect("the worker's end").success()
 }
 
+on_every_backend!(a_run_that_kills_its_workers_is_given_up_and_undone, |database| {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log").display().to_string();
+    let mut deaths = 0;
+    loop {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+        command.arg(database.url()).args(["doomed", "20", &log]).stdout(Stdio::null()).kill_on_drop(true);
+        if command.status().await.expect("the worker's end").success() {
+            break;
+        }
+        deaths += 1;
+        assert!(deaths < 10, "it is never given up");
+    }
+    let effects = std::fs::read_to_string(&log).unwrap();
+    let booms = effects.lines().filter(|line| *line == "boom").count();
+    assert_eq!(booms, 3, "three workers in a row, where two are allowed:\n{effects}");
+    assert!(effects.ends_with("give back 1 seat 1\n"), "{effects}");
+    let states = database.texts("SELECT state || '' FROM forge_wf_runs", "SELECT state || '' FROM forge_wf.runs").await;
+    assert_eq!(states.iter().filter(|state| *state == "10").count(), 20, "no innocent run was given up: {states:?}");
+});
+
 /// One trip that is killed once; whether it was.
 async fn is_killed_at(on_sqlite: bool, variable: &'static str, number: u64) -> bool {
     let database = if on_sqlite { Database::sqlite() } else { Database::postgres().await.unwrap() };

@@ -2,13 +2,14 @@
 //!
 //! `worker URL serve` serves until a signal. `worker URL start COUNT LOG` starts COUNT runs of `three`, keyed, and waits
 //! for all; `worker URL ten COUNT LOG` the same with `ten`, `worker URL everything COUNT LOG` with `everything`, to whose runs it
-//! sends what they wait for, `worker URL trip COUNT LOG` with trips of five legs that fail and are undone. Each prints `ready` once it serves and `done` at the end.
+//! sends what they wait for, `worker URL trip COUNT LOG` with trips of five legs that fail and are undone, `worker URL doomed COUNT LOG` with a run that takes its process down and
+//! COUNT innocent ones. Each prints `ready` once it serves and `done` at the end.
 
 use std::time::Duration;
 
 use forge_wf::Status;
 use forge_wf::prelude::*;
-use forge_wf_tests::undoing::{Trip, TripEnd};
+use forge_wf_tests::undoing::{Trip, TripEnd, doomed_trip};
 use forge_wf_tests::waiting::{Counted, everything};
 use forge_wf_tests::workflows::{Job, ten, three};
 use futures::future::try_join_all;
@@ -25,6 +26,7 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         .lease(Duration::from_secs(2))
         .heartbeat(Duration::from_millis(500))
         .poll_interval(Duration::from_millis(50))
+        .takeovers_max(2)
         .build()
         .await?;
     println!("ready");
@@ -75,6 +77,19 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
                 }
             });
             try_join_all(starts).await.map_err(|error: Box<dyn std::error::Error>| error)?;
+        }
+        "doomed" => {
+            let doomed = rt.start(doomed_trip, args[3].clone()).key("doomed").await?;
+            let starts = (0..count).map(|n| {
+                let start = rt.start(three, Job { log: String::new(), n }).key(format!("k{n}"));
+                async { start.await?.result().await }
+            });
+            check(&try_join_all(starts).await?, 3);
+            match doomed.result().await {
+                Err(forge_wf::Error::RunFailed { status: Status::Compensated, failure, .. })
+                    if failure.code() == Some("poison") => {}
+                other => return Err(format!("it ended otherwise: {other:?}").into()),
+            }
         }
         other => return Err(format!("unknown mode {other}").into()),
     }

@@ -199,3 +199,17 @@ pub async fn falls_over(ctx: &WorkflowContext, log: String) -> Result<()> {
     book(ctx, &log, 1).await?;
     panic!("the workflow fell over")
 }
+
+/// Takes its process down.
+#[step]
+pub async fn explodes(log: &str) -> Result<()> {
+    note(log, "boom");
+    std::process::abort()
+}
+
+/// Books a leg and takes its process down.
+#[workflow]
+pub async fn doomed_trip(ctx: &WorkflowContext, log: String) -> Result<()> {
+    book(ctx, &log, 1).await?;
+    explodes(ctx, &log).await
+}

@@ -133,6 +133,14 @@ impl RuntimeBuilder {
         self
     }
 
+    /// How many workers in a row may die while they execute a run without getting further. From the second on it is executed
+    /// alone; beyond this it is not executed any more: it fails with code `poison`, what it did is undone, and a step that nobody
+    /// knows the outcome of waits for an operator. Default 5.
+    pub fn takeovers_max(mut self, deaths: u16) -> Self {
+        self.config.takeovers_max = deaths.into();
+        self
+    }
+
     /// A run that only waits leaves memory after this long, and is rebuilt by replay when it is due; at once if half of
     /// `max_resident` is taken, or if it is known to be due later than that. Zero: at every wait, which is for tests. Default
     /// 10 s.

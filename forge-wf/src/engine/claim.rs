@@ -78,6 +78,9 @@ impl Engine {
 
     /// Reserves half of the free slots (at least one), so that starts in this process find some too.
     fn reserve(&self) -> Option<OwnedSemaphorePermit> {
+        if self.wants_alone() {
+            return self.reserve_all();
+        }
         let room = self.config.max_resident.saturating_sub(self.turns().len());
         let free = self.slots.available_permits().min(room);
         let wanted = free.div_ceil(2).min(CLAIM_MAX) as u32;
@@ -94,7 +97,9 @@ impl Engine {
         // Lowered before asking: what comes in meanwhile raises it again. The same for what is due next.
         self.backlog.store(false, Ordering::Release);
         self.forget_next_due();
-        let slots = permits.num_permits();
+        // One run that takes all slots is alone.
+        let alone = permits.num_permits() >= self.config.concurrency;
+        let slots = if alone { 1 } else { permits.num_permits() };
         let request = ClaimRequest {
             worker: session.worker,
             claim_no: session.claim_no.load(Ordering::Relaxed) + 1,
@@ -137,14 +142,17 @@ impl Engine {
         // every run, and the same number again would only ever show that nothing came of it.
         session.claim_no.store(request.claim_no, Ordering::Relaxed);
         if runs.is_empty() {
+            self.want_alone(false);
             return 0;
         }
         // There may be more, and what is due next was not asked for: if there is no room now, the next free slot looks.
         self.backlog.store(true, Ordering::Release);
         let taken = runs.len();
+        let runs = self.set_apart(session, runs, alone).await;
         for (run, journal, mail) in self.load(session, runs).await {
             // Adopted runs may come on top of the slots that were asked for.
-            let permit = match permits.split(1) {
+            let wanted = if alone && run.takeovers > 0 { permits.num_permits() } else { 1 };
+            let permit = match permits.split(wanted).filter(|permit| permit.num_permits() > 0) {
                 Some(permit) => Some(permit),
                 None => {
                     // Those that have begun shall have their mail, however long this takes.
@@ -188,6 +196,7 @@ impl Engine {
         let message = match self.turn_of(session, &run, journal, page, ends, permit) {
             Ok(mut turn) => {
                 turn.add_mail(beyond);
+                turn.refuse_if_poison();
                 return self.spawn(turn);
             }
             Err(message) => message,

@@ -24,6 +24,8 @@ pub struct Config {
     pub grace: Duration,
     /// How many entries a journal may have.
     pub journal_limit: usize,
+    /// How many workers in a row may die while they execute a run, before it is not executed any more.
+    pub takeovers_max: i32,
     /// Whether to take hints through the database, in place of looking every `poll`. They are given in any case.
     pub notifications: bool,
     /// How long a run may be due before it counts as waiting for a worker nobody has started.
@@ -45,6 +47,7 @@ impl Default for Config {
             park_for: Duration::from_secs(10),
             grace: Duration::from_secs(10),
             journal_limit: 100_000,
+            takeovers_max: 5,
             notifications: true,
             unserved_grace: Duration::from_secs(10),
             limits: Limits::default(),

@@ -37,6 +37,7 @@ mod start;
 pub mod states;
 mod step;
 mod steps;
+mod suspects;
 mod sweep;
 mod tick;
 mod turn;
@@ -50,6 +51,7 @@ mod writer;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
 
 use tokio::sync::{Notify, Semaphore, mpsc};
 
@@ -80,6 +82,8 @@ pub struct Engine {
     turns: Mutex<HashMap<RunId, Resident>>,
     /// Runs whose steps would not end: left to the end of the lease, so not to be adopted.
     left_behind: Mutex<HashSet<RunId>>,
+    /// Since when this worker claims nothing, so that a suspect run can be executed alone.
+    alone_since: Mutex<Option<Instant>>,
     /// Runs this worker owns without a turn, for the next claim.
     adopt: Mutex<Vec<RunId>>,
     session: RwLock<Option<Arc<Session>>>,
@@ -130,6 +134,7 @@ impl Engine {
             tick: Tick::default(),
             turns: Mutex::default(),
             left_behind: Mutex::default(),
+            alone_since: Mutex::default(),
             adopt: Mutex::default(),
             session: RwLock::new(None),
             nudge: Notify::new(),

@@ -5,12 +5,13 @@
 
 use super::Turn;
 use super::course::Course;
+use crate::engine::drive::Stuck;
 use crate::engine::leaving::Leaving;
 use crate::engine::order::{Order, Settled};
 use crate::engine::unwind::Cause;
 use crate::engine::writer::Along;
 use crate::journal::{Entry, EntryKind, EntryState, UndoState};
-use crate::model::{CallId, Failure, FailureKind, State, Timestamp};
+use crate::model::{BlockReason, CallId, Failure, FailureKind, State, Timestamp};
 use crate::store::{Due, Mail, MailKind, Mark};
 
 impl Turn {
@@ -98,6 +99,20 @@ impl Turn {
         let open: Vec<_> = drive.replay().history().open_entries().filter(open).cloned().collect();
         for entry in open {
             self.abandon_child(&entry.call, entry.args_hash);
+        }
+    }
+
+    /// Too many workers died of this run: it is not executed again, unless somebody has just decided about it.
+    pub(in crate::engine) fn refuse_if_poison(&mut self) {
+        let Some(failure) = self.engine.poison(&self.run).filter(|_| self.waiting_orders.is_empty()) else { return };
+        tracing::error!(run = %self.run.id, workflow = %self.run.workflow, "{failure}");
+        match self.course {
+            Course::Forward(_) => self.stop(Cause::Poison, &failure),
+            Course::Undo(_) => {
+                let message =
+                    format!("{failure}; an operator may retry what it was undoing, skip it or mark it as done");
+                self.leave(Leaving::Blocked(Stuck { reason: BlockReason::Compensation, message }));
+            }
         }
     }
 
