@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use forge_wf::prelude::*;
 use forge_wf::testing::{Fault, FaultyStore, open_store};
+use forge_wf::{Error, Status};
 use forge_wf_tests::waiting::{Approved, Counted, Lap, approvals, everything, laps};
 use forge_wf_tests::workflows::*;
 use forge_wf_tests::{eventually, on_every_backend};
@@ -206,6 +207,57 @@ on_every_backend!(what_cannot_even_begin_on_record_fails_and_is_not_tried_for_ev
     assert_eq!(said, ["result_unusable"; 3], "a step to be tried again, a child, and a detached child");
     rt.shutdown().await;
 });
+
+on_every_backend!(what_was_done_is_undone_though_its_record_or_the_runs_end_is_refused, |database| {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = open_store(database.url()).await.unwrap();
+    let store = FaultyStore::new(inner, Box::new(|_, _| Fault::None)).refusing("poison");
+    let rt = quick(database).store(Arc::new(store)).build().await.unwrap();
+    for (how, status) in [(0, Status::Compensated), (1, Status::Compensated), (2, Status::BlockedCompensation)] {
+        let log = folder.path().join(how.to_string());
+        let run = rt.start(brews_and_fails, (log.display().to_string(), "poi".into(), how)).await.unwrap();
+        let ended = match run.result().await.unwrap_err() {
+            Error::RunFailed { status, .. } | Error::RunBlocked { status, .. } => status,
+            error => panic!("{error}"),
+        };
+        assert_eq!(ended, status, "{how}");
+        let spilt = std::fs::read_to_string(&log).unwrap_or_default();
+        assert_eq!(spilt, if status == Status::Compensated { "spilt" } else { "" }, "{how}");
+    }
+    rt.shutdown().await;
+});
+
+/// Undoes a brew.
+#[step]
+async fn spill(log: &str, _brew: String) -> Result<()> {
+    std::fs::write(log, "spilt")?;
+    Ok(())
+}
+
+/// Brews what the database refuses; its compensation does not need that.
+#[step(compensate = spill(log, String::new()))]
+async fn brew_undoable(log: &str, text: &str) -> Result<String> {
+    Ok(format!("{text}son for {log}"))
+}
+
+/// Brews what the database refuses, and its compensation needs just that.
+#[step(compensate = spill(log, output))]
+async fn brew_strongly(log: &str, text: &str) -> Result<String> {
+    Ok(format!("{text}son for {log}"))
+}
+
+/// Brews, and ends in one of several bad ways.
+#[workflow]
+async fn brews_and_fails(ctx: &WorkflowContext, (log, text, how): (String, String, u64)) -> Result<String> {
+    match how {
+        0 => brew_undoable(ctx, &log, &text).await,
+        1 => {
+            brew_undoable(ctx, &log, "tea").await?;
+            Ok(format!("{text}son"))
+        }
+        _ => brew_strongly(ctx, &log, &text).await,
+    }
+}
 
 /// Fails once, so that a row shows its arguments until the next attempt.
 #[step(retry(max = 2, backoff = "1ms"))]

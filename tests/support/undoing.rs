@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use forge_wf::prelude::*;
 
-use super::workflows::{gate, slow};
+use super::workflows::slow;
 
 /// What a trip does, where it logs that, and how it ends.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -173,15 +173,6 @@ pub async fn book_the_whole_train(log: &str) -> Result<String> {
 pub async fn crowded_trip(ctx: &WorkflowContext, log: String) -> Result<()> {
     book(ctx, &log, 1).await?;
     book_the_whole_train(ctx, &log).await?;
-    Ok(())
-}
-
-/// Passes the gate between two bookings.
-#[workflow]
-pub async fn gated_trip(ctx: &WorkflowContext, log: String) -> Result<()> {
-    book(ctx, &log, 1).await?;
-    gate(ctx).await?;
-    book(ctx, &log, 2).await?;
     Ok(())
 }
 

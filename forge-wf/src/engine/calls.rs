@@ -72,6 +72,8 @@ struct Inner {
     counts: HashMap<Arc<str>, (Arc<str>, u32)>,
     slots: HashMap<SlotId, Slot>,
     commands: Vec<Command>,
+    /// Dropped calls of steps that can be undone.
+    left: Vec<CallId>,
     undecodable: Option<Undecodable>,
     now: Timestamp,
     saved: Saved,
@@ -154,7 +156,11 @@ impl Calls {
         }
         match inner.slots.remove(&slot) {
             Some(Slot::Written { call, request }) => {
-                let attached = matches!(&request, Request::Child(child) if !child.detached);
+                let attached = match &request {
+                    Request::Child(child) => !child.detached,
+                    Request::Step(step) => step.step.undo.is_some(),
+                    Request::Time(_) | Request::Event(_) => false,
+                };
                 inner.commands.push(Command::Begin { slot, call: call.clone(), request });
                 inner.slots.insert(slot, Slot::Begun { call, waker: waker.clone(), attached });
                 Poll::Pending
@@ -172,9 +178,13 @@ impl Calls {
     /// The body dropped a call.
     pub fn forget(&self, slot: SlotId) {
         let mut inner = self.lock();
-        if let Some(Slot::Begun { call, .. }) = inner.slots.remove(&slot)
+        if let Some(Slot::Begun { call, attached, .. }) = inner.slots.remove(&slot)
             && !inner.closed
         {
+            // A child is asked to end; a step that can be undone may go on, and is undone when the run ends.
+            if attached && call.key.starts_with("step:") {
+                inner.left.push(call.clone());
+            }
             inner.commands.push(Command::Drop { call });
         }
     }
@@ -262,7 +272,8 @@ impl Calls {
     /// Ends this generation: the run goes on with `input` as its next one.
     ///
     /// # Errors
-    /// The calls of child runs it still waits for, sorted.
+    /// The calls of child runs and of steps with a compensation that it still waits for, and such steps that it has dropped,
+    /// sorted.
     pub fn continue_as_new(&self, input: Payload) -> Result<(), Vec<CallId>> {
         let mut inner = self.lock();
         let mut open: Vec<_> = inner
@@ -272,6 +283,7 @@ impl Calls {
                 Slot::Begun { call, attached: true, .. } => Some(call.clone()),
                 _ => None,
             })
+            .chain(inner.left.iter().cloned())
             .collect();
         if !open.is_empty() {
             open.sort();

@@ -14,13 +14,13 @@ use super::config::Config;
 use super::drive::Stuck;
 use super::random;
 use super::turn::{Course, Message, Turn};
-use super::unwind::{Cause, Unwinding, unwind_entry};
+use super::unwind::{Cause, Unwinding, cause_of, unwind_entry};
 use super::waiters::Outcome;
 use super::writer::{Along, Staged};
-use crate::journal::{Entry, EntryKind, EntryState, History};
+use crate::journal::{Entry, EntryKind, EntryState, History, UndoState};
 use crate::model::failure::RESULT_UNUSABLE;
 use crate::model::{BlockReason, CallId, Failure, Limits, Payload, Phase, State, Timestamp};
-use crate::store::{ClaimedRun, Due, RunImage, StoreError};
+use crate::store::{ClaimedRun, Due, Mark, RunImage, StoreError};
 
 /// How a turn ends.
 pub enum Leaving {
@@ -324,20 +324,20 @@ impl Turn {
                 ),
             );
             let payload = failure.to_payload(&self.engine.config.limits);
-            entry.state = EntryState::Failed;
-            (entry.output, entry.args, entry.failure) = (None, None, Some(payload.clone()));
-            let image = (entry.kind == EntryKind::End).then(|| RunImage {
-                phase: Phase::Ended,
-                needs: None,
-                failure: Some(payload),
-                ..self.last_image(State::Failed, Due::Never)
-            });
-            let ends = image.is_some();
-            if ends {
-                staged = self.end(staged.entry);
+            if matches!(entry.kind, EntryKind::End | EntryKind::Unwind) {
+                let cause = cause_of(entry).unwrap_or(Cause::Failed);
+                return self.end_refused(Ending { cause, result: Err(payload) }, staged.along.marks, refused).await;
             }
-            match self.write_alone(staged, image).await {
-                Written::Durable if ends => return,
+            entry.state = EntryState::Failed;
+            (entry.output, entry.args, entry.failure) = (None, None, Some(payload));
+            let mut written = self.write_alone(staged.clone(), None).await;
+            if let (Written::Refused, Some(undo)) = (&written, &mut staged.entry.undo) {
+                // What it takes to undo it is refused, too: an operator decides.
+                undo.args = Payload::null();
+                staged.entry.undo_state = Some(UndoState::Failed);
+                written = self.write_alone(staged, None).await;
+            }
+            match written {
                 Written::Durable => break,
                 Written::Lost => return,
                 Written::Refused => return self.block_refused(refused).await,
@@ -346,6 +346,15 @@ impl Turn {
         let image = self.last_image(State::Ready, Due::Now);
         let along = Along { states: self.calls.all_saved().into_iter().collect(), ..Along::default() };
         if let Written::Refused = self.write(Vec::new(), along, Some(image)).await {
+            self.block_refused(refused).await;
+        }
+    }
+
+    /// Ends the run, or turns it back, although the database refuses what it wanted to end with.
+    async fn end_refused(&mut self, ending: Ending, marks: Vec<Mark>, refused: &StoreError) {
+        self.turn_back_or_end(ending);
+        let (writes, image) = (std::mem::take(&mut self.staged), self.image.take());
+        if let Written::Refused = self.write(writes, Along { marks, ..Along::default() }, image).await {
             self.block_refused(refused).await;
         }
     }

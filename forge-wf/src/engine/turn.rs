@@ -114,7 +114,7 @@ pub struct Turn {
     noticing: HashSet<Uuid>,
     /// Mail that was used up: a look from before may show it once more.
     used: HashSet<Uuid>,
-    staged: Vec<Staged>,
+    pub(super) staged: Vec<Staged>,
     along: Along,
     pub(super) image: Option<RunImage>,
     birth: Option<Box<NewRun>>,

@@ -129,6 +129,12 @@ pub fn unwind_entry(cause: Cause, ending: Result<Payload, Payload>, seq: i32, at
     entry
 }
 
+/// Why the run turns back, of an `unwind` entry.
+pub fn cause_of(entry: &Entry) -> Option<Cause> {
+    let why = entry.args.as_ref().filter(|_| entry.kind == EntryKind::Unwind)?;
+    why.decode::<Why>().ok().map(|why| why.cause)
+}
+
 impl Unwinding {
     /// Of a run that is about to turn back, from the entries that may have to be undone.
     pub fn new(cause: Cause, ending: Result<Payload, Payload>, entries: impl IntoIterator<Item = Entry>) -> Self {
@@ -165,10 +171,8 @@ impl Unwinding {
     pub fn load(entries: Vec<Entry>) -> Result<Self, Corrupt> {
         let unwind = entries.iter().find(|entry| entry.kind == EntryKind::Unwind);
         let unwind = unwind.ok_or_else(|| Corrupt("the run turns back, but no entry says why".into()))?;
-        let why = unwind.args.as_ref().map(Payload::decode::<Why>);
-        let Some(Ok(Why { cause })) = why else {
-            return Err(Corrupt("the entry `unwind` does not say why the run turns back".into()));
-        };
+        let cause = cause_of(unwind);
+        let cause = cause.ok_or_else(|| Corrupt("the entry `unwind` does not say why the run turns back".into()))?;
         let ending = match (&unwind.output, &unwind.failure) {
             (Some(output), _) => Ok(output.clone()),
             (None, failure) => Err(failure.clone().unwrap_or_else(Payload::null)),

@@ -58,7 +58,7 @@ impl FaultyStore {
         }
     }
 
-    /// The same store, refusing every batch that has this text in an output, in arguments or in the input of a child.
+    /// The same store, refusing every batch that has this text in an output, in arguments, in what an undo is given or in the input of a child.
     #[must_use]
     pub fn refusing(mut self, text: impl Into<String>) -> Self {
         self.poison = Some(text.into());
@@ -125,9 +125,10 @@ impl FaultyStore {
     fn is_poisonous(&self, batch: &Batch) -> bool {
         let Some(poison) = &self.poison else { return false };
         let entries = batch.inserts.iter().chain(&batch.outcomes).map(|write| &write.entry);
-        let payloads = entries.flat_map(|entry| entry.output.iter().chain(&entry.args));
+        let undo = |entry: &'_ crate::journal::Entry| entry.undo.as_ref().map(|undo| undo.args.clone());
+        let payloads = entries.flat_map(|entry| entry.output.iter().chain(&entry.args).cloned().chain(undo(entry)));
         let children = batch.births.iter().filter(|birth| birth.run.parent.is_some());
-        payloads.chain(children.map(|birth| &birth.run.input)).any(|payload| payload.as_str().contains(poison))
+        payloads.chain(children.map(|birth| birth.run.input.clone())).any(|payload| payload.as_str().contains(poison))
     }
 }
 
