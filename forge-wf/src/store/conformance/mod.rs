@@ -13,6 +13,7 @@ pub mod inbox;
 pub mod leases;
 pub mod mail;
 pub mod newer;
+pub mod orders;
 pub mod reads;
 pub mod starts;
 pub mod support;
@@ -100,6 +101,15 @@ macro_rules! conformance_suite {
                 events_of_one_name_are_loaded_in_order_with_what_is_about_them,
                 what_drops_an_event_is_loaded_behind_any_flood,
                 events_are_listed_until_taken,
+            ],
+            orders: [
+                an_order_makes_a_paused_or_blocked_run_due,
+                what_ends_a_run_is_claimed_by_whoever_offers_nothing_it_needs,
+                an_order_for_a_run_that_never_began_binds_it_to_nothing,
+                an_order_that_was_noticed_makes_nothing_due,
+                a_paused_run_is_known_as_paused_by_whoever_brings_it_an_order,
+                an_order_is_told_once_with_who_and_why,
+                an_order_nobody_can_obey_is_not_told,
             ],
             leases: [
                 nothing_is_written_after_the_lease_is_taken,

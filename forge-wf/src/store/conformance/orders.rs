@@ -1,0 +1,104 @@
+//! Promises about orders: mail that makes a run due whatever state it is in, with the line that says who gave it.
+
+use std::sync::Arc;
+
+use super::support::*;
+use crate::model::{BlockReason, Digest, RunId, State};
+use crate::store::{Audit, MailKind, NewMail, Posted, RunImage, Store};
+
+/// Digest of a name nobody starts.
+const OTHER: Digest = Digest(0xA9);
+
+fn order(run: RunId, kind: MailKind) -> NewMail {
+    NewMail { kind, name: "order".into(), ..event(run, "{}") }
+}
+
+fn audit(action: &str) -> Audit {
+    Audit { who: "ada".into(), action: action.into(), details: "because".into() }
+}
+
+/// A run of this worker that was given back as `image`.
+async fn left(worker: &mut Hand, image: RunImage) -> RunId {
+    let run = bound();
+    let id = run.id;
+    worker.bear(run).await;
+    worker.update(id, 0, image).await;
+    id
+}
+
+pub async fn an_order_makes_a_paused_or_blocked_run_due(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    for image in [paused(), blocked(BlockReason::Panic, "a build")] {
+        let run = left(&mut worker, image).await;
+        store.send_mail(&event(run, "1")).await.unwrap();
+        assert!(worker.claim(9).await.is_empty(), "an event wakes nobody");
+        store.send_mail(&order(run, MailKind::Resume)).await.unwrap();
+        assert_eq!(worker.claim_one().await.id, run);
+    }
+}
+
+pub async fn what_ends_a_run_is_claimed_by_whoever_offers_nothing_it_needs(store: Arc<dyn Store>) {
+    let mut owner = Hand::new(&store).await;
+    let mut stranger = Hand::register(&store, worker_serving(LONG, "other", "1", OTHER, TWO)).await;
+    for kind in [MailKind::Cancel, MailKind::Kill, MailKind::Retire] {
+        let run = left(&mut owner, released()).await;
+        store.send_mail(&order(run, MailKind::Retry)).await.unwrap();
+        assert!(stranger.claim(9).await.is_empty(), "to try it again takes its code");
+        store.send_mail(&order(run, kind)).await.unwrap();
+        let claimed = stranger.claim_one().await;
+        assert_eq!((claimed.id, claimed.definition, claimed.needs), (run, Some(ONE), ONE), "{kind:?}");
+        stranger.update(run, claimed.claim_no, ended(State::Cancelled)).await;
+    }
+}
+
+pub async fn an_order_for_a_run_that_never_began_binds_it_to_nothing(store: Arc<dyn Store>) {
+    let run = start(&store, checkout()).await;
+    store.send_mail(&order(run, MailKind::Cancel)).await.unwrap();
+    let mut stranger = Hand::register(&store, worker_serving(LONG, "other", "1", OTHER, TWO)).await;
+    let claimed = stranger.claim_one().await;
+    assert_eq!((claimed.id, claimed.definition, claimed.needs), (run, None, checkout().needs));
+}
+
+pub async fn an_order_that_was_noticed_makes_nothing_due(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let run = left(&mut worker, paused()).await;
+    let mail = order(run, MailKind::Resume);
+    store.send_mail(&mail).await.unwrap();
+    worker.mark(&[mail.id], true).await;
+    assert!(worker.claim(9).await.is_empty());
+}
+
+pub async fn a_paused_run_is_known_as_paused_by_whoever_brings_it_an_order(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let image = RunImage { block_reason: Some(BlockReason::Paused), ..paused() };
+    let run = left(&mut worker, image).await;
+    store.send_mail(&order(run, MailKind::Retry)).await.unwrap();
+    assert!(worker.claim_one().await.paused);
+}
+
+pub async fn an_order_is_told_once_with_who_and_why(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let run = left(&mut worker, paused()).await;
+    let mail = order(run, MailKind::Resume);
+    for _ in 0..2 {
+        assert_eq!(store.send_order(&mail, &audit("resume")).await.unwrap(), Posted::Sent);
+    }
+    assert_eq!(store.send_order(&order(run, MailKind::Cancel), &audit("cancel")).await.unwrap(), Posted::Sent);
+    let told: Vec<_> = store.audit(run).await.unwrap().into_iter().map(|(_, line)| line).collect();
+    assert_eq!(told, [audit("resume"), audit("cancel")], "oldest first");
+    assert_eq!(store.unnoticed_mail(worker.id).await.unwrap().len(), 0, "the run is nobody's");
+    assert_eq!(worker.claim_one().await.id, run);
+    assert_eq!(store.unnoticed_mail(worker.id).await.unwrap().len(), 2);
+}
+
+pub async fn an_order_nobody_can_obey_is_not_told(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let run = left(&mut worker, ended(State::Completed)).await;
+    let answer = store.send_order(&order(run, MailKind::Cancel), &audit("cancel")).await.unwrap();
+    assert_eq!(answer, Posted::Ended(State::Completed));
+    assert!(store.audit(run).await.unwrap().is_empty());
+    let nobody = RunId::new();
+    let answer = store.send_order(&order(nobody, MailKind::Cancel), &audit("cancel")).await.unwrap();
+    assert_eq!(answer, Posted::Unknown);
+    assert!(store.audit(nobody).await.unwrap().is_empty());
+}
