@@ -47,6 +47,7 @@ pub use api::handle::{Counts, RunHandle};
 pub use api::order::{AuditLine, GiveOrder};
 pub use api::runtime::Runtime;
 pub use api::send::{RunRef, SendEvent, UntakenEvent};
+pub use api::show::{EntryDetails, RunDetails};
 pub use api::start::Start;
 pub use api::step_context::StepContext;
 pub use api::time::{checked_seconds, days, hours, minutes, seconds};

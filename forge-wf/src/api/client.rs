@@ -11,6 +11,7 @@ use super::error::Error;
 use super::handle::{RunHandle, Source};
 use super::order::{AuditLine, GiveOrder};
 use super::send::{RunRef, SendEvent, UntakenEvent};
+use super::show::RunDetails;
 use super::start::Start;
 use crate::engine::order::Settled;
 use crate::model::{Limits, RunId};
@@ -203,6 +204,14 @@ impl Client {
     /// older. Without effect unless that call is what holds up the rest.
     pub fn mark_undone(&self, run: impl Into<RunRef>, call: &str, reason: impl Into<String>) -> GiveOrder {
         GiveOrder::new(self.source.clone(), run.into(), MailKind::Settle, reason).about(call, Some(Settled::Done))
+    }
+
+    /// A run with its journal, and one sentence that says what it waits for, why it is blocked or how it ended.
+    ///
+    /// # Errors
+    /// `NoSuchRun`, or the database does not answer.
+    pub async fn show(&self, run: RunId) -> Result<RunDetails, Error> {
+        self.source.show(run).await
     }
 
     /// Who gave which order to a run and why, oldest first; at most 1,000, the newest.

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::error::Error;
 use super::order::GiveOrder;
 use super::pace::{LOOK_AGAIN, longest_pause};
+use super::show::RunDetails;
 use crate::engine::Engine;
 use crate::engine::counters::Counters;
 use crate::engine::pauses::Pauses;
@@ -157,6 +158,14 @@ impl<T: DeserializeOwned> RunHandle<T> {
         let Some(counters) = &self.counters else { return Counts::default() };
         let (from_journal, run_now) = counters.read();
         Counts { from_journal, run_now, replayed: counters.entries() }
+    }
+
+    /// The run with its journal. See [`Client::show`](crate::Client::show).
+    ///
+    /// # Errors
+    /// `NoSuchRun`, or the database does not answer.
+    pub async fn show(&self) -> Result<RunDetails, Error> {
+        self.source.show(self.id).await
     }
 
     /// Asks the run to end and to undo what it did. See [`Client::cancel`](crate::Client::cancel).

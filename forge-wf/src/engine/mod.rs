@@ -41,7 +41,7 @@ mod suspects;
 mod sweep;
 mod tick;
 mod turn;
-mod unwind;
+pub mod unwind;
 pub mod waiters;
 mod waits;
 mod wake;

@@ -1,0 +1,133 @@
+//! [`RunDetails`]: a run with its journal, for people.
+
+use super::error::Error;
+use super::handle::Source;
+use super::why::why;
+use crate::journal::{Entry, EntryKind, EntryState, UndoState};
+use crate::model::{Failure, Payload, RunId, Status, Timestamp};
+use crate::store::RunView;
+
+/// A run with the journal of its present generation, as the database held both a moment ago.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RunDetails {
+    /// Its id.
+    pub id: RunId,
+    /// Name of the workflow.
+    pub workflow: String,
+    /// Version it is bound to or was asked for.
+    pub version: Option<String>,
+    /// The key it was started with.
+    pub key: Option<String>,
+    /// What it is doing.
+    pub status: Status,
+    /// Which generation it is in, from 0.
+    pub generation: i32,
+    /// When it was inserted.
+    pub created_at: Timestamp,
+    /// When it is due, if it waits for a point in time.
+    pub ready_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// The failure it ended with or turned back for, or what blocks it or keeps it waiting.
+    pub failure: Option<Failure>,
+    /// One sentence: what it waits for, why it is blocked, or how it ended, and the next move.
+    pub why: String,
+    /// Its entries by seq; those without one last, by call.
+    pub entries: Vec<EntryDetails>,
+}
+
+/// One operation of a run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EntryDetails {
+    /// Which call, as in `step:charge#0`; what undoes it is `undo:step:charge#0`.
+    pub call: String,
+    /// What it records, as in `step`.
+    pub kind: &'static str,
+    /// How far it came: `started`, `completed`, `failed` or `abandoned`.
+    pub state: &'static str,
+    /// Place in the order in which results came about; none while there is none, and for what the body dropped.
+    pub seq: Option<i32>,
+    /// Attempts that ended.
+    pub attempts: i32,
+    /// When a timer fires or the next attempt is due.
+    pub due_at: Option<Timestamp>,
+    /// When it was recorded: a worker's estimate of the database's time.
+    pub at: Timestamp,
+    /// What came out, if it completed.
+    pub output: Option<serde_json::Value>,
+    /// The failure, of the last attempt if it will be tried again.
+    pub failure: Option<Failure>,
+    /// The step that undoes it, as in `step:refund`.
+    pub compensation: Option<String>,
+    /// How far undoing came: `open`, `done`, `failed` or `skipped`; none if there is nothing to undo, or nobody knows.
+    pub undo: Option<&'static str>,
+}
+
+impl EntryDetails {
+    fn of(entry: &Entry) -> Self {
+        let value = |payload: &Payload| payload.decode().ok();
+        Self {
+            call: entry.call.to_string(),
+            kind: match entry.kind {
+                EntryKind::Start => "start",
+                EntryKind::Step => "step",
+                EntryKind::Sleep => "sleep",
+                EntryKind::Event => "event",
+                EntryKind::Child => "child",
+                EntryKind::Undo => "undo",
+                EntryKind::Resolve => "resolve",
+                EntryKind::Unwind => "unwind",
+                EntryKind::End => "end",
+            },
+            state: match entry.state {
+                EntryState::Started => "started",
+                EntryState::Completed => "completed",
+                EntryState::Failed => "failed",
+                EntryState::Abandoned => "abandoned",
+            },
+            seq: entry.seq,
+            attempts: entry.attempts,
+            due_at: entry.due_at,
+            at: entry.at,
+            output: entry.output.as_ref().and_then(value),
+            failure: entry.failure.as_ref().and_then(|failure| failure.decode().ok()),
+            // While nobody knows whether it was done, what is kept names the step itself.
+            compensation: entry.undo_state.and(entry.undo.as_ref()).map(|undo| undo.step.clone()),
+            undo: entry.undo_state.map(|state| match state {
+                UndoState::Open | UndoState::Started => "open",
+                UndoState::Done => "done",
+                UndoState::Failed => "failed",
+                UndoState::Skipped => "skipped",
+            }),
+        }
+    }
+}
+
+impl RunDetails {
+    fn of(view: &RunView, entries: &[Entry]) -> Self {
+        Self {
+            id: view.id,
+            workflow: view.workflow.to_string(),
+            version: view.version.as_deref().map(str::to_owned),
+            key: view.key.as_deref().map(str::to_owned),
+            status: view.status(),
+            generation: view.generation,
+            created_at: view.created_at,
+            ready_at: view.ready_at,
+            ended_at: view.ended_at,
+            failure: view.failure.as_ref().and_then(|failure| failure.decode().ok()),
+            why: why(view, entries),
+            entries: entries.iter().map(EntryDetails::of).collect(),
+        }
+    }
+}
+
+impl Source {
+    pub(crate) async fn show(&self, run: RunId) -> Result<RunDetails, Error> {
+        let view = self.view(run).await?;
+        let journal = self.store().journal(run).await?.ok_or(Error::NoSuchRun { run })?;
+        Ok(RunDetails::of(&view, &journal.entries))
+    }
+}
