@@ -22,9 +22,10 @@ use crate::model::{ChildError, Failure, Payload, PayloadError, RunId};
 /// A call of a workflow from a workflow: it starts a child run when it is first polled, and waits for its result.
 ///
 /// The child is a run of its own, with its own journal, on whatever worker has a slot for it. Which run it is follows from
-/// the parent and the call, so a crash never makes a second one. Dropping the call (as `select!` does, or a timeout) sends the
-/// child a request to end, on which no run acts yet: until cancellation exists, it goes on to its own end and its result is
-/// told to nobody. [`ChildCall::detach`] lets it go on without that.
+/// the parent and the call, so a crash never makes a second one. Dropping the call (as `select!` does, or a timeout) cancels the
+/// child, and so does the end of its parent: it undoes what it did, and its result is told to nobody. A parent that undoes
+/// waits until such a child has ended. What a child has *completed* stands: it is a run of its own, and its parent does not
+/// undo it. [`ChildCall::detach`] lets it go on by itself.
 ///
 /// Its type names the workflow, which is how `rt.start(checkout, order)` knows what to start.
 #[must_use = "calling a workflow does nothing until it is awaited"]

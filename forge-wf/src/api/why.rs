@@ -137,10 +137,10 @@ mod tests {
     fn a_waiting_run_says_for_what() {
         let asleep = RunView { due_later: true, ..view(Phase::Forward, State::Waiting) };
         let sleep = open(EntryKind::Sleep, "sleep", Some(1_000_000));
-        assert_eq!(why(&asleep, &[sleep.clone()]), "waits until 1970-01-01 00:00:01 UTC (sleep#0)");
+        assert_eq!(why(&asleep, std::slice::from_ref(&sleep)), "waits until 1970-01-01 00:00:01 UTC (sleep#0)");
         let event = open(EntryKind::Event, "event:approved", None);
         let waiting = view(Phase::Forward, State::Waiting);
-        assert_eq!(why(&waiting, &[event.clone()]), "waits for event:approved#0");
+        assert_eq!(why(&waiting, std::slice::from_ref(&event)), "waits for event:approved#0");
         assert_eq!(
             why(&waiting, &[event, sleep, open(EntryKind::Child, "child:ship", None)]),
             "waits until 1970-01-01 00:00:01 UTC (sleep#0), and 2 other calls"
