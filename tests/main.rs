@@ -1,5 +1,6 @@
 //! Promises in plain words, kept on both backends.
 
+mod anew;
 mod bad_input;
 mod basics;
 mod blocked;

@@ -41,6 +41,8 @@ enum Phase {
     Timers,
     /// From an event to the step that answers it.
     Events,
+    /// From a cancel to the end of the run.
+    Cancels,
     /// A run that waits very often.
     Chatty,
     /// Resident memory of a worker whose runs all sleep. Last, since it leaves them in the database.

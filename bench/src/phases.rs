@@ -59,6 +59,9 @@ impl<'a> Phases<'a> {
         if self.args.wants(Phase::Events) {
             waits.events(report).await?;
         }
+        if self.args.wants(Phase::Cancels) {
+            waits.cancels(report).await?;
+        }
         if self.args.wants(Phase::Chatty) {
             waits.chatty(report).await?;
         }

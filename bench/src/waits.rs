@@ -40,6 +40,29 @@ async fn answers(ctx: &WorkflowContext) -> forge_wf::Result<u64> {
     pong(ctx, ping.0).await
 }
 
+/// Undoes a booking.
+#[step]
+async fn unbook(n: u64) -> forge_wf::Result<()> {
+    let _ = n;
+    Ok(())
+}
+
+/// Something to undo.
+#[step(compensate = unbook)]
+async fn book() -> forge_wf::Result<u64> {
+    Ok(17)
+}
+
+/// Does something that can be undone, and then waits for an event or for a day.
+#[workflow(version = "1")]
+async fn books_and_waits(ctx: &WorkflowContext, asleep: bool) -> forge_wf::Result<()> {
+    book(ctx).await?;
+    if asleep {
+        return ctx.sleep(days(1)).await;
+    }
+    ctx.wait_for_event::<Ping>().await.map(drop)
+}
+
 /// Waits for this many events, one after the other.
 #[workflow(version = "1")]
 async fn chats(ctx: &WorkflowContext, waits: u64) -> forge_wf::Result<u64> {
@@ -161,6 +184,39 @@ impl Waits<'_> {
                 times.push(begin.elapsed());
             }
             Self::row(report, &format!("event sent to answering step committed, {name}"), &times);
+        }
+        client.close().await;
+        runtime.shutdown().await;
+        Ok(())
+    }
+
+    /// From ordering a cancel to the run having ended, what it did undone; of runs in memory, and of runs asleep out of it.
+    pub async fn cancels(&self, report: &mut Report) -> Result<()> {
+        let rounds = if self.quick { 100 } else { 500 };
+        let runtime = self.builder().build().await?;
+        let client = Client::connect(self.url).await?;
+        for (outside, asleep, name) in [
+            (false, false, "waiting in memory, same process"),
+            (true, false, "waiting in memory, through a client's own connections"),
+            (true, true, "asleep for a day, through a client's own connections"),
+        ] {
+            let mut times = Vec::new();
+            for _ in 0..rounds {
+                let run = runtime.start(books_and_waits, asleep).await?;
+                let status = if asleep { forge_wf::Status::Sleeping } else { forge_wf::Status::Waiting };
+                while run.status().await? != status {
+                    tokio::task::yield_now().await;
+                }
+                let client = if outside { client.clone() } else { runtime.client() };
+                let begin = Instant::now();
+                client.cancel(&run, "measured").await?;
+                match run.result().await {
+                    Err(forge_wf::Error::RunFailed { status: forge_wf::Status::Cancelled, .. }) => {}
+                    other => return Err(format!("a cancelled run ended otherwise: {other:?}").into()),
+                }
+                times.push(begin.elapsed());
+            }
+            Self::row(report, &format!("cancel ordered to run undone and ended, {name}"), &times);
         }
         client.close().await;
         runtime.shutdown().await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use forge_wf::prelude::*;
 
-use super::workflows::slow;
+use super::workflows::{add, slow};
 
 /// What a trip does, where it logs that, and how it ends.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -203,4 +203,29 @@ pub async fn explodes(log: &str) -> Result<()> {
 pub async fn doomed_trip(ctx: &WorkflowContext, log: String) -> Result<()> {
     book(ctx, &log, 1).await?;
     explodes(ctx, &log).await
+}
+
+static MENDED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// Whether [`mends`] succeeds from now on, in this process.
+pub fn mend(yes: bool) {
+    MENDED.store(yes, std::sync::atomic::Ordering::SeqCst);
+}
+
+/// Fails until it is mended.
+#[step]
+pub async fn mends() -> Result<()> {
+    if MENDED.load(std::sync::atomic::Ordering::SeqCst) { Ok(()) } else { Err(Failure::new("not yet mended")) }
+}
+
+/// Two steps that undo nothing, one that does, and then what fails until it is mended.
+#[workflow]
+pub async fn mended(ctx: &WorkflowContext, (log, undoes): (String, bool)) -> Result<uuid::Uuid> {
+    add(ctx, &log, 1).await?;
+    add(ctx, &log, 2).await?;
+    if undoes {
+        book(ctx, &format!("{log}.trip"), 1).await?;
+    }
+    mends(ctx).await?;
+    Ok(ctx.uuid())
 }

@@ -9,10 +9,11 @@ use uuid::Uuid;
 use super::error::{Error, valid};
 use super::handle::Source;
 use super::send::{RunRef, posted};
+use crate::engine::child::seed_of;
 use crate::engine::order::{Order, Settled};
 use crate::model::limits::NAME_BYTES_MAX;
 use crate::model::{Limits, Payload, RunId, Timestamp};
-use crate::store::{Audit, MailKind, NewMail, StoreError};
+use crate::store::{Audit, ForkRun, MailKind, NewMail, Posted, RetryRun, StoreError};
 
 /// How long a reason may be. It is kept, shown, and part of failures.
 const REASON_BYTES_MAX: usize = 2_000;
@@ -31,12 +32,13 @@ pub struct GiveOrder {
     to: RunRef,
     kind: MailKind,
     order: Order,
+    keep: bool,
 }
 
 impl GiveOrder {
     pub(crate) fn new(source: Source, to: RunRef, kind: MailKind, reason: impl Into<String>) -> Self {
         let order = Order { who: "client".into(), reason: reason.into(), ..Order::default() };
-        Self { source, to, kind, order }
+        Self { source, to, kind, order, keep: false }
     }
 
     pub(crate) fn about(mut self, call: impl Into<String>, settled: Option<Settled>) -> Self {
@@ -51,8 +53,15 @@ impl GiveOrder {
         self
     }
 
+    /// Of a retry of a run that has ended: keeps its entries, and with them what its steps returned, up to the first whose undo
+    /// was started, but neither the last failure before that nor what came after it. Otherwise it begins with its input alone.
+    pub fn keep_completed(mut self) -> Self {
+        self.keep = true;
+        self
+    }
+
     async fn give(self) -> Result<(), Error> {
-        let Self { source, to, kind, order } = self;
+        let Self { source, to, kind, order, keep } = self;
         valid("name of who gives the order", &order.who, NAME_BYTES_MAX)?;
         if order.reason.len() > REASON_BYTES_MAX {
             return Err(Error::InvalidName(format!("the reason is too long: at most {REASON_BYTES_MAX} bytes")));
@@ -74,7 +83,12 @@ impl GiveOrder {
             }
             answer => answer?,
         };
-        posted(run, answer)?;
+        match answer {
+            Posted::Ended(state) if kind == MailKind::Retry && state.may_be_retried() => {
+                posted(run, source.begin_anew(run, keep, &audit).await?)?;
+            }
+            answer => posted(run, answer)?,
+        }
         source.announce().await;
         Ok(())
     }
@@ -123,6 +137,35 @@ pub struct AuditLine {
 }
 
 impl Source {
+    /// Lets an ended run begin anew as its next generation.
+    async fn begin_anew(&self, run: RunId, keep: bool, audit: &Audit) -> Result<Posted, Error> {
+        let generation = self.view(run).await?.generation;
+        let retry = RetryRun { run, generation, keep, seed: seed_of(RunId::new()) };
+        // Whoever comes second finds it in a later generation, and changes nothing.
+        Ok(match self.store().retry_run(&retry, audit).await {
+            Err(StoreError::Unavailable { .. } | StoreError::Busy { .. }) => {
+                self.store().retry_run(&retry, audit).await?
+            }
+            answer => answer?,
+        })
+    }
+
+    /// Makes a run of another one; its id.
+    pub(crate) async fn fork(&self, original: RunId, up_to: i32, audit: &Audit) -> Result<RunId, Error> {
+        let fork = ForkRun { original, up_to, id: RunId::new() };
+        let found = match self.store().fork_run(&fork, audit).await {
+            Err(StoreError::Unavailable { .. } | StoreError::Busy { .. }) => {
+                self.store().fork_run(&fork, audit).await?
+            }
+            answer => answer?,
+        };
+        if !found {
+            return Err(Error::NoSuchRun { run: original });
+        }
+        self.announce().await;
+        Ok(fork.id)
+    }
+
     pub(crate) async fn audit(&self, run: RunId) -> Result<Vec<AuditLine>, Error> {
         let lines = self.store().audit(run).await?;
         let line = |(at, Audit { who, action, details }): (Timestamp, Audit)| AuditLine {

@@ -65,7 +65,12 @@ impl State {
         Status::derive(Phase::Ended, self, None, false, Served::Yes)
     }
 
-    /// Whether a run in this state will never move again.
+    /// Whether a run that ended in this state may begin anew.
+    pub fn may_be_retried(self) -> bool {
+        matches!(self, Self::Failed | Self::Compensated | Self::Cancelled)
+    }
+
+    /// Whether a run in this state will never move again, unless somebody lets it begin anew.
     pub fn is_ended(self) -> bool {
         self as i16 >= Self::Completed as i16
     }

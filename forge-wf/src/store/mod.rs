@@ -18,9 +18,9 @@ pub mod records;
 pub use error::StoreError;
 pub use inspect::{Inspect, RunView, Unserved};
 pub use records::{
-    Audit, Batch, Birth, Claim, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, Inbox, Journal, Mail,
-    MailKind, Mailbag, Mark, NewMail, NewRun, NewWorker, Offer, Parent, Posted, Renewal, RunImage, RunUpdate,
-    SavedState, StartAnswer, TakenOver, Write,
+    Audit, Batch, Birth, Claim, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, ForkRun, Inbox, Journal,
+    Mail, MailKind, Mailbag, Mark, NewMail, NewRun, NewWorker, Offer, Parent, Posted, Renewal, RetryRun, RunImage,
+    RunUpdate, SavedState, StartAnswer, TakenOver, Write,
 };
 
 /// What the engine needs of any database.
@@ -110,6 +110,15 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// As [`Store::send_mail`], and with it, in the same transaction, a line that says who did what and why. Mail of this id
     /// that is there already gets no second line.
     async fn send_order(&self, mail: &NewMail, audit: &Audit) -> Result<Posted, StoreError>;
+
+    /// Lets a run begin anew as its next generation, under the same id and key, if it has ended as failed, compensated or
+    /// cancelled; with the line that says who did that. Answers as [`Store::send_mail`]: `Ended` if it is not such a run.
+    /// Repeating it is safe: a run that is in a later generation already is left alone.
+    async fn retry_run(&self, retry: &RetryRun, audit: &Audit) -> Result<Posted, StoreError>;
+
+    /// Makes a run with the input, the seed and the journal of another one up to some entry, without what that one has to
+    /// undo; with the line that says who did that. Whether there is such an original. Repeating it is safe.
+    async fn fork_run(&self, fork: &ForkRun, audit: &Audit) -> Result<bool, StoreError>;
 
     /// Un-noticed mail of the runs this worker owns, in order of arrival: of each run a page of the oldest, of all together at
     /// most four times as much. Once that is marked as noticed, the next call returns more. A page has [`MAIL_PAGE`] mails, or

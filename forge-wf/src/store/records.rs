@@ -426,6 +426,31 @@ pub struct Audit {
     pub details: Arc<str>,
 }
 
+/// A run that is to begin anew.
+#[derive(Clone, Debug)]
+pub struct RetryRun {
+    /// The run.
+    pub run: RunId,
+    /// The generation it has ended in.
+    pub generation: i32,
+    /// Whether to keep its entries up to the first whose undo was started, but neither the last failure before that nor what
+    /// came after it.
+    pub keep: bool,
+    /// Its seed, if nothing is kept.
+    pub seed: i64,
+}
+
+/// A run that is to go on as another one.
+#[derive(Clone, Debug)]
+pub struct ForkRun {
+    /// The run that is copied.
+    pub original: RunId,
+    /// The last entry that is copied.
+    pub up_to: i32,
+    /// The new run, made by the caller so that this can be repeated.
+    pub id: RunId,
+}
+
 /// Mail of a run.
 #[derive(Clone, Debug)]
 pub struct Mail {

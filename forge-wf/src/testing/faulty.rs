@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Audit, Batch, Claim, ClaimRequest, CommitAnswer, Inbox, Inspect, Journal, Mail, Mailbag, NewMail, NewRun,
-    NewWorker, Posted, Renewal, RunView, StartAnswer, Store, StoreError, TakenOver, Unserved,
+    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Inbox, Inspect, Journal, Mail, Mailbag, NewMail, NewRun,
+    NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store, StoreError, TakenOver, Unserved,
 };
 
 /// What happens to one call.
@@ -178,6 +178,12 @@ impl Store for FaultyStore {
     }
     async fn send_order(&self, mail: &NewMail, audit: &Audit) -> Result<Posted, StoreError> {
         self.faulty("send_order", self.inner.send_order(mail, audit)).await
+    }
+    async fn retry_run(&self, retry: &RetryRun, audit: &Audit) -> Result<Posted, StoreError> {
+        self.faulty("retry_run", self.inner.retry_run(retry, audit)).await
+    }
+    async fn fork_run(&self, fork: &ForkRun, audit: &Audit) -> Result<bool, StoreError> {
+        self.faulty("fork_run", self.inner.fork_run(fork, audit)).await
     }
     async fn unnoticed_mail(&self, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
         let one_less = |left: u64| left.checked_sub(1);

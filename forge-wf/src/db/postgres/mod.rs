@@ -8,6 +8,7 @@
 //! No advisory locks, no clock but the server's. Processes give each other hints by LISTEN and NOTIFY, outside every commit;
 //! rows are the truth, and all works, slower, where no hint arrives.
 
+mod anew;
 mod audit;
 mod claim;
 mod columns;
@@ -42,8 +43,8 @@ use self::read::Which;
 use super::detached;
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Audit, Batch, Claim, ClaimRequest, CommitAnswer, Inbox, Inspect, Journal, Mail, Mailbag, NewMail, NewRun,
-    NewWorker, Posted, Renewal, RunView, StartAnswer, Store, StoreError, TakenOver, Unserved,
+    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Inbox, Inspect, Journal, Mail, Mailbag, NewMail, NewRun,
+    NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store, StoreError, TakenOver, Unserved,
 };
 
 /// How long a renewal of the lease waits for an answer before it tries a new connection.
@@ -203,6 +204,16 @@ impl Store for PgStore {
     async fn send_order(&self, mail: &NewMail, audit: &Audit) -> Result<Posted, StoreError> {
         let (it, columns) = (self.0.clone(), audit::order_columns(mail, audit));
         detached("send_order", async move { audit::send(&it, columns).await }).await
+    }
+
+    async fn retry_run(&self, retry: &RetryRun, audit: &Audit) -> Result<Posted, StoreError> {
+        let (it, columns) = (self.0.clone(), anew::retry_columns(retry, audit));
+        detached("retry_run", async move { anew::retry(&it, columns).await }).await
+    }
+
+    async fn fork_run(&self, fork: &ForkRun, audit: &Audit) -> Result<bool, StoreError> {
+        let (it, columns) = (self.0.clone(), anew::fork_columns(fork, audit));
+        detached("fork_run", async move { anew::fork(&it, columns).await }).await
     }
 
     async fn unnoticed_mail(&self, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {

@@ -21,11 +21,16 @@ pub(super) async fn send(writer: &Writer, mail: &NewMail, audit: &Audit) -> Resu
 async fn write(connection: &mut SqliteConnection, mail: &NewMail, audit: &Audit) -> Result<Posted, StoreError> {
     let (posted, new) = put(connection, mail).await?;
     if new {
-        let line = query(include_str!("sql/tell.sql")).bind(now()).bind(mail.run.0).bind(audit.who.to_string());
-        let line = line.bind(audit.action.to_string()).bind(audit.details.to_string());
-        line.execute(connection).await.map_err(sorted("send_order"))?;
+        tell(connection, mail.run, audit).await?;
     }
     Ok(posted)
+}
+
+/// Notes who did what to this run.
+pub(super) async fn tell(connection: &mut SqliteConnection, run: RunId, audit: &Audit) -> Result<(), StoreError> {
+    let line = query(include_str!("sql/tell.sql")).bind(now()).bind(run.0).bind(audit.who.to_string());
+    let line = line.bind(audit.action.to_string()).bind(audit.details.to_string());
+    line.execute(connection).await.map_err(sorted("audit")).map(drop)
 }
 
 pub(super) async fn of_run(pool: &SqlitePool, run: RunId) -> Result<Vec<(Timestamp, Audit)>, StoreError> {

@@ -6,6 +6,7 @@
 //!
 //! Never keeps runs in memory only, and never holds a transaction open across anything a caller could drop.
 
+mod anew;
 mod audit;
 mod claim;
 mod commit;
@@ -29,8 +30,8 @@ use self::writer::Writer;
 use super::detached;
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Audit, Batch, Claim, ClaimRequest, CommitAnswer, Inbox, Inspect, Journal, Mail, Mailbag, NewMail, NewRun,
-    NewWorker, Posted, Renewal, RunView, StartAnswer, Store, StoreError, TakenOver, Unserved,
+    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Inbox, Inspect, Journal, Mail, Mailbag, NewMail, NewRun,
+    NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store, StoreError, TakenOver, Unserved,
 };
 
 /// How often a waiting worker looks whether another process has written. A look costs some microseconds and no disk.
@@ -132,6 +133,16 @@ impl Store for SqliteStore {
     async fn send_order(&self, mail: &NewMail, audit: &Audit) -> Result<Posted, StoreError> {
         let (it, mail, audit) = (self.0.clone(), mail.clone(), audit.clone());
         detached("send_order", async move { audit::send(&it.writer, &mail, &audit).await }).await
+    }
+
+    async fn retry_run(&self, retry: &RetryRun, audit: &Audit) -> Result<Posted, StoreError> {
+        let (it, retry, audit) = (self.0.clone(), retry.clone(), audit.clone());
+        detached("retry_run", async move { anew::retry(&it.writer, &retry, &audit).await }).await
+    }
+
+    async fn fork_run(&self, fork: &ForkRun, audit: &Audit) -> Result<bool, StoreError> {
+        let (it, fork, audit) = (self.0.clone(), fork.clone(), audit.clone());
+        detached("fork_run", async move { anew::fork(&it.writer, &fork, &audit).await }).await
     }
 
     async fn unnoticed_mail(&self, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
