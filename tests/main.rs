@@ -12,6 +12,7 @@ mod events;
 mod extremes;
 mod faults;
 mod generations;
+mod operators;
 mod orders;
 mod outages;
 mod retries;

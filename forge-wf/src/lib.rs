@@ -36,6 +36,7 @@ pub mod testing;
 use __private as macro_support;
 
 pub use api::builder::RuntimeBuilder;
+pub use api::bulk::{GiveOrders, OrdersGiven};
 pub use api::call::StepCall;
 pub use api::child::{ChildCall, ChildHandle, DetachedCall};
 pub use api::client::Client;
@@ -44,6 +45,7 @@ pub use api::definition::Event;
 pub use api::error::Error;
 pub use api::failure::{Failure, FailureKind, Result, StepError};
 pub use api::handle::{Counts, RunHandle};
+pub use api::list::{Cursor, Filter, Page, RunSummary};
 pub use api::order::{AuditLine, GiveOrder};
 pub use api::runtime::Runtime;
 pub use api::send::{RunRef, SendEvent, UntakenEvent};

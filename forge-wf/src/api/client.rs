@@ -5,10 +5,12 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use super::bulk::GiveOrders;
 use super::connect::connect;
 use super::definition::{Event, Workflow, WorkflowFn};
 use super::error::Error;
 use super::handle::{RunHandle, Source};
+use super::list::{Filter, Page};
 use super::order::{AuditLine, GiveOrder};
 use super::send::{RunRef, SendEvent, UntakenEvent};
 use super::show::RunDetails;
@@ -225,6 +227,52 @@ impl Client {
     /// older. Without effect unless that call is what holds up the rest.
     pub fn mark_undone(&self, run: impl Into<RunRef>, call: &str, reason: impl Into<String>) -> GiveOrder {
         GiveOrder::new(self.source.clone(), run.into(), MailKind::Settle, reason).about(call, Some(Settled::Done))
+    }
+
+    /// Runs that fit `filter`, newest first, a page of them.
+    ///
+    /// What is asked of status, workflow and so on is looked at for each run in turn, from the newest on: few that fit among many
+    /// cost time, and a page may come back short, with a cursor that goes on.
+    ///
+    /// ```no_run
+    /// # use forge_wf::{Client, Filter, Status};
+    /// # async fn example(client: Client) -> Result<(), forge_wf::Error> {
+    /// let page = client.list(&Filter::new().workflow("checkout").status(Status::Sleeping)).await?;
+    /// for run in page.runs {
+    ///     println!("{} {}", run.id, run.status);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn list(&self, filter: &Filter) -> Result<Page, Error> {
+        self.source.list(filter).await
+    }
+
+    /// Cancels the newest runs that fit `filter`, at most so many. See [`Client::cancel`].
+    pub fn cancel_all(&self, filter: Filter, at_most: usize, reason: impl Into<String>) -> GiveOrders {
+        GiveOrders::new(self.source.clone(), filter, MailKind::Cancel, at_most, reason.into())
+    }
+
+    /// Kills the newest runs that fit `filter`, at most so many. See [`Client::kill`].
+    pub fn kill_all(&self, filter: Filter, at_most: usize, reason: impl Into<String>) -> GiveOrders {
+        GiveOrders::new(self.source.clone(), filter, MailKind::Kill, at_most, reason.into())
+    }
+
+    /// Pauses the newest runs that fit `filter`, at most so many. See [`Client::pause`].
+    pub fn pause_all(&self, filter: Filter, at_most: usize, reason: impl Into<String>) -> GiveOrders {
+        GiveOrders::new(self.source.clone(), filter, MailKind::Pause, at_most, reason.into())
+    }
+
+    /// Resumes the newest runs that fit `filter`, at most so many. See [`Client::resume`].
+    pub fn resume_all(&self, filter: Filter, at_most: usize, reason: impl Into<String>) -> GiveOrders {
+        GiveOrders::new(self.source.clone(), filter, MailKind::Resume, at_most, reason.into())
+    }
+
+    /// Retries the newest runs that fit `filter`, at most so many. See [`Client::retry`].
+    pub fn retry_all(&self, filter: Filter, at_most: usize, reason: impl Into<String>) -> GiveOrders {
+        GiveOrders::new(self.source.clone(), filter, MailKind::Retry, at_most, reason.into())
     }
 
     /// A run with its journal, and one sentence that says what it waits for, why it is blocked or how it ended.

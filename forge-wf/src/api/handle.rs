@@ -36,7 +36,7 @@ impl Source {
         }
     }
 
-    fn grace(&self) -> Duration {
+    pub(crate) fn grace(&self) -> Duration {
         match self {
             Self::Engine(engine) => engine.config().unserved_grace,
             Self::Store(_, grace, _) => *grace,

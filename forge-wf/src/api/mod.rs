@@ -1,6 +1,7 @@
 //! What users write against.
 
 pub mod builder;
+pub mod bulk;
 pub mod call;
 pub mod child;
 pub mod client;
@@ -11,6 +12,7 @@ pub mod definition;
 pub mod error;
 pub mod failure;
 pub mod handle;
+pub mod list;
 pub mod order;
 mod pace;
 pub mod runtime;

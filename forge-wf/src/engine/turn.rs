@@ -6,6 +6,7 @@
 //! was handed before is committed.
 
 mod attempts;
+mod begin;
 mod course;
 mod dropped;
 mod idle;
@@ -30,17 +31,15 @@ use self::waits::Ready;
 use super::Engine;
 use super::calls::Calls;
 use super::counters::Counters;
-use super::definition::{Body, BodyFuture, StepOutcome, WorkflowDefinition};
-use super::drive::{Drive, Finished, Replayed, Stuck};
-use super::leaving::{Leaving, owned_image};
+use super::definition::StepOutcome;
+use super::drive::{Finished, Replayed, Stuck};
+use super::leaving::Leaving;
 use super::mailbox::Mailbox;
 use super::session::Session;
 use super::steps::Steps;
-use super::unwind::Unwinding;
 use super::waits::Waits;
-use super::waker::BodyWaker;
 use super::writer::{Along, Item, Reply, Staged};
-use crate::journal::{Entry, History};
+use crate::journal::Entry;
 use crate::model::{BlockReason, CallId, Timestamp};
 use crate::store::{ClaimedRun, Mail, Mailbag, Mark, NewRun, RunImage, StoreError};
 
@@ -143,123 +142,6 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// A turn of `run` on its way forward, whose journal is `history` and whose mail is `mail`; it has not begun. Without a
-    /// workflow it can only be ended by an order.
-    pub fn new(
-        engine: Arc<Engine>,
-        session: Arc<Session>,
-        run: ClaimedRun,
-        workflow: Option<&'static WorkflowDefinition>,
-        history: History,
-        mail: Mailbag,
-        permit: OwnedSemaphorePermit,
-    ) -> Self {
-        let channel = mpsc::unbounded_channel();
-        let foreign = channel.0.clone();
-        let waker = BodyWaker::new(move || drop(foreign.send(Message::ForeignWake)));
-        let calls = Arc::new(Calls::new(run.seed, history.now(), history.saved().clone()));
-        let limits = engine.config.limits;
-        let has_entries = !history.is_new();
-        let body = Body { run: run.id, calls: calls.clone(), input: history.input().clone(), limits };
-        let body: BodyFuture = match workflow {
-            Some(workflow) => (workflow.run)(body),
-            None => Box::pin(std::future::pending()),
-        };
-        let drive = Drive::new(body, calls.clone(), history, waker);
-        let course = Course::Forward(Box::new(drive));
-        let mut turn = Self::on(course, channel, engine, session, run, calls, mail, permit);
-        turn.has_entries = has_entries;
-        turn
-    }
-
-    /// A turn of `run` on its way back, by this plan; it has not begun.
-    pub fn back(
-        engine: Arc<Engine>,
-        session: Arc<Session>,
-        run: ClaimedRun,
-        unwinding: Unwinding,
-        mail: Mailbag,
-        permit: OwnedSemaphorePermit,
-    ) -> Self {
-        let course = Course::Undo(Box::new(unwinding));
-        Self::on(course, mpsc::unbounded_channel(), engine, session, run, Arc::default(), mail, permit)
-    }
-
-    #[allow(clippy::too_many_arguments)] // what a turn is made of, once
-    fn on(
-        course: Course,
-        (outbox, inbox): (mpsc::UnboundedSender<Message>, mpsc::UnboundedReceiver<Message>),
-        engine: Arc<Engine>,
-        session: Arc<Session>,
-        run: ClaimedRun,
-        calls: Arc<Calls>,
-        mail: Mailbag,
-        permit: OwnedSemaphorePermit,
-    ) -> Self {
-        // Held whether or not somebody asks: a run may go on before the program that resumes it has a handle of it.
-        let counters = Some(engine.counters.hold(run.id));
-        let run_is_paused = run.paused;
-        let mut turn = Self {
-            engine,
-            session,
-            run,
-            inbox,
-            outbox,
-            current: Arc::new(AtomicBool::new(true)),
-            course,
-            calls,
-            steps: Steps::default(),
-            waits: Waits::default(),
-            mailbox: Mailbox::empty(),
-            looked: Looked::Until(Timestamp::MIN_UTC),
-            woken_by_mail: false,
-            waiting_orders: Vec::new(),
-            orders: Vec::new(),
-            paused: run_is_paused,
-            begun: false,
-            arrived: VecDeque::new(),
-            noticing: HashSet::new(),
-            used: HashSet::new(),
-            staged: Vec::new(),
-            along: Along::default(),
-            image: None,
-            birth: None,
-            born: None,
-            ticket: 0,
-            acked: 0,
-            unacked: VecDeque::new(),
-            leaving: None,
-            leave_ticket: None,
-            leave_by: Instant::now(),
-            draining: false,
-            noted: None,
-            idle_since: None,
-            park_at: None,
-            recheck_lease: None,
-            permit: Some(permit),
-            slot: None,
-            has_entries: true,
-            warned_of_length: false,
-            counters,
-            counted: Replayed::default(),
-        };
-        turn.open_mail(mail);
-        turn
-    }
-
-    /// The same turn, whose run is inserted with its first write; `born` hears when that is durable.
-    pub fn born(mut self, run: Box<NewRun>, born: Born) -> Self {
-        self.birth = Some(run);
-        self.born = Some(born);
-        self.image = Some(owned_image(&self.run));
-        self
-    }
-
-    /// Where to send it messages.
-    pub fn sender(&self) -> mpsc::UnboundedSender<Message> {
-        self.outbox.clone()
-    }
-
     /// Drives the run until it leaves.
     pub async fn run(mut self: Box<Self>) {
         for order in std::mem::take(&mut self.waiting_orders) {

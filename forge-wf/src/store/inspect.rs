@@ -30,11 +30,39 @@ pub trait Inspect: Send + Sync {
     /// Runs due for longer than `grace` that no live worker offers to run, grouped by what they need, most first.
     async fn unserved(&self, grace: Duration) -> Result<Vec<Unserved>, StoreError>;
 
+    /// Runs, newest first: see [`ListRuns`]. `grace` as in [`Inspect::run`].
+    async fn list_runs(&self, list: &ListRuns, grace: Duration) -> Result<Vec<RunView>, StoreError>;
+
     /// Who did what to this run and why, oldest first, with the database's time of each; at most 1,000, the newest.
     async fn audit(&self, run: RunId) -> Result<Vec<(Timestamp, Audit)>, StoreError>;
 
     /// Names of the workflows that live workers serve, sorted, each once.
     async fn known_workflows(&self) -> Result<Vec<String>, StoreError>;
+}
+
+/// Which runs to list; `None` asks for nothing.
+#[derive(Clone, Debug, Default)]
+pub struct ListRuns {
+    /// Of this workflow.
+    pub workflow: Option<Arc<str>>,
+    /// Of this version.
+    pub version: Option<Arc<str>>,
+    /// Started with this key.
+    pub key: Option<Arc<str>>,
+    /// Started by this owner.
+    pub owner: Option<Arc<str>>,
+    /// With this value under this tag.
+    pub tag: Option<(Arc<str>, Arc<str>)>,
+    /// In one of these states.
+    pub states: Option<Vec<State>>,
+    /// Started before this run.
+    pub before: Option<RunId>,
+    /// Inserted then or later.
+    pub created_from: Option<Timestamp>,
+    /// Inserted before then.
+    pub created_until: Option<Timestamp>,
+    /// At most so many.
+    pub limit: u32,
 }
 
 /// A run as a reader sees it, at one moment.

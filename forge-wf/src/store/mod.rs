@@ -13,14 +13,15 @@ use crate::model::{Lane, RunId, Timestamp, WorkerId};
 pub mod conformance;
 pub mod error;
 pub mod inspect;
+pub mod letters;
 pub mod records;
 
 pub use error::StoreError;
-pub use inspect::{Inspect, RunView, Unserved};
+pub use inspect::{Inspect, ListRuns, RunView, Unserved};
+pub use letters::{Audit, ForkRun, Inbox, Mail, MailKind, Mailbag, Mark, NewMail, Posted, RetryRun};
 pub use records::{
-    Audit, Batch, Birth, Claim, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, ForkRun, Inbox, Journal,
-    Mail, MailKind, Mailbag, Mark, NewMail, NewRun, NewWorker, Offer, Parent, Posted, Renewal, RetryRun, RunImage,
-    RunUpdate, SavedState, StartAnswer, TakenOver, Write,
+    Batch, Birth, Claim, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, Journal, NewRun, NewWorker, Offer,
+    Parent, Renewal, RunImage, RunUpdate, SavedState, StartAnswer, TakenOver, Write,
 };
 
 /// What the engine needs of any database.

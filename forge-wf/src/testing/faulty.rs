@@ -9,8 +9,9 @@ use tokio::sync::watch;
 
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Inbox, Inspect, Journal, Mail, Mailbag, NewMail, NewRun,
-    NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store, StoreError, TakenOver, Unserved,
+    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Inbox, Inspect, Journal, ListRuns, Mail, Mailbag,
+    NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store, StoreError, TakenOver,
+    Unserved,
 };
 
 /// What happens to one call.
@@ -240,6 +241,9 @@ impl Inspect for FaultyStore {
     }
     async fn events(&self, run: RunId) -> Result<Vec<Mail>, StoreError> {
         self.inner.events(run).await
+    }
+    async fn list_runs(&self, list: &ListRuns, grace: Duration) -> Result<Vec<RunView>, StoreError> {
+        self.inner.list_runs(list, grace).await
     }
     async fn audit(&self, run: RunId) -> Result<Vec<(Timestamp, Audit)>, StoreError> {
         self.inner.audit(run).await

@@ -17,6 +17,7 @@ mod connect;
 mod error;
 mod hints;
 mod join;
+mod list;
 mod mail;
 mod migrate;
 mod read;
@@ -43,8 +44,9 @@ use self::read::Which;
 use super::detached;
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Inbox, Inspect, Journal, Mail, Mailbag, NewMail, NewRun,
-    NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store, StoreError, TakenOver, Unserved,
+    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Inbox, Inspect, Journal, ListRuns, Mail, Mailbag,
+    NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store, StoreError, TakenOver,
+    Unserved,
 };
 
 /// How long a renewal of the lease waits for an answer before it tries a new connection.
@@ -254,7 +256,7 @@ impl Store for PgStore {
 impl Inspect for PgStore {
     async fn run(&self, run: RunId, grace: Duration) -> Result<Option<RunView>, StoreError> {
         let it = self.0.clone();
-        detached("run", async move { read::run(&it, Which::Id(run), grace).await }).await
+        detached("run", async move { read::run(&it, Which::Ids(vec![run.0]), grace).await }).await
     }
 
     async fn run_by_key(&self, workflow: &str, key: &str, grace: Duration) -> Result<Option<RunView>, StoreError> {
@@ -275,6 +277,11 @@ impl Inspect for PgStore {
     async fn events(&self, run: RunId) -> Result<Vec<Mail>, StoreError> {
         let it = self.0.clone();
         detached("events", async move { mail::events(&it, run).await }).await
+    }
+
+    async fn list_runs(&self, list: &ListRuns, grace: Duration) -> Result<Vec<RunView>, StoreError> {
+        let (it, columns) = (self.0.clone(), list::columns(list));
+        detached("list_runs", async move { list::list(&it, columns, grace).await }).await
     }
 
     async fn audit(&self, run: RunId) -> Result<Vec<(Timestamp, Audit)>, StoreError> {

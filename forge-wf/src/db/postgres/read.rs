@@ -39,20 +39,24 @@ pub(super) async fn owned_runs(inner: &Inner, worker: WorkerId) -> Result<Vec<Ru
     rows.iter().map(|row| row.try_get(0).map(RunId).map_err(sorted(CALL))).collect()
 }
 
-/// Which run a reader asks for.
+/// Which runs a reader asks for.
 pub(super) enum Which {
-    Id(RunId),
+    Ids(Vec<Uuid>),
     Key(String, String),
 }
 
-pub(super) async fn run(inner: &Inner, which: Which, grace: Duration) -> Result<Option<RunView>, StoreError> {
-    let (id, workflow, key) = match &which {
-        Which::Id(id) => (Some(id.0), None, None),
-        Which::Key(workflow, key) => (None, Some(workflow.as_str()), Some(key.as_str())),
+/// These runs, newest first; one that does not exist is left out.
+pub(super) async fn views(inner: &Inner, which: Which, grace: Duration) -> Result<Vec<RunView>, StoreError> {
+    let (ids, workflow, key) = match which {
+        Which::Ids(ids) => (ids, None, None),
+        Which::Key(workflow, key) => (Vec::new(), Some(workflow), Some(key)),
     };
-    let columns = Columns::new().with(id).with(workflow).with(key).with(micros(grace));
-    let rows = inner.fetch("run", include_str!("sql/run_view.sql"), columns).await?;
-    rows.first().map(run_view).transpose()
+    let columns = Columns::new().with(ids).with(workflow).with(key).with(micros(grace));
+    inner.fetch("run", include_str!("sql/run_view.sql"), columns).await?.iter().map(run_view).collect()
+}
+
+pub(super) async fn run(inner: &Inner, which: Which, grace: Duration) -> Result<Option<RunView>, StoreError> {
+    Ok(views(inner, which, grace).await?.pop())
 }
 
 pub(super) async fn journal(inner: &Inner, run: RunId) -> Result<Option<Journal>, StoreError> {

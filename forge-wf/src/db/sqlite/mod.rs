@@ -12,6 +12,7 @@ mod claim;
 mod commit;
 mod error;
 mod join;
+mod list;
 mod mail;
 mod open;
 mod read;
@@ -30,8 +31,9 @@ use self::writer::Writer;
 use super::detached;
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Inbox, Inspect, Journal, Mail, Mailbag, NewMail, NewRun,
-    NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store, StoreError, TakenOver, Unserved,
+    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Inbox, Inspect, Journal, ListRuns, Mail, Mailbag,
+    NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store, StoreError, TakenOver,
+    Unserved,
 };
 
 /// How often a waiting worker looks whether another process has written. A look costs some microseconds and no disk.
@@ -208,6 +210,11 @@ impl Inspect for SqliteStore {
     async fn events(&self, run: RunId) -> Result<Vec<Mail>, StoreError> {
         let it = self.0.clone();
         detached("events", async move { mail::events(&it.readers, run).await }).await
+    }
+
+    async fn list_runs(&self, list: &ListRuns, grace: Duration) -> Result<Vec<RunView>, StoreError> {
+        let (it, list) = (self.0.clone(), list.clone());
+        detached("list_runs", async move { list::list(&it.readers, &list, grace).await }).await
     }
 
     async fn audit(&self, run: RunId) -> Result<Vec<(Timestamp, Audit)>, StoreError> {

@@ -39,7 +39,7 @@ static RUN_BY_KEY: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// The moment of reading, and since when a run must have been due to count as unserved.
-fn moments(grace: Duration) -> (i64, i64) {
+pub(super) fn moments(grace: Duration) -> (i64, i64) {
     let now = now();
     (now, now.saturating_sub(micros(grace)))
 }

@@ -1,10 +1,10 @@
--- run_view: run $1, or the run of workflow $2 that holds key $3, as people see it; due for longer than $4 microseconds and
+-- run_view: the runs $1, newest first, or the run of workflow $2 that holds key $3, as people see it; due for longer than $4 microseconds and
 -- offered by no live worker, it is unserved. served: 0 yes, 1 nobody has the workflow, 2 nobody has the version, 3 nobody
 -- has the signature. A waiting run with an open wait for an event (kind 3) or a child (4) is not only due later.
 WITH live (id) AS MATERIALIZED (
     SELECT id FROM forge_wf.workers WHERE lease_until > now()
 ), wanted (id) AS MATERIALIZED (
-    SELECT id FROM forge_wf.runs WHERE id = $1
+    SELECT id FROM forge_wf.runs WHERE id = ANY ($1::uuid[])
     UNION ALL
     SELECT id FROM forge_wf.runs WHERE workflow = $2 AND key = $3 AND holds_key
 )
@@ -35,3 +35,4 @@ FROM wanted
 JOIN forge_wf.runs AS run ON run.id = wanted.id
 LEFT JOIN forge_wf.journal AS ending
     ON ending.run_id = run.id AND ending.generation = run.generation AND ending.key = 'end' AND ending.n = 0
+ORDER BY run.id DESC

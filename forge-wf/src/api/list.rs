@@ -1,0 +1,214 @@
+//! [`Filter`]: lists of runs, page by page.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::Error;
+use super::handle::Source;
+use crate::model::{RunId, State, Status, Timestamp};
+use crate::store::{ListRuns, RunView};
+
+/// Runs on a page unless asked for otherwise, and at the most.
+const PAGE: (u32, u32) = (50, 1_000);
+/// How many runs are looked at for one page at the most. A status is partly a matter of live workers, so runs of other
+/// statuses have to be read and passed over.
+const LOOKED_AT_MAX: usize = 10_000;
+
+/// Which runs to list: those that fit all that was asked for.
+///
+/// ```
+/// # use forge_wf::{Filter, Status};
+/// let stuck = Filter::new().workflow("checkout").status(Status::BlockedCompensation).page_size(100);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    list: ListRuns,
+    statuses: Vec<Status>,
+}
+
+/// Where the next page begins: kept, sent and read back as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Cursor(RunId);
+
+/// A page of a list.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Page {
+    /// The runs, newest first. There may be fewer than were asked for, and yet a next page.
+    pub runs: Vec<RunSummary>,
+    /// Where the next page begins; none if this is the last.
+    pub next: Option<Cursor>,
+}
+
+/// A run in a list.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RunSummary {
+    /// Its id.
+    pub id: RunId,
+    /// Name of the workflow.
+    pub workflow: String,
+    /// Version it is bound to or was asked for.
+    pub version: Option<String>,
+    /// The key it was started with.
+    pub key: Option<String>,
+    /// What it was doing a moment ago.
+    pub status: Status,
+    /// Which generation it is in, from 0.
+    pub generation: i32,
+    /// When it was inserted, by the database's clock.
+    pub created_at: Timestamp,
+    /// When it is due, if it waits for a point in time.
+    pub ready_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+impl Filter {
+    /// All runs.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { list: ListRuns { limit: PAGE.0, ..ListRuns::default() }, statuses: Vec::new() }
+    }
+
+    /// Of this workflow.
+    #[must_use]
+    pub fn workflow(mut self, name: &str) -> Self {
+        self.list.workflow = Some(name.into());
+        self
+    }
+
+    /// Of this version.
+    #[must_use]
+    pub fn version(mut self, version: &str) -> Self {
+        self.list.version = Some(version.into());
+        self
+    }
+
+    /// Started with this key.
+    #[must_use]
+    pub fn key(mut self, key: &str) -> Self {
+        self.list.key = Some(key.into());
+        self
+    }
+
+    /// Started by this owner.
+    #[must_use]
+    pub fn owner(mut self, owner: &str) -> Self {
+        self.list.owner = Some(owner.into());
+        self
+    }
+
+    /// With this value under this tag.
+    #[must_use]
+    pub fn tag(mut self, tag: &str, value: &str) -> Self {
+        self.list.tag = Some((tag.into(), value.into()));
+        self
+    }
+
+    /// Of this status, or of another one that is asked for.
+    #[must_use]
+    pub fn status(mut self, status: Status) -> Self {
+        self.statuses.push(status);
+        self
+    }
+
+    /// Inserted then or later, by the database's clock.
+    #[must_use]
+    pub fn created_from(mut self, time: Timestamp) -> Self {
+        self.list.created_from = Some(time);
+        self
+    }
+
+    /// Inserted before then, by the database's clock.
+    #[must_use]
+    pub fn created_until(mut self, time: Timestamp) -> Self {
+        self.list.created_until = Some(time);
+        self
+    }
+
+    /// At most so many runs on a page; 50 unless said otherwise, and never more than 1,000.
+    #[must_use]
+    pub fn page_size(mut self, runs: u32) -> Self {
+        self.list.limit = runs.clamp(1, PAGE.1);
+        self
+    }
+
+    /// From there on.
+    #[must_use]
+    pub fn from(mut self, cursor: Cursor) -> Self {
+        self.list.before = Some(cursor.0);
+        self
+    }
+
+    fn fits(&self, view: &RunView) -> bool {
+        self.statuses.is_empty() || self.statuses.contains(&view.status())
+    }
+}
+
+/// The states a run of this status may be in.
+fn states_of(status: Status) -> &'static [State] {
+    match status {
+        Status::Pending | Status::BlockedMissingHandler | Status::BlockedMissingVersion => &[State::Ready],
+        Status::BlockedSignatureMismatch => &[State::Ready],
+        Status::Running => &[State::Owned],
+        Status::Sleeping | Status::Waiting => &[State::Waiting],
+        Status::Compensating => &[State::Ready, State::Owned, State::Waiting],
+        Status::Paused => &[State::Paused],
+        Status::BlockedPanic
+        | Status::BlockedForeignAwait
+        | Status::BlockedDivergence
+        | Status::BlockedRefused
+        | Status::BlockedCompensation
+        | Status::BlockedJournalLimit => &[State::Blocked],
+        Status::Completed => &[State::Completed],
+        Status::Failed => &[State::Failed],
+        Status::Compensated => &[State::Compensated],
+        Status::Cancelled => &[State::Cancelled],
+        Status::Killed => &[State::Killed],
+        Status::Retired => &[State::Retired],
+    }
+}
+
+impl RunSummary {
+    fn of(view: &RunView) -> Self {
+        Self {
+            id: view.id,
+            workflow: view.workflow.to_string(),
+            version: view.version.as_deref().map(str::to_owned),
+            key: view.key.as_deref().map(str::to_owned),
+            status: view.status(),
+            generation: view.generation,
+            created_at: view.created_at,
+            ready_at: view.ready_at,
+            ended_at: view.ended_at,
+        }
+    }
+}
+
+impl Source {
+    pub(crate) async fn list(&self, filter: &Filter) -> Result<Page, Error> {
+        let mut list = filter.list.clone();
+        if !filter.statuses.is_empty() {
+            list.states = Some(filter.statuses.iter().flat_map(|status| states_of(*status)).copied().collect());
+        }
+        let (wanted, mut looked_at) = (list.limit.max(1) as usize, 0);
+        list.limit = wanted as u32;
+        let mut runs = Vec::new();
+        loop {
+            let found = self.store().list_runs(&list, self.grace()).await?;
+            let (last, all) = (found.last().map(|view| view.id), found.len() < wanted);
+            looked_at += found.len();
+            for view in found.iter().filter(|view| filter.fits(view)) {
+                runs.push(RunSummary::of(view));
+                if runs.len() == wanted {
+                    return Ok(Page { runs, next: Some(Cursor(view.id)) });
+                }
+            }
+            if all || looked_at >= LOOKED_AT_MAX {
+                return Ok(Page { runs, next: last.filter(|_| !all).map(Cursor) });
+            }
+            list.before = last;
+        }
+    }
+}
