@@ -212,7 +212,26 @@ on_every_backend!(children_have_ended_before_their_parent_undoes_what_is_older, 
     eventually("the child's leg", async || (effects(&log).len() == 2).then_some(())).await;
     run.cancel("rain").await.unwrap();
     assert_eq!(ends(&run).await.0, Status::Cancelled);
-    assert_eq!(effects(&log), ["book 10", "book 1", "give back 1 seat 1", "give back 10 seat 10"]);
+    let undone = ["book 10", "book 1", "give back 1 seat 1", "give back 10 seat 10"];
+    assert_eq!(effects(&log), undone);
+    // Nor does it take the parent's code to wait for the child.
+    let run = rt.start(family_trip, plan(&log, 1, TripEnd::Waits)).await.unwrap();
+    eventually("the child's leg", async || (effects(&log).len() == 6).then_some(())).await;
+    is(&run, Status::Waiting).await;
+    let id = run.id();
+    drop(run);
+    rt.shutdown().await;
+    database
+        .texts(
+            "UPDATE forge_wf_runs SET definition = x'00000000000000000000000000000001', needs = x'00000000000000000000000000000001' WHERE workflow = 'family_trip' AND phase = 0 RETURNING workflow",
+            "UPDATE forge_wf.runs SET definition = '00000000-0000-0000-0000-000000000001', needs = '00000000-0000-0000-0000-000000000001' WHERE workflow = 'family_trip' AND phase = 0 RETURNING workflow",
+        )
+        .await;
+    let rt = quick(database).build().await.unwrap();
+    let run = rt.run::<()>(id).await.unwrap();
+    run.cancel("its code is gone").await.unwrap();
+    is(&run, Status::Cancelled).await;
+    assert_eq!(effects(&log)[4..], undone);
     rt.shutdown().await;
 });
 

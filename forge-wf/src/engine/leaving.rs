@@ -194,14 +194,13 @@ impl Turn {
             Course::Forward(drive) => {
                 let undoable = drive.replay().history().undoable();
                 let unwinding = Unwinding::new(cause, result.clone(), undoable);
-                ((!unwinding.is_over()).then(|| unwinding.needs()), unwinding.end_state())
+                (unwinding.needs(), unwinding.end_state())
             }
         };
         // What it obeys by ending.
         let marks = std::mem::take(&mut self.orders);
         if let Some(needs) = turns_back {
-            // Whoever waits for a child can do so anywhere.
-            (self.run.phase, self.run.needs) = (Phase::Undo, needs.unwrap_or(self.run.needs));
+            (self.run.phase, self.run.needs) = (Phase::Undo, needs);
             let image = self.last_image(State::Ready, Due::Now);
             self.image = Some(RunImage { failure: result.as_ref().err().cloned(), ..image });
             let mut staged = self.entry(unwind_entry(cause, result, seq, at), true);

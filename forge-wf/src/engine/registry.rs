@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::definition::{EventDefinition, Place, Registration, StepDefinition, WorkflowDefinition};
 use super::states::States;
+use super::unwind::ANYONE;
 use crate::contract::digest;
 use crate::model::Digest;
 use crate::model::limits::{NAME_BYTES_MAX, check_name};
@@ -141,7 +142,8 @@ impl Registry {
     /// What this process can claim: runs bound to its definitions, unbound runs of their names, and runs whose next undo is one
     /// of its steps.
     pub fn offers(&self) -> Arc<[Offer]> {
-        let steps = self.steps.keys().map(|step| Offer { needs: *step, definition: *step, version: "".into() });
+        let steps = self.steps.keys().chain([&ANYONE]);
+        let steps = steps.map(|step| Offer { needs: *step, definition: *step, version: "".into() });
         self.workflows
             .values()
             .flat_map(|workflow| {
@@ -235,7 +237,11 @@ mod tests {
     fn what_is_registered_by_hand_too_is_no_duplicate() {
         let both = [Registration::Workflow(&CHECKOUT), Registration::Workflow(&CHECKOUT)];
         let registry = Registry::of(both.into_iter(), &States::default()).unwrap_or_else(|_| panic!("refused"));
-        assert_eq!(registry.offers().len(), 3, "its definition, its name, and its name with the version");
+        assert_eq!(
+            registry.offers().len(),
+            4,
+            "its definition, its name, its name with the version, and what everybody offers"
+        );
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::contract::digest;
 use crate::journal::{Corrupt, Entry, EntryKind, EntryState, Undo, UndoState};
 use crate::model::{CallId, Digest, Payload, State, Timestamp};
 
@@ -49,6 +50,9 @@ impl Cause {
 struct Why {
     cause: Cause,
 }
+
+/// What every worker offers: to wait for a child takes no code. No workflow has an empty name.
+pub const ANYONE: Digest = digest::of_version("", "any worker");
 
 /// What comes next.
 #[derive(Debug, PartialEq, Eq)]
@@ -210,18 +214,14 @@ impl Unwinding {
         }
     }
 
-    /// The digest of the step that is run next; `None` at the end.
+    /// What a worker must offer to go on: the digest of the step that is run next; `None` at the end.
     pub fn needs(&self) -> Option<Digest> {
         match self.next() {
             Next::Undo { undo, .. } => Some(undo.digest),
             Next::Resolve { entry, .. } | Next::Stuck { entry, .. } => entry.undo.as_ref().map(|undo| undo.digest),
-            Next::Await { .. } | Next::End => None,
+            Next::Await { .. } => Some(ANYONE),
+            Next::End => None,
         }
-    }
-
-    /// Whether nothing is left to undo, and nobody to wait for.
-    pub fn is_over(&self) -> bool {
-        self.next() == Next::End
     }
 
     /// The child of this call has ended, which was asked to: the entry that changes.

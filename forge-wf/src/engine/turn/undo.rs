@@ -11,7 +11,7 @@ use crate::engine::drive::Stuck;
 use crate::engine::leaving::{Ending, Leaving};
 use crate::engine::request::StepRequest;
 use crate::engine::steps::{StepKind, StepState};
-use crate::engine::unwind::{Next, resolve_call, undo_call};
+use crate::engine::unwind::{ANYONE, Next, resolve_call, undo_call};
 use crate::journal::{Entry, EntryState};
 use crate::model::{BlockReason, Failure, Payload, State};
 use crate::store::Due;
@@ -30,7 +30,10 @@ impl Turn {
                 (resolve_call(&entry.call), kind, entry.args.as_ref(), prior)
             }
             // Its answer is mail.
-            Next::Await { .. } => return,
+            Next::Await { .. } => {
+                self.run.needs = ANYONE;
+                return;
+            }
             Next::Stuck { entry, prior } => {
                 let stuck = stuck(entry, prior);
                 return self.stuck(stuck);
