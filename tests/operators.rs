@@ -91,7 +91,7 @@ on_every_backend!(one_order_reaches_many_runs_up_to_a_number, |database| {
     let rt = quick(database).build().await.unwrap();
     let client = rt.client();
     for n in 0..30 {
-        rt.start(sleeps_for_days, ()).key(format!("k{n}")).await.unwrap();
+        rt.start(sleeps_for_days, ()).key(format!("k{n}")).tag("n", format!("{n}")).owner("ada").await.unwrap();
     }
     let other = rt.start(approvals, 1).await.unwrap();
     let sleepers = Filter::new().workflow("sleeps_for_days").page_size(7);
@@ -112,6 +112,9 @@ on_every_backend!(one_order_reaches_many_runs_up_to_a_number, |database| {
     assert_ne!(other.status().await.unwrap(), Status::Cancelled);
     let one = client.list(&Filter::new().key("k7")).await.unwrap();
     assert_eq!(one.runs.len(), 1);
+    let tagged = client.list(&Filter::new().tag("n", "7").owner("ada")).await.unwrap();
+    assert_eq!((tagged.runs.len(), tagged.runs[0].id), (1, one.runs[0].id));
+    assert!(client.list(&Filter::new().tag("n", "7").owner("bob")).await.unwrap().runs.is_empty());
     assert_eq!(client.audit(one.runs[0].id).await.unwrap().last().unwrap().action, "cancel");
     rt.shutdown().await;
 });

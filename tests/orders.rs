@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use forge_wf::prelude::*;
-use forge_wf::{Error, RunHandle, RunId, Status};
+use forge_wf::{Error, RunHandle, RunId, Status, Timestamp};
 use forge_wf_tests::undoing::*;
 use forge_wf_tests::waiting::*;
 use forge_wf_tests::{eventually, on_every_backend};
@@ -246,6 +246,46 @@ on_every_backend!(a_thousand_runs_are_cancelled_at_once, |database| {
     }
     for run in &runs {
         assert_eq!(ends(run).await.0, Status::Cancelled);
+    }
+    rt.shutdown().await;
+});
+
+on_every_backend!(a_run_past_its_deadline_undoes_what_it_did, |database| {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let rt = quick(database).build().await.unwrap();
+    let late = Timestamp::from(std::time::SystemTime::now() + Duration::from_millis(700));
+    let run = rt.start(trip, plan(&log, 1, TripEnd::Waits)).deadline(late).await.unwrap();
+    let (status, message) = ends(&run).await;
+    assert_eq!(status, Status::Compensated);
+    assert!(message.contains("deadline"), "{message}");
+    assert_eq!(effects(&log), ["book 1", "give back 1 seat 1"]);
+    rt.shutdown().await;
+});
+
+on_every_backend!(a_workflow_with_a_timeout_ends_in_time_however_it_is_started, |database| {
+    let folder = tempfile::tempdir().unwrap();
+    let rt = quick(database).build().await.unwrap();
+    for how in ["typed", "by name", "child", "earlier deadline"] {
+        let log = folder.path().join(how);
+        let plan = plan(&log, 1, TripEnd::Waits);
+        let (status, message) = match how {
+            "typed" => ends(&rt.start(short_trip, plan).await.unwrap()).await,
+            "by name" => {
+                let plan = serde_json::to_value(plan).unwrap();
+                let client = rt.client();
+                ends(&client.start_by_name("short_trip", plan).await.unwrap()).await
+            }
+            "child" => ends(&rt.start(parent_of_short_trip, plan).await.unwrap()).await,
+            _ => ends(&rt.start(short_trip, plan).deadline(Timestamp::UNIX_EPOCH).await.unwrap()).await,
+        };
+        assert!(message.contains("deadline"), "{how}: {message}");
+        let (expected, effects_of) = match how {
+            "child" => (Status::Failed, 2),
+            "earlier deadline" => (Status::Failed, 0),
+            _ => (Status::Compensated, 2),
+        };
+        assert_eq!((status, effects(&log).len()), (expected, effects_of), "{how}: {message}");
     }
     rt.shutdown().await;
 });

@@ -47,8 +47,8 @@ impl Kind {
         let (keys, later): (&'static [_], &'static [_]) = match self {
             Self::Step => (&["compensate", "retry", "timeout", "name", "marker", "crate"], &[]),
             Self::Workflow => (
-                &["version", "name", "steps", "events", "marker", "crate"],
-                &["signature", "replaces", "schedule", "timeout", "compensate", "status"],
+                &["version", "timeout", "name", "steps", "events", "marker", "crate"],
+                &["signature", "replaces", "schedule", "compensate", "status"],
             ),
             Self::Helper => (&["steps", "events", "marker", "crate"], &[]),
         };
@@ -223,6 +223,13 @@ mod tests {
         assert_eq!(args.name.as_deref(), Some("charge-card"));
         assert_eq!(args.marker.unwrap(), "Charge");
         assert!(args.root.unwrap().leading_colon.is_some());
+    }
+
+    #[test]
+    fn a_workflow_has_a_timeout() {
+        let (args, errors) = parse(Kind::Workflow, r#"timeout = "7d", version = "2""#);
+        assert_eq!((errors.len(), args.timeout), (0, Some(Duration::from_secs(7 * 86_400))));
+        assert!(parse(Kind::Helper, r#"timeout = "7d""#).1[0].contains("unknown option `timeout`"));
     }
 
     #[test]

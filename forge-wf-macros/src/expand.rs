@@ -10,6 +10,8 @@ mod step;
 mod undo;
 mod workflow;
 
+use std::time::Duration;
+
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
@@ -271,6 +273,19 @@ pub(crate) fn returned(private: &TokenStream, ty: &Type, blame: &Type, which: &s
     let which = Ident::new(which, last);
     let open: Token![<] = Token![<](first);
     quote!(#open #ty as #private::Returned>::#which)
+}
+
+/// `timeout = ".."`, as an `Option`.
+fn timeout(args: &Args) -> TokenStream {
+    match args.timeout.map(duration) {
+        None => quote_spanned!(mixed()=> ::core::option::Option::None),
+        Some(timeout) => quote_spanned!(mixed()=> ::core::option::Option::Some(#timeout)),
+    }
+}
+
+fn duration(duration: Duration) -> TokenStream {
+    let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
+    quote_spanned!(mixed()=> ::core::time::Duration::new(#seconds, #nanos))
 }
 
 /// `type Output` and `type Error`, each blamed on its own token if it is written out.

@@ -83,6 +83,20 @@ pub async fn trip(ctx: &WorkflowContext, trip: Trip) -> Result<Vec<String>> {
     Ok(seats)
 }
 
+/// A trip that never ends, of which there is no more than a moment's worth.
+#[workflow(timeout = "700ms")]
+pub async fn short_trip(ctx: &WorkflowContext, trip: Trip) -> Result<()> {
+    book(ctx, &trip.log, trip.legs).await?;
+    ctx.sleep(Duration::from_secs(600)).await?;
+    Ok(())
+}
+
+/// Has a child that takes too long.
+#[workflow]
+pub async fn parent_of_short_trip(ctx: &WorkflowContext, trip: Trip) -> Result<()> {
+    Ok(short_trip(ctx, trip).await?)
+}
+
 /// Books the legs at once, and then finds that there is none.
 #[workflow]
 pub async fn group_trip(ctx: &WorkflowContext, trip: Trip) -> Result<()> {
@@ -207,7 +221,7 @@ pub async fn doomed_trip(ctx: &WorkflowContext, log: String) -> Result<()> {
 
 static MENDED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 
-/// Whether [`mends`] succeeds from now on, in this process.
+/// Whether [`mends()`] succeeds from now on, in this process.
 pub fn mend(yes: bool) {
     MENDED.store(yes, std::sync::atomic::Ordering::SeqCst);
 }

@@ -1,6 +1,6 @@
 use forge_wf::prelude::*;
 
-#[workflow(version = "1", timeout = "7d", signature = "6b1e", schedule("0 7 * * *"))]
+#[workflow(version = "1", signature = "6b1e", schedule("0 7 * * *"))]
 async fn checkout(ctx: &WorkflowContext) -> Result<()> {
     let _ = ctx;
     Ok(())

@@ -42,7 +42,7 @@ mod moved {
         }
     }
 
-    #[workflow(name = "checkout", version = "2", steps(warehouse::ship as warehouse::Shipping))]
+    #[workflow(name = "checkout", version = "2", timeout = "7d", steps(warehouse::ship as warehouse::Shipping))]
     pub async fn other(ctx: &WorkflowContext, cents: u64) -> Result<u64> {
         bill(ctx, cents, "x".into()).await?;
         warehouse::ship(ctx, vec![]).await?;

@@ -1,11 +1,9 @@
 //! Writes a step: the function that makes calls, the type, the body, and how an attempt runs it.
 
-use std::time::Duration;
-
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 
-use super::{Target, local, mixed, state, undo};
+use super::{Target, duration, local, mixed, state, timeout, undo};
 use crate::args::{Args, Kind};
 use crate::model::{Function, Parameter, Role};
 use crate::shape::{Passing, Shape};
@@ -250,14 +248,6 @@ fn options(private: &TokenStream, args: &Args) -> TokenStream {
             quote_spanned!(mixed()=> ::core::option::Option::Some(#private::Retry::new(#max) #backoff #jitter))
         }
     };
-    let timeout = match args.timeout.map(duration) {
-        None => quote_spanned!(mixed()=> ::core::option::Option::None),
-        Some(timeout) => quote_spanned!(mixed()=> ::core::option::Option::Some(#timeout)),
-    };
+    let timeout = timeout(args);
     quote_spanned!(mixed()=> #private::StepOptions { retry: #retry, timeout: #timeout })
-}
-
-fn duration(duration: Duration) -> TokenStream {
-    let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
-    quote_spanned!(mixed()=> ::core::time::Duration::new(#seconds, #nanos))
 }

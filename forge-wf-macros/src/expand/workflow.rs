@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 
-use super::{Target, local, mixed};
+use super::{Target, local, mixed, timeout};
 use crate::args::{Args, Kind};
 use crate::model::{Function, Parameter};
 use crate::scan::Call;
@@ -89,6 +89,7 @@ fn callee(target: &Target, args: &Args, function: &Function) -> TokenStream {
 fn definition(target: &Target, args: &Args, function: &Function, calls: &[Call]) -> TokenStream {
     let (Target { private, marker, .. }, Function { cfgs, vis, .. }) = (target, function);
     let name = name(args, function);
+    let timeout = timeout(args);
     let child_key = format!("child:{name}");
     let version = args.version.clone().unwrap_or_else(|| String::from("1"));
     let input_type = input(function).map_or_else(|| quote!(()), |param| param.ty.to_token_stream());
@@ -146,6 +147,7 @@ fn definition(target: &Target, args: &Args, function: &Function, calls: &[Call])
                     child_key: #child_key,
                     place: #place,
                     signature: #private::Digest(<#marker>::SIGNATURE),
+                    timeout: #timeout,
                     run: __forge_wf_run,
                 }
             };

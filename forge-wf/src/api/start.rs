@@ -1,5 +1,6 @@
 //! [`Start`]: a start being written down, until it is awaited.
 
+use std::collections::BTreeMap;
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -12,11 +13,14 @@ use serde::de::DeserializeOwned;
 use super::error::{Error, valid};
 use super::handle::{RunHandle, Source};
 use crate::contract::digest;
-use crate::engine::child::seed_of;
+use crate::engine::child::{self, seed_of};
 use crate::engine::definition::WorkflowDefinition;
 use crate::model::limits::{KEY_BYTES_MAX, NAME_BYTES_MAX};
 use crate::model::{Limits, Payload, RunId, Timestamp};
 use crate::store::{NewRun, StartAnswer, StoreError};
+
+/// How many tags a run may have.
+const TAGS_MAX: usize = 64;
 
 /// Which workflow is to be started.
 enum Target {
@@ -35,6 +39,9 @@ pub struct Start<'r, T> {
     key: Option<String>,
     priority: i16,
     delay: Duration,
+    deadline: Option<Timestamp>,
+    tags: BTreeMap<String, String>,
+    owner: Option<String>,
     output: PhantomData<fn(&'r ()) -> T>,
 }
 
@@ -50,7 +57,9 @@ impl<T> Start<'_, T> {
     }
 
     fn of(source: Source, target: Target, input: Result<Payload, Error>) -> Self {
-        Self { source, target, input, key: None, priority: 0, delay: Duration::ZERO, output: PhantomData }
+        let (key, priority, delay, deadline) = (None, 0, Duration::ZERO, None);
+        let (tags, owner) = (BTreeMap::new(), None);
+        Self { source, target, input, key, priority, delay, deadline, tags, owner, output: PhantomData }
     }
 
     /// The key the run holds: at most one run of a workflow holds a key, for ever. A start with a key that is held gives
@@ -72,6 +81,26 @@ impl<T> Start<'_, T> {
         self
     }
 
+    /// When the run is to have ended, by the database's clock. One that has not is stopped, undoes what it did, and fails with
+    /// the code `deadline`; at once, if `at` has passed already. The `timeout` of its workflow counts too: the earlier of
+    /// the two. A start whose key is held changes nothing.
+    pub fn deadline(mut self, at: Timestamp) -> Self {
+        self.deadline = Some(at);
+        self
+    }
+
+    /// A tag, to find the run by in lists; one value for each name.
+    pub fn tag(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.tags.insert(name.into(), value.into());
+        self
+    }
+
+    /// Who starts it, for people and lists.
+    pub fn owner(mut self, owner: impl Into<String>) -> Self {
+        self.owner = Some(owner.into());
+        self
+    }
+
     /// The version to start, for a start by name; without it any active version. A typed start has its version already.
     pub fn version(mut self, version: impl Into<String>) -> Self {
         if let Target::Named(_, wanted) = &mut self.target {
@@ -80,7 +109,34 @@ impl<T> Start<'_, T> {
         self
     }
 
+    fn deadline_at(&self, start: Timestamp) -> Option<Timestamp> {
+        let timeout = match &self.target {
+            Target::Known(workflow) => workflow.timeout,
+            Target::Named(..) => None,
+        };
+        self.deadline.into_iter().chain(child::deadline(start, timeout)).min()
+    }
+
+    /// The tags as a JSON object; none if there are none.
+    fn tags(&self) -> Result<Option<Payload>, Error> {
+        if self.tags.is_empty() {
+            return Ok(None);
+        }
+        if self.tags.len() > TAGS_MAX {
+            return Err(Error::InvalidName(format!("a run has at most {TAGS_MAX} tags")));
+        }
+        for (name, value) in &self.tags {
+            valid("tag", name, NAME_BYTES_MAX)?;
+            valid("value of a tag", value, KEY_BYTES_MAX)?;
+        }
+        let text = serde_json::to_string(&self.tags).map_err(|error| Error::InvalidName(error.to_string()))?;
+        Ok(Some(Payload::from_json_text(text)))
+    }
+
     fn new_run(&self, input: Payload, at: Timestamp) -> Result<NewRun, Error> {
+        if let Some(owner) = &self.owner {
+            valid("owner", owner, NAME_BYTES_MAX)?;
+        }
         if let Some(key) = &self.key {
             valid("key", key, KEY_BYTES_MAX)?;
         }
@@ -117,10 +173,10 @@ impl<T> Start<'_, T> {
             priority: self.priority,
             delay: self.delay,
             at,
-            tags: None,
-            owner: None,
+            tags: self.tags()?,
+            owner: self.owner.as_deref().map(Into::into),
             trace_parent: None,
-            deadline_at: None,
+            deadline_at: self.deadline_at(at),
             parent: None,
             input,
         })

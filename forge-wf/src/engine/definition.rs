@@ -83,6 +83,8 @@ pub struct WorkflowDefinition {
     pub place: Place,
     /// Hash of all that its runs in flight rely on.
     pub signature: Digest,
+    /// How long a run may take, from its start.
+    pub timeout: Option<Duration>,
     /// Makes the body's future.
     pub run: fn(Body) -> BodyFuture,
 }

@@ -190,7 +190,8 @@ mod tests {
     const fn workflow(name: &'static str, version: &'static str, line: u32) -> WorkflowDefinition {
         let signature = digest::of_version(name, version);
         let child_key = "child:checkout";
-        WorkflowDefinition { name, version, child_key, place: place(line), signature, run: |_| unreachable!() }
+        let (place, run) = (place(line), |_| unreachable!());
+        WorkflowDefinition { name, version, child_key, place, signature, timeout: None, run }
     }
 
     const fn event(type_name: &'static str, line: u32) -> EventDefinition {
