@@ -9,9 +9,11 @@ use crate::store::{ListRuns, RunView};
 
 /// Runs on a page unless asked for otherwise, and at the most.
 const PAGE: (u32, u32) = (50, 1_000);
-/// How many runs are looked at for one page at the most. A status is partly a matter of live workers, so runs of other
-/// statuses have to be read and passed over.
-const LOOKED_AT_MAX: usize = 10_000;
+/// How many runs one statement looks at.
+const LOOK_AT: u32 = 10_000;
+/// How many statements one page takes at the most. A status is partly a matter of live workers, so runs of other statuses have
+/// to be read and passed over.
+const LOOKS_MAX: usize = 10;
 
 /// Which runs to list: those that fit all that was asked for.
 ///
@@ -19,7 +21,7 @@ const LOOKED_AT_MAX: usize = 10_000;
 /// # use forge_wf::{Filter, Status};
 /// let stuck = Filter::new().workflow("checkout").status(Status::BlockedCompensation).page_size(100);
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Filter {
     list: ListRuns,
     statuses: Vec<Status>,
@@ -34,7 +36,8 @@ pub struct Cursor(RunId);
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Page {
-    /// The runs, newest first. There may be fewer than were asked for, and yet a next page.
+    /// The runs, newest first; a child stands beside its oldest ancestor. There may be fewer than were asked for, none even, and
+    /// yet a next page.
     pub runs: Vec<RunSummary>,
     /// Where the next page begins; none if this is the last.
     pub next: Option<Cursor>,
@@ -62,6 +65,12 @@ pub struct RunSummary {
     pub ready_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Filter {
@@ -192,23 +201,25 @@ impl Source {
         if !filter.statuses.is_empty() {
             list.states = Some(filter.statuses.iter().flat_map(|status| states_of(*status)).copied().collect());
         }
-        let (wanted, mut looked_at) = (list.limit.max(1) as usize, 0);
-        list.limit = wanted as u32;
+        let wanted = if list.limit == 0 { PAGE.0 } else { list.limit } as usize;
+        // What a status leaves over is not known before each run was looked at.
+        list.limit = if filter.statuses.is_empty() { wanted as u32 } else { PAGE.1 };
+        list.look_at = LOOK_AT;
         let mut runs = Vec::new();
-        loop {
+        for _ in 0..LOOKS_MAX {
             let found = self.store().list_runs(&list, self.grace()).await?;
-            let (last, all) = (found.last().map(|view| view.id), found.len() < wanted);
-            looked_at += found.len();
-            for view in found.iter().filter(|view| filter.fits(view)) {
+            for view in found.runs.iter().filter(|view| filter.fits(view)) {
                 runs.push(RunSummary::of(view));
                 if runs.len() == wanted {
+                    // The next page finds out whether there is more.
                     return Ok(Page { runs, next: Some(Cursor(view.id)) });
                 }
             }
-            if all || looked_at >= LOOKED_AT_MAX {
-                return Ok(Page { runs, next: last.filter(|_| !all).map(Cursor) });
+            list.before = found.next;
+            if found.next.is_none() {
+                break;
             }
-            list.before = last;
         }
+        Ok(Page { runs, next: list.before.map(Cursor) })
     }
 }

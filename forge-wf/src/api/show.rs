@@ -127,7 +127,8 @@ impl RunDetails {
 impl Source {
     pub(crate) async fn show(&self, run: RunId) -> Result<RunDetails, Error> {
         let view = self.view(run).await?;
-        let journal = self.store().journal(run).await?.ok_or(Error::NoSuchRun { run })?;
-        Ok(RunDetails::of(&view, &journal.entries))
+        // Of this very generation, though another one may have begun meanwhile.
+        let journal = self.store().load_journals(&[(run, view.generation)]).await?.pop();
+        Ok(RunDetails::of(&view, &journal.map_or_else(Vec::new, |journal| journal.entries)))
     }
 }

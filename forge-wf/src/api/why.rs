@@ -1,5 +1,6 @@
 //! One sentence about a run: what it waits for, why it is blocked, or how it ended, and the next move. Pure.
 
+use crate::engine::child::child_id;
 use crate::engine::unwind::{Next, Unwinding};
 use crate::journal::{Entry, EntryKind, EntryState};
 use crate::model::{Failure, Payload, Phase, Status, Timestamp};
@@ -22,11 +23,13 @@ pub(crate) fn why(view: &RunView, entries: &[Entry]) -> String {
             None => "waits for a worker with a free slot".into(),
         },
         Status::Paused => "paused by an operator; resume, cancel or kill it".into(),
+        Status::BlockedMissingHandler | Status::BlockedMissingVersion | Status::BlockedSignatureMismatch
+            if view.phase == Phase::Undo =>
+        {
+            format!("{}; no live worker has that step: start one that does", undoes(entries))
+        }
         Status::BlockedMissingHandler => {
             format!("no live worker can take it: start one that has the workflow {}", view.workflow)
-        }
-        Status::BlockedMissingVersion | Status::BlockedSignatureMismatch if view.phase == Phase::Undo => {
-            format!("{}; no live worker has that step: start one that does", undoes(entries))
         }
         Status::BlockedMissingVersion => format!("no live worker has workflow {name}: start one that has it"),
         Status::BlockedSignatureMismatch => {
@@ -54,7 +57,7 @@ fn undoes(entries: &[Entry]) -> String {
         Next::Undo { entry, undo, prior } => {
             let again = prior.and_then(|prior| {
                 let (due, failure) = (prior.due_at?, prior.failure.as_ref());
-                Some(format!(", again at {}: {}", time(due), words(failure)))
+                Some(format!(", again at {}, after attempt {} failed: {}", time(due), prior.attempts, words(failure)))
             });
             format!("undoes {} by {}{}", entry.call, undo.step, again.unwrap_or_default())
         }
@@ -72,12 +75,17 @@ fn waits(view: &RunView, entries: &[Entry]) -> String {
     }
     let mut open: Vec<_> =
         entries.iter().filter(|entry| entry.seq.is_none() && entry.state == EntryState::Started).collect();
-    open.sort_by_key(|entry| (entry.due_at.is_none(), entry.due_at, entry.call.clone()));
+    // What somebody else has to do goes before what only time does.
+    let others = |entry: &Entry| matches!(entry.kind, EntryKind::Event | EntryKind::Child);
+    open.sort_by_key(|entry| (!others(entry), entry.due_at.is_none(), entry.due_at, entry.call.clone()));
     let Some((first, rest)) = open.split_first() else { return "is executed by a worker".into() };
     let what = match (first.kind, first.due_at) {
         (EntryKind::Sleep, Some(due)) => format!("waits until {} ({})", time(due), first.call),
         (EntryKind::Event, _) => format!("waits for {}", first.call),
-        (EntryKind::Child, _) => format!("waits for its child {}", first.call),
+        (EntryKind::Child, _) => {
+            let child = child_id(view.id, view.generation, &first.call);
+            format!("waits for its child {} (run {child})", first.call)
+        }
         (_, Some(due)) if view.status() != Status::Running => format!(
             "{} is tried again at {}, after attempt {} failed: {}",
             first.call,
@@ -143,7 +151,10 @@ mod tests {
         assert_eq!(why(&waiting, std::slice::from_ref(&event)), "waits for event:approved#0");
         assert_eq!(
             why(&waiting, &[event, sleep, open(EntryKind::Child, "child:ship", None)]),
-            "waits until 1970-01-01 00:00:01 UTC (sleep#0), and 2 other calls"
+            format!(
+                "waits for its child child:ship#0 (run {}), and 2 other calls",
+                child_id(waiting.id, 0, &CallId::new("child:ship", 0))
+            )
         );
         let again =
             Entry { attempts: 2, failure: failure("declined"), ..open(EntryKind::Step, "step:charge", Some(0)) };

@@ -30,8 +30,8 @@ pub trait Inspect: Send + Sync {
     /// Runs due for longer than `grace` that no live worker offers to run, grouped by what they need, most first.
     async fn unserved(&self, grace: Duration) -> Result<Vec<Unserved>, StoreError>;
 
-    /// Runs, newest first: see [`ListRuns`]. `grace` as in [`Inspect::run`].
-    async fn list_runs(&self, list: &ListRuns, grace: Duration) -> Result<Vec<RunView>, StoreError>;
+    /// Runs, newest first: see [`ListRuns`]. `grace` as in [`Inspect::run`]. They come without failures and outputs.
+    async fn list_runs(&self, list: &ListRuns, grace: Duration) -> Result<Listed, StoreError>;
 
     /// Who did what to this run and why, oldest first, with the database's time of each; at most 1,000, the newest.
     async fn audit(&self, run: RunId) -> Result<Vec<(Timestamp, Audit)>, StoreError>;
@@ -63,6 +63,17 @@ pub struct ListRuns {
     pub created_until: Option<Timestamp>,
     /// At most so many.
     pub limit: u32,
+    /// Of at most so many that are looked at.
+    pub look_at: u32,
+}
+
+/// Part of a list.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// The runs, newest first.
+    pub runs: Vec<RunView>,
+    /// From below which run on there may be more.
+    pub next: Option<RunId>,
 }
 
 /// A run as a reader sees it, at one moment.
@@ -102,6 +113,13 @@ pub struct RunView {
     pub ready_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+}
+
+impl ListRuns {
+    /// From below which run on there may be more, if these ids came back: those that fit, and the last that was looked at.
+    pub fn next(&self, fitting: &[RunId], last: Option<RunId>) -> Option<RunId> {
+        if fitting.len() >= self.limit as usize { fitting.last().copied() } else { last }
+    }
 }
 
 impl RunView {

@@ -17,7 +17,7 @@ pub mod letters;
 pub mod records;
 
 pub use error::StoreError;
-pub use inspect::{Inspect, ListRuns, RunView, Unserved};
+pub use inspect::{Inspect, ListRuns, Listed, RunView, Unserved};
 pub use letters::{Audit, ForkRun, Inbox, Mail, MailKind, Mailbag, Mark, NewMail, Posted, RetryRun};
 pub use records::{
     Batch, Birth, Claim, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, Journal, NewRun, NewWorker, Offer,

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Inbox, Inspect, Journal, ListRuns, Mail, Mailbag,
+    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Inbox, Inspect, Journal, ListRuns, Listed, Mail, Mailbag,
     NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store, StoreError, TakenOver,
     Unserved,
 };
@@ -242,7 +242,7 @@ impl Inspect for FaultyStore {
     async fn events(&self, run: RunId) -> Result<Vec<Mail>, StoreError> {
         self.inner.events(run).await
     }
-    async fn list_runs(&self, list: &ListRuns, grace: Duration) -> Result<Vec<RunView>, StoreError> {
+    async fn list_runs(&self, list: &ListRuns, grace: Duration) -> Result<Listed, StoreError> {
         self.inner.list_runs(list, grace).await
     }
     async fn audit(&self, run: RunId) -> Result<Vec<(Timestamp, Audit)>, StoreError> {

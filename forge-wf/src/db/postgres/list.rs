@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use sqlx::Row;
-use uuid::Uuid;
 
 use super::Inner;
 use super::columns::Columns;
 use super::error::sorted;
 use super::read::{Which, views};
-use crate::store::{ListRuns, RunView, StoreError};
+use crate::model::RunId;
+use crate::store::{ListRuns, Listed, StoreError};
 
 const CALL: &str = "list_runs";
 
@@ -29,13 +29,24 @@ pub(super) fn columns(list: &ListRuns) -> Columns {
         .with(list.created_from)
         .with(list.created_until)
         .with(i64::from(list.limit))
+        .with(i64::from(list.look_at))
 }
 
-pub(super) async fn list(inner: &Inner, columns: Columns, grace: Duration) -> Result<Vec<RunView>, StoreError> {
-    let rows = inner.fetch(CALL, include_str!("sql/list_runs.sql"), columns).await?;
-    let ids = rows.iter().map(|row| row.try_get::<Uuid, _>(0)).collect::<Result<Vec<_>, _>>().map_err(sorted(CALL))?;
-    if ids.is_empty() {
-        return Ok(Vec::new());
+pub(super) async fn list(
+    inner: &Inner,
+    list: &ListRuns,
+    columns: Columns,
+    grace: Duration,
+) -> Result<Listed, StoreError> {
+    let (mut fitting, mut last) = (Vec::new(), None);
+    for row in inner.fetch(CALL, include_str!("sql/list_runs.sql"), columns).await? {
+        let run = RunId(row.try_get(0).map_err(sorted(CALL))?);
+        if row.try_get(1).map_err(sorted(CALL))? { fitting.push(run) } else { last = Some(run) }
     }
-    views(inner, Which::Ids(ids), grace).await
+    let next = list.next(&fitting, last);
+    if fitting.is_empty() {
+        return Ok(Listed { runs: Vec::new(), next });
+    }
+    let ids = fitting.into_iter().map(|run| run.0).collect();
+    Ok(Listed { runs: views(inner, Which::Ids(ids), false, grace).await?, next })
 }

@@ -44,7 +44,7 @@ use self::read::Which;
 use super::detached;
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Inbox, Inspect, Journal, ListRuns, Mail, Mailbag,
+    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Inbox, Inspect, Journal, ListRuns, Listed, Mail, Mailbag,
     NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store, StoreError, TakenOver,
     Unserved,
 };
@@ -279,9 +279,9 @@ impl Inspect for PgStore {
         detached("events", async move { mail::events(&it, run).await }).await
     }
 
-    async fn list_runs(&self, list: &ListRuns, grace: Duration) -> Result<Vec<RunView>, StoreError> {
-        let (it, columns) = (self.0.clone(), list::columns(list));
-        detached("list_runs", async move { list::list(&it, columns, grace).await }).await
+    async fn list_runs(&self, list: &ListRuns, grace: Duration) -> Result<Listed, StoreError> {
+        let (it, list, columns) = (self.0.clone(), list.clone(), list::columns(list));
+        detached("list_runs", async move { list::list(&it, &list, columns, grace).await }).await
     }
 
     async fn audit(&self, run: RunId) -> Result<Vec<(Timestamp, Audit)>, StoreError> {

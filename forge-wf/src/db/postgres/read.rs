@@ -45,18 +45,23 @@ pub(super) enum Which {
     Key(String, String),
 }
 
-/// These runs, newest first; one that does not exist is left out.
-pub(super) async fn views(inner: &Inner, which: Which, grace: Duration) -> Result<Vec<RunView>, StoreError> {
+/// These runs, newest first, with their failures and outputs or without; one that does not exist is left out.
+pub(super) async fn views(
+    inner: &Inner,
+    which: Which,
+    payloads: bool,
+    grace: Duration,
+) -> Result<Vec<RunView>, StoreError> {
     let (ids, workflow, key) = match which {
         Which::Ids(ids) => (ids, None, None),
         Which::Key(workflow, key) => (Vec::new(), Some(workflow), Some(key)),
     };
-    let columns = Columns::new().with(ids).with(workflow).with(key).with(micros(grace));
+    let columns = Columns::new().with(ids).with(workflow).with(key).with(micros(grace)).with(payloads);
     inner.fetch("run", include_str!("sql/run_view.sql"), columns).await?.iter().map(run_view).collect()
 }
 
 pub(super) async fn run(inner: &Inner, which: Which, grace: Duration) -> Result<Option<RunView>, StoreError> {
-    Ok(views(inner, which, grace).await?.pop())
+    Ok(views(inner, which, true, grace).await?.pop())
 }
 
 pub(super) async fn journal(inner: &Inner, run: RunId) -> Result<Option<Journal>, StoreError> {

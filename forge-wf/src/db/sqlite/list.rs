@@ -4,25 +4,28 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use sqlx::sqlite::SqlitePool;
-use sqlx::{query, query_scalar};
+use sqlx::{query, query_as};
 use uuid::Uuid;
 
 use super::error::sorted;
 use super::read::moments;
 use super::rows::run_view;
-use crate::store::{ListRuns, RunView, StoreError};
+use crate::model::RunId;
+use crate::store::{ListRuns, Listed, StoreError};
 
 const CALL: &str = "list_runs";
 
 static RUNS_BY_ID: LazyLock<String> = LazyLock::new(|| {
     let which = "run.id IN (SELECT unhex(value) FROM json_each(?3)) ORDER BY run.id DESC";
-    include_str!("sql/run_view.sql").replace("{which}", which)
+    // A list shows neither failures nor outputs, which may be long.
+    let view = include_str!("sql/run_view.sql").replace("run.failure, ending.output,", "NULL, NULL,");
+    view.replace("{which}", which)
 });
 
-pub(super) async fn list(pool: &SqlitePool, list: &ListRuns, grace: Duration) -> Result<Vec<RunView>, StoreError> {
+pub(super) async fn list(pool: &SqlitePool, list: &ListRuns, grace: Duration) -> Result<Listed, StoreError> {
     let states = list.states.as_ref().map(|states| states.iter().map(|state| *state as i16).collect::<Vec<_>>());
     let (tag, value) = list.tag.as_ref().map_or((None, None), |(tag, value)| (Some(&**tag), Some(&**value)));
-    let ids = query_scalar::<_, Uuid>(include_str!("sql/list_runs.sql"))
+    let ids = query_as::<_, (Uuid, bool)>(include_str!("sql/list_runs.sql"))
         .bind(list.workflow.as_deref())
         .bind(list.version.as_deref())
         .bind(list.key.as_deref())
@@ -33,10 +36,16 @@ pub(super) async fn list(pool: &SqlitePool, list: &ListRuns, grace: Duration) ->
         .bind(list.before.map(|run| run.0))
         .bind(list.created_from.map(|time| time.timestamp_micros()))
         .bind(list.created_until.map(|time| time.timestamp_micros()))
-        .bind(i64::from(list.limit));
-    let ids: Vec<_> = ids.fetch_all(pool).await.map_err(sorted(CALL))?;
-    let ids: Vec<_> = ids.into_iter().map(|id| format!("\"{}\"", id.simple())).collect();
+        .bind(i64::from(list.limit))
+        .bind(i64::from(list.look_at));
+    let (mut fitting, mut last) = (Vec::new(), None);
+    for (id, fits) in ids.fetch_all(pool).await.map_err(sorted(CALL))? {
+        if fits { fitting.push(RunId(id)) } else { last = Some(RunId(id)) }
+    }
+    let ids: Vec<_> = fitting.iter().map(|run| format!("\"{}\"", run.0.simple())).collect();
     let (now, since) = moments(grace);
     let rows = query(RUNS_BY_ID.as_str()).bind(now).bind(since).bind(format!("[{}]", ids.join(",")));
-    rows.fetch_all(pool).await.map_err(sorted(CALL))?.iter().map(run_view).collect()
+    let rows = rows.fetch_all(pool).await.map_err(sorted(CALL))?;
+    let runs = rows.iter().map(run_view).collect::<Result<_, _>>()?;
+    Ok(Listed { runs, next: list.next(&fitting, last) })
 }

@@ -31,7 +31,7 @@ use self::writer::Writer;
 use super::detached;
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Inbox, Inspect, Journal, ListRuns, Mail, Mailbag,
+    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Inbox, Inspect, Journal, ListRuns, Listed, Mail, Mailbag,
     NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store, StoreError, TakenOver,
     Unserved,
 };
@@ -212,7 +212,7 @@ impl Inspect for SqliteStore {
         detached("events", async move { mail::events(&it.readers, run).await }).await
     }
 
-    async fn list_runs(&self, list: &ListRuns, grace: Duration) -> Result<Vec<RunView>, StoreError> {
+    async fn list_runs(&self, list: &ListRuns, grace: Duration) -> Result<Listed, StoreError> {
         let (it, list) = (self.0.clone(), list.clone());
         detached("list_runs", async move { list::list(&it.readers, &list, grace).await }).await
     }

@@ -11,6 +11,7 @@ pub mod claims;
 pub mod commits;
 pub mod inbox;
 pub mod leases;
+pub mod lists;
 pub mod mail;
 pub mod newer;
 pub mod orders;
@@ -129,6 +130,11 @@ macro_rules! conformance_suite {
                 a_run_blocked_by_its_code_waits_for_another_build,
                 a_run_blocked_by_a_compensation_waits_for_an_operator,
                 many_workers_may_take_over_at_once,
+            ],
+            lists: [
+                pages_follow_one_another_without_a_gap,
+                a_list_looks_at_no_more_than_it_is_told_to,
+                a_list_holds_what_fits,
             ],
             reads: [
                 a_run_nobody_has_is_none,

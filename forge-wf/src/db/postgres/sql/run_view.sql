@@ -1,4 +1,4 @@
--- run_view: the runs $1, newest first, or the run of workflow $2 that holds key $3, as people see it; due for longer than $4 microseconds and
+-- run_view: the runs $1, newest first and if $5 with failure and output, or the run of workflow $2 that holds key $3, as people see it; due for longer than $4 microseconds and
 -- offered by no live worker, it is unserved. served: 0 yes, 1 nobody has the workflow, 2 nobody has the version, 3 nobody
 -- has the signature. A waiting run with an open wait for an event (kind 3) or a child (4) is not only due later.
 WITH live (id) AS MATERIALIZED (
@@ -30,9 +30,9 @@ SELECT run.id, run.workflow, run.version, run.definition, run.key, run.generatio
         ) THEN 2::smallint
         ELSE 3::smallint
     END,
-    run.block_reason, run.failure, ending.output, run.worker_id, run.created_at, run.ready_at, run.ended_at
+    run.block_reason, CASE WHEN $5 THEN run.failure END, CASE WHEN $5 THEN ending.output END, run.worker_id, run.created_at, run.ready_at, run.ended_at
 FROM wanted
 JOIN forge_wf.runs AS run ON run.id = wanted.id
 LEFT JOIN forge_wf.journal AS ending
-    ON ending.run_id = run.id AND ending.generation = run.generation AND ending.key = 'end' AND ending.n = 0
+    ON ending.run_id = run.id AND ending.generation = run.generation AND ending.key = 'end' AND ending.n = 0 AND $5
 ORDER BY run.id DESC
