@@ -16,6 +16,7 @@ mod operators;
 mod orders;
 mod outages;
 mod retries;
+mod sagas;
 mod shutdown;
 mod tidy;
 mod timers;

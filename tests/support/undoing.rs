@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use forge_wf::prelude::*;
 
+use super::waiting::Approved;
 use super::workflows::{add, slow};
 
 /// What a trip does, where it logs that, and how it ends.
@@ -106,10 +107,11 @@ pub async fn group_trip(ctx: &WorkflowContext, trip: Trip) -> Result<()> {
     Ok(())
 }
 
-/// Books after a while, whatever it is told meanwhile.
+/// Books once nobody wants it any more.
 #[step(compensate = give_back(log, leg, output))]
-pub async fn book_slowly(log: &str, leg: u64) -> Result<String> {
-    tokio::time::sleep(Duration::from_millis(60)).await;
+pub async fn book_slowly(ctx: &StepContext, log: &str, leg: u64) -> Result<String> {
+    note(log, &format!("begin {leg}"));
+    ctx.cancelled().await;
     note(log, &format!("book {leg}"));
     Ok(format!("late seat {leg}"))
 }
@@ -121,7 +123,7 @@ pub async fn hasty_trip(ctx: &WorkflowContext, trip: Trip) -> Result<()> {
     tokio::select! {
         biased;
         _ = book_slowly(ctx, &trip.log, 2) => {}
-        _ = ctx.sleep(Duration::from_millis(10)) => {}
+        _ = ctx.wait_for_event::<Approved>() => {}
     }
     if trip.end == TripEnd::Fails {
         overbooked(ctx, &trip.log).await?;
@@ -242,4 +244,74 @@ pub async fn mended(ctx: &WorkflowContext, (log, undoes): (String, bool)) -> Res
     }
     mends(ctx).await?;
     Ok(ctx.uuid())
+}
+
+/// Books legs in a saga, in another one within it, and outside of both, and ends as it is told to.
+#[workflow]
+pub async fn partial_trip(ctx: &WorkflowContext, plan: Trip) -> Result<String> {
+    let nap = Duration::from_millis(if plan.end == TripEnd::Waits { 30 } else { 0 });
+    book(ctx, &plan.log, 1).await?;
+    let kept = ctx
+        .saga(async |ctx| {
+            book(ctx, &plan.log, 2).await?;
+            ctx.sleep(nap).await
+        })
+        .await;
+    kept?;
+    let lost: Result<()> = ctx
+        .saga(async |ctx| {
+            book(ctx, &plan.log, 3).await?;
+            ctx.sleep(nap).await?;
+            let inner: Result<()> = ctx
+                .saga(async |ctx| {
+                    book(ctx, &plan.log, 4).await?;
+                    overbooked(ctx, &plan.log).await?;
+                    Ok(())
+                })
+                .await;
+            assert!(inner.is_err());
+            ctx.saga(async |ctx| book(ctx, &plan.log, 5).await).await?;
+            ctx.sleep(nap).await?;
+            let _ = book_silently(ctx, &plan.log, 6).await;
+            overbooked(ctx, &plan.log).await?;
+            Ok(())
+        })
+        .await;
+    ctx.sleep(nap).await?;
+    book(ctx, &plan.log, 7).await?;
+    if plan.end == TripEnd::Fails {
+        overbooked(ctx, &plan.log).await?;
+    }
+    Ok(lost.unwrap_err().code().unwrap_or_default().to_owned())
+}
+
+/// Undoes in a saga what cannot be undone.
+#[step(compensate = never_gives_back(log, output))]
+pub async fn book_for_good(log: &str) -> Result<String> {
+    note(log, "book for good");
+    Ok("seat".into())
+}
+
+/// Fails until it is mended.
+#[step]
+pub async fn never_gives_back(log: &str, seat: String) -> Result<()> {
+    if !MENDED.load(std::sync::atomic::Ordering::SeqCst) {
+        return Err(Failure::permanent("the counter is closed"));
+    }
+    note(log, &format!("give back {seat}"));
+    Ok(())
+}
+
+/// Fails to roll back part of itself.
+#[workflow]
+pub async fn stuck_trip(ctx: &WorkflowContext, log: String) -> Result<String> {
+    book(ctx, &log, 1).await?;
+    let lost: Result<()> = ctx
+        .saga(async |ctx| {
+            book_for_good(ctx, &log).await?;
+            overbooked(ctx, &log).await?;
+            Ok(())
+        })
+        .await;
+    Ok(lost.unwrap_err().code().unwrap_or_default().to_owned())
 }

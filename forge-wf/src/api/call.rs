@@ -37,7 +37,7 @@ impl<'a, S: Step> StepCall<'a, S> {
         let step = S::DEFINITION;
         let (args, args_hash) = args.finish(&ctx.limits);
         let request = StepRequest { step, options: step.options, args, args_hash };
-        Self { slot: Slot::write(&ctx.calls, step.key, Request::Step(request)), step: PhantomData }
+        Self { slot: Slot::write_in(&ctx.calls, ctx.saga, step.key, Request::Step(request)), step: PhantomData }
     }
 
     /// Its arguments, before it has begun.

@@ -29,12 +29,19 @@ pub struct WorkflowContext<W = NotAWorkflowOrHelper> {
     pub(crate) calls: Arc<Calls>,
     pub(crate) run: RunId,
     pub(crate) limits: Limits,
+    /// The saga this is the context of; 0 is the body.
+    pub(crate) saga: u32,
     owner: PhantomData<fn() -> W>,
 }
 
 impl<W> WorkflowContext<W> {
     pub(crate) fn new(calls: Arc<Calls>, run: RunId, limits: Limits) -> Self {
-        Self { calls, run, limits, owner: PhantomData }
+        Self { calls, run, limits, saga: 0, owner: PhantomData }
+    }
+
+    /// The same context within this saga, or for another function of the same run.
+    pub(crate) fn within<V>(&self, saga: u32) -> WorkflowContext<V> {
+        WorkflowContext { saga, ..WorkflowContext::new(self.calls.clone(), self.run, self.limits) }
     }
 
     /// The id of this run.
@@ -182,7 +189,7 @@ impl<W> WorkflowContext<W> {
     where
         W: Uses<H>,
     {
-        WorkflowContext::new(self.calls.clone(), self.run, self.limits)
+        self.within(self.saga)
     }
 }
 

@@ -16,6 +16,7 @@ pub mod list;
 pub mod order;
 mod pace;
 pub mod runtime;
+pub mod saga;
 pub mod send;
 pub mod show;
 mod slot;

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::engine::calls::{Calls, Delivery, SlotId};
 use crate::engine::request::Request;
-use crate::model::Failure;
+use crate::model::{CallId, Failure};
 
 /// The place of a durable call among those of its run.
 pub(crate) struct Slot<'a> {
@@ -20,6 +20,16 @@ impl<'a> Slot<'a> {
     /// Writes the call down: it gets its identity now, and takes effect when it is first polled.
     pub(crate) fn write(calls: &'a Arc<Calls>, key: &str, request: Request) -> Self {
         Self { calls, id: calls.write(key, request), done: false }
+    }
+
+    /// Writes down a call whose identity follows from another one.
+    pub(crate) fn write_as(calls: &'a Arc<Calls>, call: CallId, request: Request) -> Self {
+        Self { calls, id: calls.write_as(call, request), done: false }
+    }
+
+    /// As [`Slot::write`], within this saga.
+    pub(crate) fn write_in(calls: &'a Arc<Calls>, saga: u32, key: &str, request: Request) -> Self {
+        Self { calls, id: calls.write_in(saga, key, request), done: false }
     }
 
     /// Polls the call; `read` makes its result of what the journal holds, or says why that is not possible any more.

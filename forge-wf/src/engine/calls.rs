@@ -15,6 +15,7 @@ use std::task::{Poll, Waker};
 
 use super::definition::StepOptions;
 use super::request::Request;
+use crate::journal::{Entry, EntryKind};
 use crate::model::{CallId, Payload, Timestamp};
 
 /// Number of a call within its run, in the order they were written; never reused.
@@ -59,9 +60,18 @@ pub struct Undecodable {
 /// Values a run has saved under names.
 pub type Saved = BTreeMap<Arc<str>, Payload>;
 
+/// A step of a saga that was done, or of which nobody knows whether it was.
+#[derive(Clone, Debug)]
+pub struct Doable {
+    /// The saga it was called in.
+    saga: u32,
+    /// Its entry, with what undoes it.
+    pub entry: Entry,
+}
+
 enum Slot {
-    Written { call: CallId, request: Request },
-    Begun { call: CallId, waker: Waker, attached: bool },
+    Written { call: CallId, request: Request, saga: u32 },
+    Begun { call: CallId, waker: Waker, attached: bool, saga: u32 },
     Delivered { call: CallId, delivery: Delivery },
 }
 
@@ -72,6 +82,10 @@ struct Inner {
     counts: HashMap<Arc<str>, (Arc<str>, u32)>,
     slots: HashMap<SlotId, Slot>,
     commands: Vec<Command>,
+    /// The saga around each saga; the first is the body itself.
+    sagas: Vec<u32>,
+    /// What sagas have done, in the order in which it came about.
+    doable: Vec<Doable>,
     /// Dropped calls of steps that can be undone.
     left: Vec<CallId>,
     undecodable: Option<Undecodable>,
@@ -91,6 +105,15 @@ pub struct Calls {
     inner: Mutex<Inner>,
 }
 
+impl Inner {
+    fn put(&mut self, slot: Slot) -> SlotId {
+        let id = self.written;
+        self.written += 1;
+        self.slots.insert(id, slot);
+        id
+    }
+}
+
 impl Calls {
     /// The calls of a run of this seed, that begins at `now` with what earlier generations have saved.
     pub fn new(seed: i64, now: Timestamp, saved: Saved) -> Self {
@@ -104,6 +127,11 @@ impl Calls {
 
     /// Gives the call its identity: the next number of its key.
     pub fn write(&self, key: &str, request: Request) -> SlotId {
+        self.write_in(0, key, request)
+    }
+
+    /// The same, within this saga.
+    pub fn write_in(&self, saga: u32, key: &str, request: Request) -> SlotId {
         let mut inner = self.lock();
         let call = match inner.counts.get_mut(key) {
             Some((key, count)) => {
@@ -116,10 +144,42 @@ impl Calls {
                 CallId { key, n: 0 }
             }
         };
-        let slot = inner.written;
-        inner.written += 1;
-        inner.slots.insert(slot, Slot::Written { call, request });
-        slot
+        inner.put(Slot::Written { call, request, saga })
+    }
+
+    /// Writes down a call whose identity follows from another one.
+    pub fn write_as(&self, call: CallId, request: Request) -> SlotId {
+        self.lock().put(Slot::Written { call, request, saga: 0 })
+    }
+
+    /// A saga begins within another one, or within the body (0); its number.
+    pub fn open_saga(&self, within: u32) -> u32 {
+        let mut inner = self.lock();
+        inner.sagas.push(within);
+        inner.sagas.len() as u32
+    }
+
+    /// What this saga, or one within it, has done last and not undone.
+    pub fn last_done(&self, saga: u32) -> Option<Doable> {
+        let inner = self.lock();
+        let within = |mut it: u32| loop {
+            match it {
+                it if it == saga => return true,
+                0 => return false,
+                _ => it = inner.sagas[it as usize - 1],
+            }
+        };
+        inner.doable.iter().rev().find(|done| within(done.saga)).cloned()
+    }
+
+    /// What came of this call, if it may have to be undone.
+    pub fn done(&self, call: &CallId) -> Option<Doable> {
+        self.lock().doable.iter().find(|done| done.entry.call == *call).cloned()
+    }
+
+    /// This step is undone, or was never done.
+    pub fn undone(&self, call: &CallId) {
+        self.lock().doable.retain(|done| done.entry.call != *call);
     }
 
     /// Changes what a call asks for; without effect once it has begun.
@@ -155,19 +215,20 @@ impl Calls {
             return Poll::Pending;
         }
         match inner.slots.remove(&slot) {
-            Some(Slot::Written { call, request }) => {
+            Some(Slot::Written { call, request, saga }) => {
                 let attached = match &request {
                     Request::Child(child) => !child.detached,
                     Request::Step(step) => step.step.undo.is_some(),
+                    Request::Undo(_) => true,
                     Request::Time(_) | Request::Event(_) => false,
                 };
                 inner.commands.push(Command::Begin { slot, call: call.clone(), request });
-                inner.slots.insert(slot, Slot::Begun { call, waker: waker.clone(), attached });
+                inner.slots.insert(slot, Slot::Begun { call, waker: waker.clone(), attached, saga });
                 Poll::Pending
             }
-            Some(Slot::Begun { call, waker: mut held, attached }) => {
+            Some(Slot::Begun { call, waker: mut held, attached, saga }) => {
                 held.clone_from(waker);
-                inner.slots.insert(slot, Slot::Begun { call, waker: held, attached });
+                inner.slots.insert(slot, Slot::Begun { call, waker: held, attached, saga });
                 Poll::Pending
             }
             Some(Slot::Delivered { call, delivery }) => Poll::Ready((call, delivery)),
@@ -194,13 +255,17 @@ impl Calls {
         self.lock().undecodable.get_or_insert(Undecodable { call, message });
     }
 
-    /// Hands an outcome to a call, at this time of the run, and returns whom to wake; `None` if the body has dropped it
+    /// Hands an outcome to a call, as its entry holds it, and returns whom to wake; `None` if the body has dropped it
     /// meanwhile.
-    pub fn deliver(&self, slot: SlotId, delivery: Delivery, now: Timestamp) -> Option<Waker> {
+    pub fn deliver(&self, slot: SlotId, delivery: Delivery, entry: &Entry) -> Option<Waker> {
         let mut inner = self.lock();
-        inner.now = now;
+        inner.now = entry.at;
         match inner.slots.remove(&slot) {
-            Some(Slot::Begun { call, waker, .. }) => {
+            Some(Slot::Begun { call, waker, saga, .. }) => {
+                if entry.undo.is_some() && (saga > 0 || entry.kind == EntryKind::Resolve) {
+                    let entry = Entry { output: None, ..entry.clone() };
+                    inner.doable.push(Doable { saga, entry });
+                }
                 inner.slots.insert(slot, Slot::Delivered { call, delivery });
                 Some(waker)
             }

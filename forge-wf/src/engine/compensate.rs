@@ -23,6 +23,14 @@ pub fn leaves_in_doubt(failure: &Failure) -> bool {
     matches!(failure.kind(), FailureKind::TimedOut | FailureKind::Panicked)
 }
 
+/// Whether nobody knew if the step was done when it failed. Unlike the undo state, what this looks at never changes, so a
+/// replay answers alike.
+pub fn was_in_doubt(entry: &Entry) -> bool {
+    let failure = entry.failure.as_ref().and_then(|failure| failure.decode::<Failure>().ok());
+    let names_itself = entry.undo.as_ref().is_some_and(|undo| *undo.step == *entry.call.key);
+    names_itself && failure.is_some_and(|failure| leaves_in_doubt(&failure))
+}
+
 /// A compensable step is about to begin: from now on nobody knows whether it was done.
 pub fn begun(entry: &mut Entry, step: &StepDefinition, args: &Payload) {
     let Some(undo) = &step.undo else { return };

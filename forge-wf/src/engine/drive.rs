@@ -15,7 +15,7 @@ use super::calls::{Calls, Command, Delivery, SlotId, Undecodable};
 use super::definition::BodyFuture;
 use super::replay::{Divergence, Next, Replay, Start};
 use super::waker::BodyWaker;
-use crate::journal::{Entry, EntryKind, EntryState, History};
+use crate::journal::{Entry, EntryKind, EntryState, History, UndoState};
 use crate::model::{BlockReason, CallId, Failure, Payload};
 
 /// How many recorded results are handed over before other tasks of the runtime get a chance.
@@ -97,6 +97,11 @@ impl Drive {
         self.replay.child_ended(call)
     }
 
+    /// How far undoing this call came, in the body: its entry, if it has one.
+    pub fn note_undo(&mut self, call: &CallId, state: UndoState) -> Option<Entry> {
+        self.replay.note_undo(call, state)
+    }
+
     /// How many results came from the journal.
     pub fn replayed(&self) -> Replayed {
         self.replayed
@@ -161,7 +166,7 @@ impl Drive {
         };
         let delivery = delivery.expect("an entry with a seq has its outcome");
         self.waker.during(|| {
-            if let Some(waker) = self.calls.deliver(slot, delivery, entry.at) {
+            if let Some(waker) = self.calls.deliver(slot, delivery, entry) {
                 waker.wake();
             }
         });

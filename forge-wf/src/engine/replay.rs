@@ -9,7 +9,7 @@ use std::fmt;
 
 use super::calls::SlotId;
 use super::request::Request;
-use crate::journal::{Entry, EntryState, History};
+use crate::journal::{Entry, EntryState, History, UndoState};
 use crate::model::{CallId, Timestamp};
 
 /// A call of the body that has begun and has no outcome yet.
@@ -91,6 +91,11 @@ impl Replay {
     /// The child of this call has ended, which the body had dropped: the entry that changes, if that was not known.
     pub fn child_ended(&mut self, call: &CallId) -> Option<Entry> {
         self.history.child_ended(call)
+    }
+
+    /// How far undoing this call came, in the body: its entry, if it has one.
+    pub fn note_undo(&mut self, call: &CallId, state: UndoState) -> Option<Entry> {
+        self.history.note_undo(call, state)
     }
 
     /// Whether all that was recorded has been handed over.

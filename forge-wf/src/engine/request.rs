@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::definition::{Place, StepDefinition, StepOptions, WorkflowDefinition};
-use crate::model::{Failure, Payload, Timestamp};
+use crate::journal::Undo;
+use crate::model::{CallId, Failure, Payload, Timestamp};
 
 /// What a durable call asks for.
 #[derive(Clone)]
@@ -16,6 +17,8 @@ pub enum Request {
     Event(EventRequest),
     /// A child run.
     Child(ChildRequest),
+    /// The undoing of a step, in the body.
+    Undo(UndoRequest),
 }
 
 /// What a step call asks for.
@@ -29,6 +32,17 @@ pub struct StepRequest {
     pub args: Result<Payload, Box<Failure>>,
     /// Their fingerprint.
     pub args_hash: u64,
+}
+
+/// What undoing a step in the body asks for.
+#[derive(Clone)]
+pub struct UndoRequest {
+    /// The step's call.
+    pub of: CallId,
+    /// The step that is run, and its arguments.
+    pub undo: Undo,
+    /// If it is the undone step itself, run once more since nobody knows whether it was done: attempts that were made.
+    pub resolves: Option<u32>,
 }
 
 /// Until when a timer runs.
@@ -67,7 +81,7 @@ impl Request {
         match self {
             Self::Step(step) => step.args_hash,
             Self::Child(child) => child.args_hash,
-            Self::Time(_) | Self::Event(_) => 0,
+            Self::Time(_) | Self::Event(_) | Self::Undo(_) => 0,
         }
     }
 
@@ -76,7 +90,7 @@ impl Request {
         match self {
             Self::Step(step) => Some(step.step.place),
             Self::Child(child) => Some(child.workflow.place),
-            Self::Time(_) | Self::Event(_) => None,
+            Self::Time(_) | Self::Event(_) | Self::Undo(_) => None,
         }
     }
 }

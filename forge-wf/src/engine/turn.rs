@@ -12,6 +12,7 @@ mod dropped;
 mod idle;
 mod mail;
 mod orders;
+mod saga;
 mod undo;
 mod waits;
 

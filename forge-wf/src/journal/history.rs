@@ -193,6 +193,13 @@ impl History {
         self.open.insert(entry.call.clone(), entry.outline());
     }
 
+    /// How far undoing this call came: its entry, if it has one.
+    pub fn note_undo(&mut self, call: &CallId, state: UndoState) -> Option<Entry> {
+        let entry = self.delivered.iter_mut().find(|entry| entry.call == *call)?;
+        entry.undo_state = Some(state);
+        Some(entry.clone())
+    }
+
     /// The entries that may have to be undone, and the children that were asked to end, without their payloads, in no order.
     pub fn undoable(&self) -> impl Iterator<Item = Entry> {
         let counts = |entry: &&Entry| entry.undo.is_some() || entry.kind == EntryKind::Child && entry.seq.is_none();

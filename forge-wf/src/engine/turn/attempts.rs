@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use super::{Message, Turn};
+use super::{Course, Message, Turn};
 use crate::engine::compensate;
 use crate::engine::config::{FOR_EVER, SHOW_STARTED_AFTER};
 use crate::engine::definition::{StepOutcome, UndoArgs};
@@ -22,6 +22,7 @@ impl Turn {
         let Start { call, request, prior } = start;
         let request = match request {
             Request::Step(request) => request,
+            Request::Undo(request) => return self.begin_undo(call, request, prior),
             wait => return self.begin_wait(call, wait, prior),
         };
         self.begin_step(call, StepKind::Step, request, prior);
@@ -152,7 +153,10 @@ impl Turn {
             Err(failure) => entry.failure = Some(failure),
         }
         if step.kind != StepKind::Step {
-            return self.record_undo(&step, entry, undo);
+            return match self.course {
+                Course::Undo(_) => self.record_undo(&step, entry, undo),
+                Course::Forward(_) => self.record_undo_in_body(&step, entry, undo).await,
+            };
         }
         if step.is_compensable() {
             compensate::ended(&mut entry, &step.request, undo);

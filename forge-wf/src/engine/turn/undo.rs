@@ -94,7 +94,7 @@ impl Turn {
     }
 }
 
-fn stuck(entry: &Entry, prior: Option<&Entry>) -> Stuck {
+pub(super) fn stuck(entry: &Entry, prior: Option<&Entry>) -> Stuck {
     let failure = prior.and_then(|prior| prior.failure.as_ref()).and_then(|failure| failure.decode::<Failure>().ok());
     let step = entry.undo.as_ref().map_or("its compensation", |undo| &undo.step);
     let why = match failure {

@@ -41,7 +41,7 @@ impl Turn {
     pub(super) fn begin_wait(&mut self, call: CallId, request: Request, prior: Option<Entry>) {
         let row = prior.is_some();
         match request {
-            Request::Step(_) => unreachable!("a step is no wait"),
+            Request::Step(_) | Request::Undo(_) => unreachable!("a step is no wait"),
             Request::Time(until) => {
                 let due = prior.and_then(|entry| entry.due_at).unwrap_or_else(|| self.due(until));
                 // One that is over already is recorded as completed, and needs no row before.

@@ -1,0 +1,90 @@
+//! Undoing in the body: what a saga that has failed asks for, one step after the other.
+//!
+//! These are calls of the body like all others, with their place in the order of deliveries, so a replay takes the same way
+//! back. What they have undone, the end of the run does not undo again.
+
+use super::Turn;
+use super::undo::stuck;
+use crate::engine::compensate;
+use crate::engine::definition::UndoArgs;
+use crate::engine::drive::Stuck;
+use crate::engine::request::{StepRequest, UndoRequest};
+use crate::engine::steps::{StepKind, StepState};
+use crate::engine::unwind::undone_call;
+use crate::journal::{Entry, EntryState, UndoState};
+use crate::model::{BlockReason, CallId, Failure, Payload};
+
+impl Turn {
+    /// A saga undoes a step, or finds out whether it was done.
+    pub(super) fn begin_undo(&mut self, call: CallId, request: UndoRequest, prior: Option<Entry>) {
+        let UndoRequest { of, undo, resolves } = request;
+        let Some(step) = self.engine.registry.step(undo.digest) else {
+            let message =
+                format!("{of} is undone by {}, which this worker does not have: start one that does", undo.step);
+            return self.stuck(Stuck { reason: BlockReason::Compensation, message });
+        };
+        let kind = match resolves {
+            Some(attempts) => StepKind::Resolve { of, attempts },
+            None => StepKind::Undo,
+        };
+        let request = StepRequest { step, options: step.options, args: Ok(undo.args), args_hash: 0 };
+        self.begin_step(call, kind, request, prior);
+    }
+
+    /// What a saga asked to be undone or found out about has its outcome.
+    pub(super) async fn record_undo_in_body(&mut self, step: &StepState, mut entry: Entry, undo: Option<UndoArgs>) {
+        entry.kind = step.kind.entry_kind();
+        let undone = undone_call(&entry.call).expect("it is named after what it undoes");
+        let failure = entry.failure.as_ref().and_then(|failure| failure.decode::<Failure>().ok());
+        let gives_up = match step.kind {
+            StepKind::Undo => entry.state == EntryState::Failed,
+            _ => failure.is_some_and(|failure| compensate::leaves_in_doubt(&failure)),
+        };
+        if gives_up {
+            tracing::error!(run = %self.run.id, call = %entry.call, attempts = entry.attempts, "an undo gave up; an operator decides");
+            entry.state = EntryState::Started;
+            let original = self.note_undo(step, &undone, UndoState::Failed);
+            let stuck = stuck(&original.clone().unwrap_or_else(|| entry.clone()), Some(&entry));
+            let staged = self.entry(entry, !step.row);
+            self.stage(staged);
+            self.stage_undone(original);
+            return self.stuck(stuck);
+        }
+        let original = match step.kind {
+            StepKind::Undo => {
+                // Nobody reads what an undo returned.
+                entry.output = Some(Payload::null());
+                self.note_undo(step, &undone, UndoState::Done)
+            }
+            _ => {
+                compensate::done(&mut entry, step.request.step, undo);
+                None
+            }
+        };
+        if self.course.drive().is_some_and(|drive| drive.deliver(&mut entry)) {
+            let staged = self.entry(entry, !step.row);
+            self.stage(staged);
+            self.stage_undone(original);
+            self.advance().await;
+        }
+    }
+
+    /// The entry of a step that is undone, with what undoes it: of that its own row is written anew.
+    fn note_undo(&mut self, step: &StepState, call: &CallId, state: UndoState) -> Option<Entry> {
+        let mut entry = self.course.drive()?.note_undo(call, state)?;
+        // Its arguments are not kept in memory. One of which nobody knew whether it was done names itself, and stays so.
+        if let Some(undo) = entry.undo.as_mut().filter(|undo| undo.step == step.request.step.key)
+            && let Ok(args) = &step.request.args
+        {
+            undo.args = args.clone();
+        }
+        Some(entry)
+    }
+
+    fn stage_undone(&mut self, original: Option<Entry>) {
+        if let Some(original) = original {
+            let staged = self.entry(original, false);
+            self.stage(staged);
+        }
+    }
+}

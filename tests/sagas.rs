@@ -1,0 +1,94 @@
+//! Sagas: part of a body that undoes itself, and the body goes on.
+
+use std::path::Path;
+use std::time::Duration;
+
+use forge_wf::{Error, Status};
+use forge_wf_tests::undoing::*;
+use forge_wf_tests::{eventually, on_every_backend};
+use tokio::sync::Mutex;
+
+use crate::quick;
+
+/// These tests mend and break the steps of the whole process, so they take turns.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+fn effects(log: &Path) -> Vec<String> {
+    std::fs::read_to_string(log).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+/// What every trip does before its end.
+const TRIP: [&str; 15] = [
+    "book 1",
+    "book 2",
+    "book 3",
+    "book 4",
+    "overbooked",
+    "give back 4 seat 4",
+    "book 5",
+    "book 6",
+    "overbooked",
+    "find 6",
+    "give back 6 found seat 6",
+    "give back 5 seat 5",
+    "give back 3 seat 3",
+    "book 7",
+    "overbooked",
+];
+
+on_every_backend!(a_saga_undoes_what_it_did_and_the_body_goes_on, |database| {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = |name: &str, end| Trip { log: folder.path().join(name).display().to_string(), legs: 0, end };
+    for (park, end) in [
+        (Duration::from_secs(10), TripEnd::Arrives),
+        (Duration::ZERO, TripEnd::Waits),
+        (Duration::ZERO, TripEnd::Fails),
+    ] {
+        let rt = quick(database).park_for(park).build().await.unwrap();
+        let name = format!("{end:?}");
+        let run = rt.start(partial_trip, plan(&name, end)).await.unwrap();
+        let log = folder.path().join(&name);
+        if end == TripEnd::Fails {
+            let error = run.result().await.unwrap_err();
+            assert!(matches!(error, Error::RunFailed { status: Status::Compensated, .. }), "{error}");
+            let undone = ["give back 7 seat 7", "give back 2 seat 2", "give back 1 seat 1"];
+            assert_eq!(effects(&log), [&TRIP[..], &undone].concat(), "each of them once");
+        } else {
+            assert_eq!(run.result().await.unwrap(), "overbooked");
+            assert_eq!(effects(&log), TRIP[..14], "{end:?}");
+        }
+        rt.shutdown().await;
+    }
+});
+
+on_every_backend!(an_undo_that_gives_up_in_a_saga_blocks_the_run_until_it_is_tried_again, |database| {
+    let _turn = TURN.lock().await;
+    mend(false);
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let rt = quick(database).build().await.unwrap();
+    let run = rt.start(stuck_trip, log.display().to_string()).await.unwrap();
+    let error = run.result().await.unwrap_err();
+    let Error::RunBlocked { status: Status::BlockedCompensation, message, .. } = error else { panic!("{error}") };
+    assert!(message.contains("step:book_for_good#0") && message.contains("the counter is closed"), "{message}");
+    mend(true);
+    rt.client().retry(&run, "the counter is open").await.unwrap();
+    eventually("the end", async || (run.status().await.unwrap() == Status::Completed).then_some(())).await;
+    assert_eq!(effects(&log), ["book 1", "book for good", "overbooked", "give back seat"]);
+
+    mend(false);
+    let log = folder.path().join("cancelled");
+    let run = rt.start(stuck_trip, log.display().to_string()).await.unwrap();
+    assert!(matches!(run.result().await.unwrap_err(), Error::RunBlocked { .. }));
+    run.cancel("never mind").await.unwrap();
+    eventually("the cancel obeyed", async || {
+        let details = run.show().await.unwrap();
+        let turned = details.entries.iter().any(|entry| entry.call == "unwind#0");
+        (turned && details.status == Status::BlockedCompensation).then_some(())
+    })
+    .await;
+    rt.client().skip_undo(&run, "step:book_for_good#0", "let it be").await.unwrap();
+    eventually("the end", async || (run.status().await.unwrap() == Status::Cancelled).then_some(())).await;
+    assert_eq!(effects(&log), ["book 1", "book for good", "overbooked", "give back 1 seat 1"]);
+    rt.shutdown().await;
+});
