@@ -92,3 +92,17 @@ on_every_backend!(an_undo_that_gives_up_in_a_saga_blocks_the_run_until_it_is_tri
     assert_eq!(effects(&log), ["book 1", "book for good", "overbooked", "give back 1 seat 1"]);
     rt.shutdown().await;
 });
+
+on_every_backend!(what_a_saga_was_undoing_when_the_run_was_stopped_is_not_undone_again, |database| {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let rt = quick(database).build().await.unwrap();
+    let run = rt.start(stopped_trip, log.display().to_string()).await.unwrap();
+    eventually("the undo under way", async || effects(&log).contains(&"gives back".into()).then_some(())).await;
+    run.cancel("enough").await.unwrap();
+    let error = run.result().await.unwrap_err();
+    assert!(matches!(error, Error::RunFailed { status: Status::Cancelled, .. }), "{error}");
+    let expected = ["book 1", "overbooked", "gives back", "gave back seat for 1", "give back 1 seat 1"];
+    assert_eq!(effects(&log), expected);
+    rt.shutdown().await;
+});

@@ -315,3 +315,29 @@ pub async fn stuck_trip(ctx: &WorkflowContext, log: String) -> Result<String> {
         .await;
     Ok(lost.unwrap_err().code().unwrap_or_default().to_owned())
 }
+
+/// Gives back once the run is stopped.
+#[step]
+pub async fn gives_back_when_stopped(ctx: &StepContext, log: &str, seat: String) -> Result<()> {
+    note(log, "gives back");
+    ctx.cancelled().await;
+    note(log, &format!("gave back {seat}"));
+    Ok(())
+}
+
+/// Is undone by what waits for the run to be stopped.
+#[step(compensate = gives_back_when_stopped(log, output))]
+pub async fn book_patiently(log: &str) -> Result<String> {
+    Ok(format!("seat for {}", log.len().min(1)))
+}
+
+/// Rolls part of itself back until it is stopped.
+#[workflow]
+pub async fn stopped_trip(ctx: &WorkflowContext, log: String) -> Result<()> {
+    book(ctx, &log, 1).await?;
+    ctx.saga(async |ctx| {
+        book_patiently(ctx, &log).await?;
+        overbooked(ctx, &log).await.map(drop)
+    })
+    .await
+}

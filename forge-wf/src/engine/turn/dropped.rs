@@ -8,7 +8,7 @@ use super::Turn;
 use super::attempts::open_entry;
 use crate::engine::compensate;
 use crate::engine::definition::StepOutcome;
-use crate::engine::steps::{Stage, StepState};
+use crate::engine::steps::{Stage, StepKind, StepState};
 use crate::journal::{Entry, EntryState};
 use crate::model::{CallId, Failure};
 
@@ -30,7 +30,17 @@ impl Turn {
 
     /// A step that was let go has ended.
     pub(super) fn let_go_ended(&mut self, call: &CallId, outcome: Option<Box<StepOutcome>>) {
-        let Some(state) = self.steps.remove(call).filter(StepState::is_compensable) else { return };
+        let Some(state) = self.steps.remove(call) else { return };
+        if state.kind == StepKind::Undo {
+            let done = matches!(outcome.as_deref(), Some(StepOutcome::Completed { .. }));
+            if done {
+                self.undone_unseen(&state, call);
+            }
+            return;
+        }
+        if !state.is_compensable() {
+            return;
+        }
         let step = state.request.step;
         match outcome.map(|outcome| *outcome) {
             Some(StepOutcome::Completed { undo, .. } | StepOutcome::Failed { undo: undo @ Some(_), .. }) => {

@@ -4,7 +4,7 @@
 //! back. What they have undone, the end of the run does not undo again.
 
 use super::Turn;
-use super::undo::stuck;
+use super::undo::{gives_up, stuck};
 use crate::engine::compensate;
 use crate::engine::definition::UndoArgs;
 use crate::engine::drive::Stuck;
@@ -12,7 +12,7 @@ use crate::engine::request::{StepRequest, UndoRequest};
 use crate::engine::steps::{StepKind, StepState};
 use crate::engine::unwind::undone_call;
 use crate::journal::{Entry, EntryState, UndoState};
-use crate::model::{BlockReason, CallId, Failure, Payload};
+use crate::model::{BlockReason, CallId, Payload};
 
 impl Turn {
     /// A saga undoes a step, or finds out whether it was done.
@@ -35,12 +35,7 @@ impl Turn {
     pub(super) async fn record_undo_in_body(&mut self, step: &StepState, mut entry: Entry, undo: Option<UndoArgs>) {
         entry.kind = step.kind.entry_kind();
         let undone = undone_call(&entry.call).expect("it is named after what it undoes");
-        let failure = entry.failure.as_ref().and_then(|failure| failure.decode::<Failure>().ok());
-        let gives_up = match step.kind {
-            StepKind::Undo => entry.state == EntryState::Failed,
-            _ => failure.is_some_and(|failure| compensate::leaves_in_doubt(&failure)),
-        };
-        if gives_up {
+        if gives_up(step, &entry) {
             tracing::error!(run = %self.run.id, call = %entry.call, attempts = entry.attempts, "an undo gave up; an operator decides");
             entry.state = EntryState::Started;
             let original = self.note_undo(step, &undone, UndoState::Failed);
@@ -67,6 +62,17 @@ impl Turn {
             self.stage_undone(original);
             self.advance().await;
         }
+    }
+
+    /// An undo of a saga was done after the run was stopped: nobody is told, and nobody does it again.
+    pub(super) fn undone_unseen(&mut self, step: &StepState, call: &CallId) {
+        let Some(undone) = undone_call(call) else { return };
+        let mut entry = Entry::new(call.clone(), step.kind.entry_kind(), EntryState::Completed, self.now());
+        (entry.attempts, entry.output) = (step.attempts as i32 + 1, Some(Payload::null()));
+        let original = self.note_undo(step, &undone, UndoState::Done);
+        let staged = self.entry(entry, !step.row);
+        self.stage(staged);
+        self.stage_undone(original);
     }
 
     /// The entry of a step that is undone, with what undoes it: of that its own row is written anew.

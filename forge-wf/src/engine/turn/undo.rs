@@ -67,12 +67,7 @@ impl Turn {
         let Course::Undo(unwinding) = &mut self.course else { return };
         entry.at = at;
         entry.kind = step.kind.entry_kind();
-        let failed = entry.failure.as_ref().and_then(|failure| failure.decode::<Failure>().ok());
-        let gives_up = match step.kind {
-            StepKind::Undo => entry.state == EntryState::Failed,
-            _ => failed.is_some_and(|failure| compensate::leaves_in_doubt(&failure)),
-        };
-        let changed = if gives_up {
+        let changed = if gives_up(step, &entry) {
             tracing::error!(run = %self.run.id, call = %entry.call, attempts = entry.attempts, "an undo gave up; an operator decides");
             // Without an outcome, so that an operator may have it tried again.
             (entry.state, entry.args) = (EntryState::Started, None);
@@ -91,6 +86,17 @@ impl Turn {
             self.stage(staged);
         }
         self.unwind();
+    }
+}
+
+/// Whether this outcome of an undo, or of the step that was run to find out, leaves it to an operator.
+pub(super) fn gives_up(step: &StepState, entry: &Entry) -> bool {
+    match step.kind {
+        StepKind::Undo => entry.state == EntryState::Failed,
+        _ => {
+            let failure = entry.failure.as_ref().and_then(|failure| failure.decode::<Failure>().ok());
+            failure.is_some_and(|failure| compensate::leaves_in_doubt(&failure))
+        }
     }
 }
 
