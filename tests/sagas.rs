@@ -106,3 +106,52 @@ on_every_backend!(what_a_saga_was_undoing_when_the_run_was_stopped_is_not_undone
     assert_eq!(effects(&log), expected);
     rt.shutdown().await;
 });
+
+on_every_backend!(what_an_operator_decides_about_an_undo_of_a_saga_holds, |database| {
+    let _turn = TURN.lock().await;
+    mend(false);
+    let folder = tempfile::tempdir().unwrap();
+    let rt = quick(database).build().await.unwrap();
+    for settle in ["skip", "done"] {
+        let log = folder.path().join(settle);
+        let run = rt.start(stuck_trip, log.display().to_string()).await.unwrap();
+        assert!(matches!(run.result().await.unwrap_err(), Error::RunBlocked { .. }));
+        let call = "step:book_for_good#0";
+        match settle {
+            "skip" => rt.client().skip_undo(&run, call, "let it be").await.unwrap(),
+            _ => rt.client().mark_undone(&run, call, "called them").await.unwrap(),
+        }
+        eventually("the end", async || (run.status().await.unwrap() == Status::Completed).then_some(())).await;
+        let undo =
+            run.show().await.unwrap().entries.into_iter().find(|entry| entry.call == "undo:step:book_for_good#0");
+        assert_eq!(undo.map(|undo| (undo.state, undo.attempts)), Some(("completed", 0)), "{settle}: not done by us");
+    }
+    rt.shutdown().await;
+});
+
+on_every_backend!(a_step_of_a_saga_that_stays_in_doubt_is_never_taken_for_its_own_undo, |database| {
+    let folder = tempfile::tempdir().unwrap();
+    let rt = quick(database).build().await.unwrap();
+    let stuck = async |name: &str| {
+        let log = folder.path().join(name);
+        let run = rt.start(void_trip, log.display().to_string()).await.unwrap();
+        let error = run.result().await.unwrap_err();
+        let Error::RunBlocked { status: Status::BlockedCompensation, message, .. } = error else { panic!("{error}") };
+        assert!(message.contains("step:book_into_the_void#0"), "{message}");
+        (run, log)
+    };
+    let (run, log) = stuck("skipped").await;
+    rt.client().skip_undo(&run, "step:book_into_the_void#0", "only a seat").await.unwrap();
+    eventually("the end", async || (run.status().await.unwrap() == Status::Completed).then_some(())).await;
+    assert_eq!(effects(&log), ["book 1", "book 2", "book 2", "give back 1 seat 1"]);
+
+    let (run, log) = stuck("cancelled").await;
+    run.cancel("enough").await.unwrap();
+    let calls = async || run.show().await.unwrap().entries.into_iter().map(|entry| entry.call).collect::<Vec<_>>();
+    eventually("the cancel obeyed", async || calls().await.contains(&"unwind#0".to_owned()).then_some(())).await;
+    rt.client().retry(&run, "perhaps").await.unwrap();
+    eventually("another look", async || (effects(&log).len() == 4).then_some(())).await;
+    eventually("blocked", async || (run.status().await.unwrap() == Status::BlockedCompensation).then_some(())).await;
+    assert!(!calls().await.contains(&"undo:step:book_into_the_void#0".to_owned()));
+    rt.shutdown().await;
+});

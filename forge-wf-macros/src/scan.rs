@@ -79,7 +79,7 @@ pub(crate) fn scan(body: TokenStream, ctx: &Ident) -> Found {
     let body = flatten(body);
     let mut locals = HashSet::new();
     note_locals(&body, &mut locals);
-    let mut scanner = Scanner { ctx, locals, found: Found::default() };
+    let mut scanner = Scanner { contexts: vec![ctx.clone()], locals, found: Found::default() };
     scanner.scan(&body, &[]);
     scanner.found
 }
@@ -121,13 +121,14 @@ fn note_locals(tokens: &[TokenTree], locals: &mut HashSet<String>) {
     }
 }
 
-struct Scanner<'s> {
-    ctx: &'s Ident,
+struct Scanner {
+    /// The context, and what the closures of sagas around here call it.
+    contexts: Vec<Ident>,
     locals: HashSet<String>,
     found: Found,
 }
 
-impl Scanner<'_> {
+impl Scanner {
     fn scan(&mut self, tokens: &[TokenTree], cfgs: &[TokenStream]) {
         let mut at = 0;
         while at < tokens.len() {
@@ -143,17 +144,44 @@ impl Scanner<'_> {
                     self.scan(&flatten(group.stream()), cfgs);
                     at += 1;
                 }
-                TokenTree::Ident(_) => at = self.wait(tokens, at, cfgs).unwrap_or_else(|| self.path(tokens, at, cfgs)),
+                TokenTree::Ident(_) => {
+                    let read = self.saga(tokens, at, cfgs).or_else(|| self.wait(tokens, at, cfgs));
+                    at = read.unwrap_or_else(|| self.path(tokens, at, cfgs));
+                }
                 _ => at += 1,
             }
         }
     }
 
+    /// Whether this is a context that a method is called of.
+    fn is_receiver(&self, tokens: &[TokenTree], at: usize) -> bool {
+        self.is_context(tokens.get(at)) && is_punct(tokens.get(at + 1), '.') && !is_field(tokens, at)
+    }
+
+    fn is_context(&self, token: Option<&TokenTree>) -> bool {
+        matches!(token, Some(TokenTree::Ident(word)) if self.contexts.contains(word))
+    }
+
+    /// Reads the saga that starts here, whose closure may give the context another name; returns where to go on.
+    fn saga(&mut self, tokens: &[TokenTree], start: usize, cfgs: &[TokenStream]) -> Option<usize> {
+        if !self.is_receiver(tokens, start) || !is_word(tokens.get(start + 2), "saga") {
+            return None;
+        }
+        let arguments = after_turbofish(tokens, start + 3);
+        let Some(TokenTree::Group(group)) = tokens.get(arguments) else { return None };
+        let inner = flatten(group.stream());
+        let bar = inner.iter().position(|token| is_punct(Some(token), '|'))?;
+        let known = self.contexts.len();
+        self.contexts.extend(ident(&inner, bar + 1));
+        self.scan(&inner, cfgs);
+        self.contexts.truncate(known);
+        Some(arguments + 1)
+    }
+
     /// Reads the wait for an event that starts here and notes it; returns where to go on.
     fn wait(&mut self, tokens: &[TokenTree], start: usize, cfgs: &[TokenStream]) -> Option<usize> {
         let method = start + 2;
-        let is_ctx = matches!(&tokens[start], TokenTree::Ident(word) if word == self.ctx);
-        if !is_ctx || !is_punct(tokens.get(start + 1), '.') || is_field(tokens, start) {
+        if !self.is_receiver(tokens, start) {
             return None;
         }
         let arguments = after_turbofish(tokens, method + 1);
@@ -201,8 +229,7 @@ impl Scanner<'_> {
 
     fn starts_with_ctx(&self, group: &Group) -> bool {
         let tokens = flatten(group.stream());
-        matches!(tokens.first(), Some(TokenTree::Ident(first)) if first == self.ctx)
-            && tokens.get(1).is_none_or(|token| is_punct(Some(token), ','))
+        self.is_context(tokens.first()) && tokens.get(1).is_none_or(|token| is_punct(Some(token), ','))
     }
 
     fn note(&mut self, path: &[TokenTree], cfgs: &[TokenStream]) {
@@ -335,6 +362,15 @@ mod tests {
         assert_eq!(found("Box::pin(::other::a(ctx)).await; notify::<T, fn() -> u8>(ctx, x)"), ["::other::a", "notify"]);
         assert_eq!(found("for i in 0..count(ctx).await? {}; super::up(ctx,)"), ["count", "super::up"]);
         assert_eq!(found("if (a)(ctx) { return b(ctx).await }"), ["b"]);
+    }
+
+    #[test]
+    fn calls_in_a_saga_are_found_whatever_its_closure_calls_the_context() {
+        assert_eq!(found("ctx.saga(async |ctx| { a(ctx, 1).await?; Ok(()) }).await; b(ctx)"), ["a", "b"]);
+        assert_eq!(found("ctx.saga(async move |tx| { a(tx).await?; b(ctx) })"), ["a", "b"]);
+        assert_eq!(found("ctx.saga::<_, E, _>(async |tx| tx.saga(async |deep| a(deep).await).await)"), ["a"]);
+        assert_eq!(found("ctx.saga(async |tx| tx.wait_for_event::<A>().await)"), ["A"]);
+        assert_eq!(found("ctx.saga(async |tx| a(tx).await).await; b(tx); other.saga(async |tx| b(tx))"), ["a"]);
     }
 
     #[test]

@@ -341,3 +341,16 @@ pub async fn stopped_trip(ctx: &WorkflowContext, log: String) -> Result<()> {
     })
     .await
 }
+
+/// Rolls back a step of which nobody ever hears.
+#[workflow]
+pub async fn void_trip(ctx: &WorkflowContext, log: String) -> Result<()> {
+    let lost = ctx
+        .saga(async |ctx| {
+            book(ctx, &log, 1).await?;
+            book_into_the_void(ctx, &log, 2).await
+        })
+        .await;
+    assert!(lost.is_err());
+    Ok(())
+}

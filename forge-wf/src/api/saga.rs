@@ -42,7 +42,8 @@ impl<W> WorkflowContext<W> {
     /// A step that may have been done, since its last attempt timed out or panicked, is run once more to find out. A call that is
     /// still open when the saga ends, or that it dropped, is undone when the run ends. A saga that is dropped itself, as `select!`
     /// does, undoes nothing more. An undo that gives up blocks the
-    /// run as `blocked_compensation`: a retry tries it again, and a cancel leaves it to an operator.
+    /// run as `blocked_compensation` until an operator has it tried again, skips it or marks it as done; a cancel leaves it to them
+    /// too.
     ///
     /// # Errors
     /// What `body` returns.

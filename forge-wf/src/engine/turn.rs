@@ -291,7 +291,10 @@ impl Turn {
                 self.drop_call(call);
             }
             for start in progress.starts {
-                self.begin(start);
+                // One that cannot begin ends the turn, and what never began is not to be recorded as begun.
+                if self.leaving.is_none() {
+                    self.begin(start);
+                }
             }
             self.count_replayed();
             if let Some(finished) = progress.finished {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::request::EventRequest;
+use crate::journal::EntryKind;
 use crate::model::{CallId, Timestamp};
 
 /// One wait that has begun.
@@ -33,6 +34,8 @@ pub enum WaitsFor {
         /// Fingerprint of its input.
         args_hash: u64,
     },
+    /// Nothing: an operator has decided about this undo already.
+    Settled(EntryKind),
 }
 
 /// The waits of one turn.
@@ -50,7 +53,7 @@ impl Waits {
         match &wait.waits_for {
             WaitsFor::Time(due) => self.timers.push(Reverse((*due, call.clone()))),
             WaitsFor::Event(..) => self.events.push(call.clone()),
-            WaitsFor::Child { .. } => {}
+            WaitsFor::Child { .. } | WaitsFor::Settled(_) => {}
         }
         self.table.insert(call, wait);
     }

@@ -193,6 +193,11 @@ impl History {
         self.open.insert(entry.call.clone(), entry.outline());
     }
 
+    /// The entry of this call, if its outcome was handed out, be it live.
+    pub fn find_delivered(&self, call: &CallId) -> Option<&Entry> {
+        self.delivered.iter().find(|entry| entry.call == *call)
+    }
+
     /// How far undoing this call came: its entry, if it has one.
     pub fn note_undo(&mut self, call: &CallId, state: UndoState) -> Option<Entry> {
         let entry = self.delivered.iter_mut().find(|entry| entry.call == *call)?;

@@ -67,8 +67,8 @@ impl Turn {
 
     /// An operator has decided about an undo that gave up.
     fn settle_undo(&mut self, call: Option<&str>, state: UndoState) {
-        let Course::Undo(unwinding) = &mut self.course else { return };
         let call = call.and_then(|call| call.parse::<CallId>().ok());
+        let Course::Undo(unwinding) = &mut self.course else { return self.settle_undo_in_body(call.as_ref(), state) };
         for entry in unwinding.settle(call.as_ref(), state) {
             let staged = self.entry(entry, false);
             self.stage(staged);

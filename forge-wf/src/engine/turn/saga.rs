@@ -5,19 +5,32 @@
 
 use super::Turn;
 use super::undo::{gives_up, stuck};
+use super::waits::Ready;
 use crate::engine::compensate;
 use crate::engine::definition::UndoArgs;
 use crate::engine::drive::Stuck;
 use crate::engine::request::{StepRequest, UndoRequest};
 use crate::engine::steps::{StepKind, StepState};
-use crate::engine::unwind::undone_call;
-use crate::journal::{Entry, EntryState, UndoState};
+use crate::engine::unwind::{undo_call, undone_call};
+use crate::engine::waits::WaitsFor;
+use crate::journal::{Entry, EntryKind, EntryState, UndoState};
 use crate::model::{BlockReason, CallId, Payload};
 
 impl Turn {
     /// A saga undoes a step, or finds out whether it was done.
     pub(super) fn begin_undo(&mut self, call: CallId, request: UndoRequest, prior: Option<Entry>) {
         let UndoRequest { of, undo, resolves } = request;
+        let undone = self.course.drive().and_then(|drive| drive.replay().history().find_delivered(&of).cloned());
+        match undone.and_then(|undone| undone.undo_state.map(|state| (state, undone))) {
+            Some((UndoState::Done | UndoState::Skipped, _)) => {
+                let kind = if resolves.is_some() { EntryKind::Resolve } else { EntryKind::Undo };
+                self.insert_wait(call.clone(), prior.is_some(), WaitsFor::Settled(kind));
+                return self.arrived.push_back((call, Ready::null()));
+            }
+            // What it is to be given could not be found out.
+            Some((UndoState::Failed, undone)) if prior.is_none() => return self.stuck(stuck(&undone, None)),
+            _ => {}
+        }
         let Some(step) = self.engine.registry.step(undo.digest) else {
             let message =
                 format!("{of} is undone by {}, which this worker does not have: start one that does", undo.step);
@@ -38,8 +51,17 @@ impl Turn {
         if gives_up(step, &entry) {
             tracing::error!(run = %self.run.id, call = %entry.call, attempts = entry.attempts, "an undo gave up; an operator decides");
             entry.state = EntryState::Started;
-            let original = self.note_undo(step, &undone, UndoState::Failed);
-            let stuck = stuck(&original.clone().unwrap_or_else(|| entry.clone()), Some(&entry));
+            // Nobody knows whether it was done, now as before: only the record says that this gave up.
+            let original = match step.kind {
+                StepKind::Undo => self.note_undo(step, &undone, UndoState::Failed),
+                _ => None,
+            };
+            if original.is_none() {
+                entry.undo_state = Some(UndoState::Failed);
+            }
+            let known = self.course.drive().and_then(|drive| drive.replay().history().find_delivered(&undone).cloned());
+            let stuck = stuck(&known.unwrap_or_else(|| entry.clone()), Some(&entry));
+            self.note_open(&entry);
             let staged = self.entry(entry, !step.row);
             self.stage(staged);
             self.stage_undone(original);
@@ -73,6 +95,35 @@ impl Turn {
         let staged = self.entry(entry, !step.row);
         self.stage(staged);
         self.stage_undone(original);
+    }
+
+    /// An operator has decided about `call`, or about all that gave up, before the body begins: it goes on from there. One that is
+    /// to be tried again has all its attempts.
+    pub(super) fn settle_undo_in_body(&mut self, call: Option<&CallId>, state: UndoState) {
+        let Some(drive) = self.course.drive() else { return };
+        let history = drive.replay().history();
+        let failed = |entry: &Entry| entry.undo_state == Some(UndoState::Failed);
+        let undos = history.undoable().filter(failed).map(|entry| {
+            let of = undone_call(&entry.call).unwrap_or(entry.call);
+            let record = history.open(&undo_call(&of)).cloned();
+            (of, record)
+        });
+        let unresolved = history.open_entries().filter(|entry| entry.kind == EntryKind::Resolve && failed(entry));
+        let unresolved = unresolved.filter_map(|entry| Some((undone_call(&entry.call)?, Some(entry.clone()))));
+        let given_up: Vec<_> = undos.chain(unresolved).collect();
+        for (of, record) in given_up.into_iter().filter(|(of, _)| call.is_none_or(|call| call == of)) {
+            let Some(drive) = self.course.drive() else { return };
+            let changed = match record {
+                Some(record) if state == UndoState::Open => {
+                    let again = Entry { attempts: 0, due_at: None, undo_state: None, ..record };
+                    drive.note_open(&again);
+                    Some(again)
+                }
+                _ if state == UndoState::Open => None,
+                _ => drive.note_undo(&of, state),
+            };
+            self.stage_undone(changed);
+        }
     }
 
     /// The entry of a step that is undone, with what undoes it: of that its own row is written anew.

@@ -32,7 +32,7 @@ pub(super) struct Ready {
 }
 
 impl Ready {
-    fn time() -> Self {
+    pub(super) fn null() -> Self {
         Self { at: Timestamp::MIN_UTC, outcome: Ok(Payload::null()), along: Along::default() }
     }
 }
@@ -95,7 +95,7 @@ impl Turn {
         }
     }
 
-    fn insert_wait(&mut self, call: CallId, row: bool, waits_for: WaitsFor) {
+    pub(super) fn insert_wait(&mut self, call: CallId, row: bool, waits_for: WaitsFor) {
         self.waits.insert(call, Wait { row, waits_for });
     }
 
@@ -144,7 +144,7 @@ impl Turn {
             return Some(event);
         }
         let (call, due) = timer.zip(due)?;
-        self.has_mail_until(due).then(|| (call, Ready::time()))
+        self.has_mail_until(due).then(|| (call, Ready::null()))
     }
 
     /// Whether something is, or may be, there to be handed over.
@@ -162,6 +162,7 @@ impl Turn {
             WaitsFor::Time(due) => (EntryKind::Sleep, Some(due), 0),
             WaitsFor::Event(..) => (EntryKind::Event, None, 0),
             WaitsFor::Child { args_hash, .. } => (EntryKind::Child, None, args_hash),
+            WaitsFor::Settled(kind) => (kind, None, 0),
         };
         let mut entry = Entry::new(call, kind, state, at);
         (entry.due_at, entry.args_hash) = (due_at, args_hash);
@@ -197,7 +198,7 @@ impl Turn {
             stays
         });
         match wait.waits_for {
-            WaitsFor::Time(_) => {}
+            WaitsFor::Time(_) | WaitsFor::Settled(_) => {}
             WaitsFor::Event(..) => self.stage_abandoned(call, EntryKind::Event, 0, Along::default()),
             WaitsFor::Child { .. } if !wait.row => {}
             WaitsFor::Child { args_hash, .. } => self.abandon_child(call, args_hash),
