@@ -155,3 +155,24 @@ on_every_backend!(a_step_of_a_saga_that_stays_in_doubt_is_never_taken_for_its_ow
     assert!(!calls().await.contains(&"undo:step:book_into_the_void#0".to_owned()));
     rt.shutdown().await;
 });
+
+on_every_backend!(a_fork_takes_the_same_path_past_a_rollback, |database| {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let rt = quick(database).build().await.unwrap();
+    let plan = Trip { log: log.display().to_string(), legs: 0, end: TripEnd::Arrives };
+    let run = rt.start(partial_trip, plan).await.unwrap();
+    run.result().await.unwrap();
+    let entries = run.show().await.unwrap().entries;
+    let undos = entries.iter().filter(|entry| entry.call.starts_with("undo:") || entry.call.starts_with("resolve:"));
+    let undos: Vec<_> = undos.filter_map(|entry| entry.seq).collect();
+    assert_eq!(undos.len(), 5);
+    for seq in undos {
+        let fork = rt.client().fork(run.id(), seq, "ada", "what if").await.unwrap();
+        assert_eq!(fork.result().await.unwrap(), serde_json::json!("overbooked"), "from {seq} on");
+    }
+    // The first fork makes what came after that undo, and undoes this itself; what the original did it leaves to the original.
+    let forks = ["book 5", "book 6", "overbooked", "find 6", "give back 6 found seat 6", "give back 5 seat 5"];
+    assert_eq!(effects(&log)[14..], [&forks[..], &["book 7"; 5]].concat());
+    rt.shutdown().await;
+});
