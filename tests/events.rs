@@ -192,7 +192,7 @@ on_every_backend!(an_event_that_does_not_fit_is_kept_until_it_is_replaced_or_dro
     let problem = eventually("the run saying what does not fit", async || run.problem().await.unwrap()).await;
     assert_eq!(problem.code(), Some("event_unfit"));
     assert!(problem.message().contains("missing field `by`") && problem.message().contains("approved"), "{problem}");
-    assert_eq!(run.status().await.unwrap(), Status::Waiting);
+    is(&run, Status::Waiting).await;
     assert_eq!(client.untaken_events(run.id()).await.unwrap().len(), 2, "it keeps its place before the other");
 
     client.replace_event(run.id(), odd, json!({ "by": "Bob" })).await.unwrap();
