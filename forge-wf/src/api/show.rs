@@ -92,7 +92,7 @@ impl EntryDetails {
             due_at: entry.due_at,
             at: entry.at,
             output: entry.output.as_ref().and_then(value),
-            failure: entry.failure.as_ref().and_then(|failure| failure.decode().ok()),
+            failure: entry.read_failure(),
             // While nobody knows whether it was done, what is kept names the step itself.
             compensation: entry.undo_state.and(entry.undo.as_ref()).map(|undo| undo.step.clone()),
             undo: entry.undo_state.map(|state| match state {

@@ -26,9 +26,8 @@ pub fn leaves_in_doubt(failure: &Failure) -> bool {
 /// Whether nobody knew if the step was done when it failed. Unlike the undo state, what this looks at never changes, so a
 /// replay answers alike.
 pub fn was_in_doubt(entry: &Entry) -> bool {
-    let failure = entry.failure.as_ref().and_then(|failure| failure.decode::<Failure>().ok());
     let names_itself = entry.undo.as_ref().is_some_and(|undo| *undo.step == *entry.call.key);
-    names_itself && failure.is_some_and(|failure| leaves_in_doubt(&failure))
+    names_itself && entry.read_failure().is_some_and(|failure| leaves_in_doubt(&failure))
 }
 
 /// A compensable step is about to begin: from now on nobody knows whether it was done.
@@ -52,8 +51,7 @@ pub fn done(entry: &mut Entry, step: &StepDefinition, args: Option<UndoArgs>) {
 
 /// A compensable step has its outcome, which is in the entry already.
 pub fn ended(entry: &mut Entry, request: &StepRequest, undo: Option<UndoArgs>) {
-    let failure = entry.failure.as_ref().and_then(|failure| failure.decode::<Failure>().ok());
-    match (&undo, failure, &request.args) {
+    match (&undo, entry.read_failure(), &request.args) {
         // A step whose output cannot be recorded was done all the same.
         (Some(_), ..) => done(entry, request.step, undo),
         (None, Some(failure), Ok(args)) if leaves_in_doubt(&failure) => begun(entry, request.step, args),

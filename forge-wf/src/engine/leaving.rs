@@ -65,25 +65,16 @@ impl Leaving {
 
     /// The end of a generation whose next one begins with `input` and with what was saved so far.
     pub fn continued(input: Payload, seq: i32, at: Timestamp, saved: &Saved) -> Self {
-        let mut end = Entry::new(CallId::new("end", 0), EntryKind::End, EntryState::Completed, at);
-        end.seq = Some(seq);
-        end.output = Some(Payload::null());
+        let end = end_entry(Ok(Payload::null()), seq, at);
         let mut start = Entry::start(input, at);
         start.args = History::saved_as_args(saved);
         Self::Continued(Box::new([end, start]))
     }
 }
 
-/// The `end` entry of a run with this result.
+/// The `end` entry of a run or generation with this result.
 fn end_entry(result: Result<Payload, Payload>, seq: i32, at: Timestamp) -> Entry {
-    let state = if result.is_ok() { EntryState::Completed } else { EntryState::Failed };
-    let mut entry = Entry::new(CallId::new("end", 0), EntryKind::End, state, at);
-    entry.seq = Some(seq);
-    match result {
-        Ok(output) => entry.output = Some(output),
-        Err(failure) => entry.failure = Some(failure),
-    }
-    entry
+    Entry::of_result(CallId::new("end", 0), EntryKind::End, result, seq, at)
 }
 
 /// The image of a run this worker executes.

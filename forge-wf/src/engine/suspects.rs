@@ -4,7 +4,7 @@
 //! What counts are consecutive takeovers of a run that was being executed and got no further; the database counts them. Age,
 //! and what else a worker had in hand, count nothing once the run is alone.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -12,7 +12,6 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Engine;
 use super::leaving::owned_image;
 use super::session::Session;
-use super::writer::{Along, Item, Reply};
 use crate::model::{Failure, State};
 use crate::store::{ClaimedRun, Due, RunImage};
 
@@ -64,21 +63,10 @@ impl Engine {
     }
 
     async fn give_back(&self, session: &Session, run: &ClaimedRun) {
-        let (reply, answered) = tokio::sync::oneshot::channel();
         let due = Due::At(self.clock.now() - FIRST_IN_LINE);
         let image = RunImage { state: State::Ready, keep: false, due, ..owned_image(run) };
-        session.submit(Item {
-            run: run.id,
-            claim_no: run.claim_no,
-            birth: None,
-            image: Some(image),
-            writes: Vec::new(),
-            along: Along::default(),
-            reply: Reply::Start(reply),
-            current: Arc::new(std::sync::atomic::AtomicBool::new(true)),
-        });
-        // No answer means a lost lease: then it is taken over, and nobody has executed it meanwhile.
-        let _ = answered.await;
+        // If the lease is lost it is taken over, and nobody has executed it meanwhile.
+        self.write_image(session, run, image).await;
     }
 
     /// Why this run is not executed any more, if too many workers died of it.

@@ -12,7 +12,7 @@ use super::session::Session;
 use super::waiters::Outcome;
 use super::writer::{Along, Item, Reply};
 use crate::model::RunId;
-use crate::store::ClaimedRun;
+use crate::store::{ClaimedRun, RunImage};
 
 impl Engine {
     /// Looks around as often as the lease is renewed, until the session is over.
@@ -90,21 +90,26 @@ impl Engine {
 
     /// Blocks a claimed run that cannot even begin.
     pub(super) async fn block(&self, session: &Session, run: &ClaimedRun, stuck: &Stuck) {
+        // Without an answer whoever owns the run next finds the same.
+        if self.write_image(session, run, blocked_image(run, stuck, &self.config)).await {
+            self.waiters.tell(run.id, Some(Outcome::Blocked(stuck.clone())));
+        }
+    }
+
+    /// Writes the image of a claimed run that has no turn; `false` if the lease is lost.
+    pub(super) async fn write_image(&self, session: &Session, run: &ClaimedRun, image: RunImage) -> bool {
         let (reply, answered) = tokio::sync::oneshot::channel();
         session.submit(Item {
             run: run.id,
             claim_no: run.claim_no,
             birth: None,
-            image: Some(blocked_image(run, stuck, &self.config)),
+            image: Some(image),
             writes: Vec::new(),
             along: Along::default(),
             reply: Reply::Start(reply),
             current: Arc::new(std::sync::atomic::AtomicBool::new(true)),
         });
-        // No answer means a lost lease: whoever owns the run next finds the same.
-        if let Ok(Ok(())) = answered.await {
-            self.waiters.tell(run.id, Some(Outcome::Blocked(stuck.clone())));
-        }
+        matches!(answered.await, Ok(Ok(())))
     }
 
     pub(super) fn left_behind_is_empty(&self) -> bool {

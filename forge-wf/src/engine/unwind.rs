@@ -121,16 +121,9 @@ pub fn undone_call(call: &CallId) -> Option<CallId> {
 
 /// The entry with which a run turns back.
 pub fn unwind_entry(cause: Cause, ending: Result<Payload, Payload>, seq: i32, at: Timestamp) -> Entry {
-    let state = if ending.is_ok() { EntryState::Completed } else { EntryState::Failed };
-    let mut entry = Entry::new(CallId::new("unwind", 0), EntryKind::Unwind, state, at);
-    entry.seq = Some(seq);
+    let entry = Entry::of_result(CallId::new("unwind", 0), EntryKind::Unwind, ending, seq, at);
     let why = serde_json::to_string(&Why { cause }).expect("a name is text");
-    entry.args = Some(Payload::from_json_text(why));
-    match ending {
-        Ok(output) => entry.output = Some(output),
-        Err(failure) => entry.failure = Some(failure),
-    }
-    entry
+    Entry { args: Some(Payload::from_json_text(why)), ..entry }
 }
 
 /// Why the run turns back, of an `unwind` entry.

@@ -1,6 +1,6 @@
 //! Every kind of journal entry, with its frozen form in the database.
 
-use crate::model::{CallId, Digest, Payload, Timestamp};
+use crate::model::{CallId, Digest, Failure, Payload, Timestamp};
 
 /// What an entry records. The number is its frozen form in the database.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -134,6 +134,21 @@ impl Entry {
         entry.seq = Some(0);
         entry.output = Some(input);
         entry
+    }
+
+    /// An entry of the run itself, with what it ends or turns back with.
+    pub fn of_result(call: CallId, kind: EntryKind, result: Result<Payload, Payload>, seq: i32, at: Timestamp) -> Self {
+        let state = if result.is_ok() { EntryState::Completed } else { EntryState::Failed };
+        let (output, failure) = match result {
+            Ok(output) => (Some(output), None),
+            Err(failure) => (None, Some(failure)),
+        };
+        Self { seq: Some(seq), output, failure, ..Self::new(call, kind, state, at) }
+    }
+
+    /// Its failure, if it has one that can be read.
+    pub fn read_failure(&self) -> Option<Failure> {
+        self.failure.as_ref().and_then(|failure| failure.decode().ok())
     }
 
     /// The same without its payloads, for those who only need to know what it is.

@@ -13,7 +13,7 @@ use crate::engine::request::StepRequest;
 use crate::engine::steps::{StepKind, StepState};
 use crate::engine::unwind::{ANYONE, Next, resolve_call, undo_call};
 use crate::journal::{Entry, EntryState};
-use crate::model::{BlockReason, Failure, Payload, State};
+use crate::model::{BlockReason, Payload, State};
 use crate::store::Due;
 
 impl Turn {
@@ -93,15 +93,12 @@ impl Turn {
 pub(super) fn gives_up(step: &StepState, entry: &Entry) -> bool {
     match step.kind {
         StepKind::Undo => entry.state == EntryState::Failed,
-        _ => {
-            let failure = entry.failure.as_ref().and_then(|failure| failure.decode::<Failure>().ok());
-            failure.is_some_and(|failure| compensate::leaves_in_doubt(&failure))
-        }
+        _ => entry.read_failure().is_some_and(|failure| compensate::leaves_in_doubt(&failure)),
     }
 }
 
 pub(super) fn stuck(entry: &Entry, prior: Option<&Entry>) -> Stuck {
-    let failure = prior.and_then(|prior| prior.failure.as_ref()).and_then(|failure| failure.decode::<Failure>().ok());
+    let failure = prior.and_then(Entry::read_failure);
     let step = entry.undo.as_ref().map_or("its compensation", |undo| &undo.step);
     let why = match failure {
         Some(failure) => {
