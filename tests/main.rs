@@ -4,6 +4,7 @@ mod anew;
 mod bad_input;
 mod basics;
 mod blocked;
+mod child_undo;
 mod children;
 mod compensation;
 mod crash;

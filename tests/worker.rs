@@ -2,8 +2,8 @@
 //!
 //! `worker URL serve` serves until a signal. `worker URL start COUNT LOG` starts COUNT runs of `three`, keyed, and waits
 //! for all; `worker URL ten COUNT LOG` the same with `ten`, `worker URL everything COUNT LOG` with `everything`, to whose runs it
-//! sends what they wait for, `worker URL trip COUNT LOG` with trips of five legs that fail and are undone, `worker URL doomed COUNT LOG` with a run that takes its process down and
-//! COUNT innocent ones. Each prints `ready` once it serves and `done` at the end.
+//! sends what they wait for, `worker URL trip COUNT LOG` with trips of five legs that fail and are undone, the same with
+//! `divided_trip` and `deliver`, `worker URL doomed COUNT LOG` with a run that takes its process down and COUNT innocent ones. Each prints `ready` once it serves and `done` at the end.
 
 use std::time::Duration;
 
@@ -67,10 +67,10 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
             });
             check(&try_join_all(starts).await?, 1_106);
         }
-        "trip" => {
+        "trip" | "divided_trip" | "deliver" => {
             let starts = (0..count).map(|n| {
-                let trip = Trip { log: args[3].clone(), legs: 5, end: TripEnd::Fails };
-                let start = rt.start(forge_wf_tests::undoing::trip, trip).key(format!("k{n}"));
+                let trip = serde_json::to_value(Trip { log: args[3].clone(), legs: 5, end: TripEnd::Fails });
+                let start = rt.client().start_by_name(mode, trip.expect("plain data")).key(format!("k{n}"));
                 async move {
                     match start.await?.result().await {
                         Err(forge_wf::Error::RunFailed { status: Status::Compensated, .. }) => Ok(()),

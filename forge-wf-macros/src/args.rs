@@ -47,8 +47,8 @@ impl Kind {
         let (keys, later): (&'static [_], &'static [_]) = match self {
             Self::Step => (&["compensate", "retry", "timeout", "name", "marker", "crate"], &[]),
             Self::Workflow => (
-                &["version", "timeout", "name", "steps", "events", "marker", "crate"],
-                &["signature", "replaces", "schedule", "compensate", "status"],
+                &["version", "compensate", "timeout", "name", "steps", "events", "marker", "crate"],
+                &["signature", "replaces", "schedule", "status"],
             ),
             Self::Helper => (&["steps", "events", "marker", "crate"], &[]),
         };
@@ -264,7 +264,8 @@ mod tests {
             assert!(errors[0].starts_with("expected the path of a step, or a call of one"), "{wrong}: {errors:?}");
         }
         assert_eq!(parse(Kind::Step, "compensate(refund)").1.len(), 1);
-        assert!(parse(Kind::Workflow, "compensate = undo").1[0].contains("not supported yet"));
+        assert!(parse(Kind::Workflow, "compensate = undo(output)").0.compensate.is_some());
+        assert!(parse(Kind::Helper, "compensate = undo").1[0].contains("unknown option `compensate`"));
     }
 
     #[test]

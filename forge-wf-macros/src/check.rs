@@ -104,7 +104,7 @@ pub(crate) fn compensation(args: &Args, function: &Function, errors: &mut Errors
     for name in function.of_role(Role::Argument).filter_map(Parameter::name).filter(|name| *name == "output") {
         errors.fatal(
             name,
-            "in `compensate = ..(..)` the name `output` is what the step returned: give this argument another name",
+            "in `compensate = ..(..)` the name `output` is what was returned: give this argument another name",
         );
     }
 }

@@ -78,6 +78,14 @@ fn workflow(target: &Target, function: &Function) -> TokenStream {
             const DEFINITION: &'static #private::WorkflowDefinition = loop {};
         }
         #(#cfgs)*
+        impl #private::Undone for #marker {
+            type Inputs = #private::Unknown;
+            type Output = #output;
+            fn kept() -> #private::Kept {
+                loop {}
+            }
+        }
+        #(#cfgs)*
         impl #private::Registered for #marker {
             const REGISTRATION: #private::Registration = loop {};
         }

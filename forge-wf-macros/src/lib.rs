@@ -120,6 +120,14 @@ pub fn step(args: TokenStream, item: TokenStream) -> TokenStream {
 /// signature holds the child's name, input and output, and nothing of its inside: a new version of the child leaves the
 /// caller's runs alone, and workflows may call themselves and each other.
 ///
+/// # Undoing a child
+/// `compensate` names the step that undoes a run of this workflow, should it have completed as a child and its parent fail or be
+/// cancelled later: `compensate = recall`, a step that takes what the workflow returned, or its input and then that, or a call,
+/// `compensate = recall(output.parcel, order.id)`, which may use the input by its name and `output`. What the step is given is
+/// found out as the child ends, of its last input if it has continued as new, and kept in the parent's journal with the child's
+/// result: the parent's worker needs the step and not the workflow. Without it the work of a completed child stands. A child
+/// that fails or is cancelled undoes itself, and one that was detached is on its own.
+///
 /// # Events
 /// `ctx.wait_for_event::<Approved>().await?` waits for an event, a type with [`macro@Event`]. It is found in the text and
 /// becomes part of the signature like a call. `ctx.wait_for_event_named::<Approval>("approved")` waits for one by name;
@@ -127,6 +135,8 @@ pub fn step(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Options
 /// - `version = "1"`: new code for runs in flight is a new version. `"1"` unless given.
+/// - `compensate = path` or `compensate = path(..)`: the step that undoes a completed child, as above. Part of the signature of
+///   this workflow, and not of its parents'.
 /// - `timeout = "7d"`: how long a run may take, from its start. One that takes longer is stopped, undoes what it did, and
 ///   fails. A run keeps what was so when it was started; only one that was started by name, without the definition, has
 ///   what the worker says that runs it, and there each `continue_as_new` begins to count again. Not part of the signature.

@@ -19,7 +19,7 @@ pub use crate::api::child::ChildCall;
 pub use crate::api::compensate::{Undoes, Unknown, undone_by};
 pub use crate::api::context::WorkflowContext;
 pub use crate::api::definition::{
-    Argument, Callee, Event, IntoFailure, NamedEvents, Registered, Returned, Root, Step, Uses, Workflow,
+    Argument, Callee, Event, IntoFailure, Kept, NamedEvents, Registered, Returned, Root, Step, Undone, Uses, Workflow,
 };
 pub use crate::api::failure::{Failure, StepFailure};
 pub use crate::api::step_context::StepContext;
@@ -33,7 +33,8 @@ pub use crate::engine::states::StateNeed;
 pub use crate::model::{Digest, Payload};
 
 pub use self::undo::{
-    Compensation, NoCompensation, StepFunction, TypeOf, UndoError, called, scratch_context, undone_output, written,
+    Compensation, NoCompensation, StepFunction, TypeOf, UndoError, called, scratch_context, undone_input,
+    undone_output, written,
 };
 
 use crate::engine::compensate::undo_args;

@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod eventually;
+pub mod family;
 pub mod undoing;
 pub mod waiting;
 pub mod workflows;

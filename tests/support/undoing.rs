@@ -35,7 +35,7 @@ pub enum TripEnd {
     Hangs,
 }
 
-fn note(log: &str, line: &str) {
+pub(crate) fn note(log: &str, line: &str) {
     let mut file = OpenOptions::new().create(true).append(true).open(log).expect("an effect log");
     file.write_all(format!("{line}\n").as_bytes()).expect("one write, so lines of two processes never mix");
 }
@@ -283,6 +283,29 @@ pub async fn partial_trip(ctx: &WorkflowContext, plan: Trip) -> Result<String> {
         overbooked(ctx, &plan.log).await?;
     }
     Ok(lost.unwrap_err().code().unwrap_or_default().to_owned())
+}
+
+/// Books legs in a saga and in one within it, which both fail, and fails after all.
+#[workflow]
+pub async fn divided_trip(ctx: &WorkflowContext, plan: Trip) -> Result<()> {
+    book(ctx, &plan.log, 1).await?;
+    let lost = ctx
+        .saga(async |ctx| {
+            book(ctx, &plan.log, 2).await?;
+            let inner = ctx
+                .saga(async |ctx| {
+                    book(ctx, &plan.log, 3).await?;
+                    overbooked(ctx, &plan.log).await
+                })
+                .await;
+            assert!(inner.is_err());
+            book(ctx, &plan.log, 4).await?;
+            overbooked(ctx, &plan.log).await
+        })
+        .await;
+    assert!(lost.is_err());
+    book(ctx, &plan.log, 5).await?;
+    overbooked(ctx, &plan.log).await.map(drop)
 }
 
 /// Undoes in a saga what cannot be undone.

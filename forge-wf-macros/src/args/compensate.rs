@@ -1,4 +1,4 @@
-//! Reads `compensate = refund` and `compensate = refund(output.id)` of a step.
+//! Reads `compensate = refund` and `compensate = refund(output.id)` of a step or workflow.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::ToTokens;
@@ -11,7 +11,7 @@ use super::entry::{Entry, Value};
 use crate::check::Errors;
 use crate::shape;
 
-/// What undoes a step.
+/// What undoes a step, or a child run.
 #[derive(Debug)]
 pub(crate) struct Compensate {
     /// The compensating step. `refund as Refund`, also before a call's parentheses, where its type has another name.

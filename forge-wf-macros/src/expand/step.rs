@@ -66,7 +66,7 @@ fn wrapper(target: &Target, function: &Function) -> TokenStream {
     }
 }
 
-pub(super) fn argument_name(param: &Parameter) -> String {
+fn argument_name(param: &Parameter) -> String {
     param.name().map(|name| syn::ext::IdentExt::unraw(name).to_string()).unwrap_or_default()
 }
 
@@ -87,7 +87,12 @@ fn arguments(target: &Target, function: &Function) -> TokenStream {
 
 fn callee(target: &Target, args: &Args, function: &Function) -> TokenStream {
     let (Target { private, marker, .. }, Function { cfgs, .. }) = (target, function);
-    let digest = undo::digest(target, args.compensate.as_ref());
+    let own = quote_spanned!(mixed()=> <#marker as #private::Step>::INTERFACE);
+    // Its callers rely on how it is undone, too.
+    let digest = match undo::digests(target, args.compensate.as_ref()) {
+        Some(undone) => quote_spanned!(mixed()=> #private::digest::sequence(&[#own, #undone])),
+        None => own,
+    };
     quote_spanned! {mixed()=>
         #(#cfgs)*
         impl #private::Callee for #marker {
@@ -132,7 +137,7 @@ fn definition(target: &Target, args: &Args, function: &Function, key: &str) -> T
     let (place, options) = (target.place(), options(private, args));
     let states = function.of_role(Role::State).map(|param| state::need(private, param));
     let (inputs, interface) = (inputs(target, function), interface(private, function, key));
-    let (undo_items, undo) = undo::undo(target, args.compensate.as_ref(), function);
+    let (undo_items, undo) = undo::undo(target, args.compensate.as_ref(), || undone_inputs(target, function));
     let names = function.of_role(Role::Argument).map(argument_name);
     let (runner, attempt) = (attempt(target, args, function), local("__forge_wf_attempt"));
     let (env, payload) = (local("env"), local("args"));
@@ -223,7 +228,7 @@ fn attempt(target: &Target, args: &Args, function: &Function) -> TokenStream {
 }
 
 /// How an argument is read back, and how what is then held becomes what the body takes.
-pub(super) fn read_argument(held: &syn::Ident, param: &Parameter) -> (syn::Ident, TokenStream) {
+fn read_argument(held: &syn::Ident, param: &Parameter) -> (syn::Ident, TokenStream) {
     match Shape::of(&param.ty).passing {
         Passing::Value => (local("value"), quote!(#held)),
         Passing::Reference => (local("value"), quote!(&#held)),
@@ -233,6 +238,31 @@ pub(super) fn read_argument(held: &syn::Ident, param: &Parameter) -> (syn::Ident
         Passing::OptionText => (local("option"), quote_spanned!(mixed()=> #held.as_deref())),
         Passing::OptionSlice => (local("option_slice"), quote_spanned!(mixed()=> #held.as_deref())),
     }
+}
+
+/// Its arguments under their own names, for the call that undoes it.
+fn undone_inputs(target: &Target, function: &Function) -> undo::Inputs {
+    let (Target { private, marker, .. }, read) = (target, local("read"));
+    let (mut held, mut takes, mut lets) = (Vec::new(), Vec::new(), TokenStream::new());
+    for (n, param) in function.of_role(Role::Argument).enumerate() {
+        let one = format_ident!("held_{n}", span = mixed());
+        let (take, pass) = read_argument(&one, param);
+        let (name, text) = (param.name(), argument_name(param));
+        takes.push(quote_spanned!(mixed()=> #read.#take::<#marker, #n>(#text)?));
+        lets.extend(quote_spanned!(mixed()=> let #name = #pass;));
+        held.push(one);
+    }
+    let read = if held.is_empty() {
+        TokenStream::new()
+    } else {
+        quote_spanned! {mixed()=>
+            let (#(#held,)*) = {
+                let mut #read = #private::ReadArguments::of(args)?;
+                (#(#takes,)*)
+            };
+        }
+    };
+    undo::Inputs { read, lets }
 }
 
 fn options(private: &TokenStream, args: &Args) -> TokenStream {

@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 
-use super::{Target, local, mixed, timeout};
+use super::{Target, local, mixed, timeout, undo};
 use crate::args::{Args, Kind};
 use crate::model::{Function, Parameter};
 use crate::scan::Call;
@@ -21,6 +21,7 @@ pub(super) fn expand(target: &Target, args: &Args, function: &Function, calls: &
         target.uses(function, calls),
         target.named_events(function, &args.named_events),
         callee(target, args, function),
+        undone(target, function),
         definition(target, args, function, calls),
         target.registered(
             function,
@@ -86,6 +87,39 @@ fn callee(target: &Target, args: &Args, function: &Function) -> TokenStream {
     }
 }
 
+/// What a step that undoes a run of it may take.
+fn undone(target: &Target, function: &Function) -> TokenStream {
+    let (Target { private, marker, .. }, Function { cfgs, .. }) = (target, function);
+    let (inputs, kept) = match input(function) {
+        Some(_) => (quote_spanned!(mixed()=> (<#marker as #private::Workflow>::Input,)), local("Whole")),
+        None => (quote!(()), local("Nothing")),
+    };
+    quote_spanned! {mixed()=>
+        #(#cfgs)*
+        impl #private::Undone for #marker {
+            type Inputs = #inputs;
+            type Output = <#marker as #private::Workflow>::Output;
+
+            fn kept() -> #private::Kept {
+                #private::Kept::#kept
+            }
+        }
+    }
+}
+
+/// Its input under its own name, for the call that undoes a run of it.
+fn undone_input(target: &Target, function: &Function) -> undo::Inputs {
+    let (Target { private, marker, .. }, held) = (target, local("held"));
+    let (read, lets) = match input(function) {
+        Some(Parameter { pat, .. }) => (
+            quote_spanned!(mixed()=> let #held = #private::undone_input::<#marker>(args)?;),
+            quote_spanned!(mixed()=> let #pat = #held;),
+        ),
+        None => (TokenStream::new(), TokenStream::new()),
+    };
+    undo::Inputs { read, lets }
+}
+
 fn definition(target: &Target, args: &Args, function: &Function, calls: &[Call]) -> TokenStream {
     let (Target { private, marker, .. }, Function { cfgs, vis, .. }) = (target, function);
     let name = name(args, function);
@@ -96,6 +130,9 @@ fn definition(target: &Target, args: &Args, function: &Function, calls: &[Call])
     let (input_text, output_text) = texts(function);
     let (output, error) = super::ends(private, function);
     let (place, digest) = (target.place(), target.digest_of_uses(calls, &args.named_events));
+    let compensate = args.compensate.as_ref();
+    let (undo_items, undo) = undo::undo(target, compensate, || undone_input(target, function));
+    let undone = undo::digests(target, compensate);
     let (body, ctx, input_value) = (local("body"), local("ctx"), local("input"));
     let (take, pass) = match input(function) {
         Some(_) => (
@@ -127,6 +164,7 @@ fn definition(target: &Target, args: &Args, function: &Function, calls: &[Call])
                 #private::digest::text(#input_text),
                 #private::digest::text(#output_text),
                 #digest,
+                #undone
             ]);
         }
         #(#cfgs)*
@@ -138,6 +176,7 @@ fn definition(target: &Target, args: &Args, function: &Function, calls: &[Call])
             type Input = #input_type;
             type Output = #output;
             const DEFINITION: &'static #private::WorkflowDefinition = {
+                #undo_items
                 fn __forge_wf_run(#body: #private::Body) -> #private::BodyFuture {
                     #boxed
                 }
@@ -148,6 +187,7 @@ fn definition(target: &Target, args: &Args, function: &Function, calls: &[Call])
                     place: #place,
                     signature: #private::Digest(<#marker>::SIGNATURE),
                     timeout: #timeout,
+                    undo: #undo,
                     run: __forge_wf_run,
                 }
             };

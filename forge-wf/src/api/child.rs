@@ -24,8 +24,8 @@ use crate::model::{ChildError, Failure, Payload, PayloadError, RunId};
 /// The child is a run of its own, with its own journal, on whatever worker has a slot for it. Which run it is follows from
 /// the parent and the call, so a crash never makes a second one. Dropping the call (as `select!` does, or a timeout) cancels the
 /// child, and so does the end of its parent: it undoes what it did, and its result is told to nobody. A parent that undoes
-/// waits until such a child has ended. What a child has *completed* stands: it is a run of its own, and its parent does not
-/// undo it. [`ChildCall::detach`] lets it go on by itself.
+/// waits until such a child has ended. What a child has *completed* is undone if its workflow says how, by
+/// `#[workflow(compensate = ..)]`, and stands otherwise. [`ChildCall::detach`] lets it go on by itself.
 ///
 /// Its type names the workflow, which is how `rt.start(checkout, order)` knows what to start.
 #[must_use = "calling a workflow does nothing until it is awaited"]
@@ -47,7 +47,7 @@ impl<'a, M: Workflow> ChildCall<'a, M> {
             }
         };
         let request = ChildRequest { workflow, input, args_hash, detached: false };
-        let slot = Slot::write(&ctx.calls, workflow.child_key, Request::Child(request));
+        let slot = Slot::write_in(&ctx.calls, ctx.saga, workflow.child_key, Request::Child(request));
         Self { slot, workflow: PhantomData }
     }
 

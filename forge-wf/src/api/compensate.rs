@@ -1,6 +1,6 @@
-//! [`Undoes`]: the proof that one step can be called to undo another, and how it is then called.
+//! [`Undoes`]: the proof that a step can be called to undo another one, or a child run, and how it is then called.
 //!
-//! Takes two steps that an attribute names, `#[step(compensate = release_stock)]`; hands on an [`UndoDefinition`]. Works
+//! Takes what an attribute names, `#[step(compensate = release_stock)]`; hands on an [`UndoDefinition`]. Works
 //! on JSON by name and decodes nothing: that the types fit was proven when it compiled. The other form of the attribute, a
 //! call, is checked by rustc as any call; `macro_support` evaluates it.
 //!
@@ -41,11 +41,11 @@ use std::marker::PhantomData;
 
 use serde_json::value::RawValue;
 
-use super::definition::Step;
+use super::definition::{Kept, Step, Undone};
 use crate::engine::definition::{StepDefinition, UndoArgs, UndoDefinition};
 use crate::model::Payload;
 
-/// Step `Self` can be called to undo step `S`.
+/// Step `Self` can be called to undo `S`, a step or a workflow.
 ///
 /// Compares the owned types of what both take, so a borrowed parameter takes what an owned one does. `How` is found by
 /// inference, and only keeps the ways apart: at most one fits two steps. Each way looks at its types in its bounds and not
@@ -53,9 +53,9 @@ use crate::model::Payload;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot undo `{S}`",
     label = "cannot be called with what `{S}` returned",
-    note = "a compensating step is a `#[step]` that takes the output, or the step's own inputs followed by the output; or write the call: `compensate = {Self}(output.id)`"
+    note = "a compensating step is a `#[step]` that takes the output, or all that `{S}` was given followed by the output; or write the call: `compensate = {Self}(output.id)`"
 )]
-pub trait Undoes<S: Step, How>: Step {
+pub trait Undoes<S: Undone, How>: Step {
     /// Whether it is given the inputs of `S` before the output.
     const TAKES_INPUTS: bool;
     /// Whether it can be called where nobody knows whether `S` was done, and so without an output.
@@ -71,12 +71,12 @@ pub struct InDoubt<How>(PhantomData<How>);
 /// By a step that does not compile, which is told already.
 pub struct ByBrokenStep;
 
-/// The inputs of a step that does not compile.
+/// The inputs of a step or workflow that does not compile.
 pub enum Unknown {}
 
 impl<C, S> Undoes<S, ByOutput> for C
 where
-    S: Step,
+    S: Undone,
     C: Step<Inputs = (S::Output,)>,
 {
     const TAKES_INPUTS: bool = false;
@@ -85,7 +85,7 @@ where
 
 impl<C, S> Undoes<S, InDoubt<ByOutput>> for C
 where
-    S: Step,
+    S: Undone,
     C: Step<Inputs = (Option<S::Output>,)>,
 {
     const TAKES_INPUTS: bool = false;
@@ -94,7 +94,7 @@ where
 
 impl<C, S> Undoes<S, ByBrokenStep> for C
 where
-    S: Step,
+    S: Undone,
     C: Step<Inputs = Unknown>,
 {
     const TAKES_INPUTS: bool = false;
@@ -106,7 +106,7 @@ macro_rules! by_inputs {
     ($($input:ident),+) => {
         impl<C, S, $($input),+> Undoes<S, ByInputs<($($input,)+)>> for C
         where
-            S: Step<Inputs = ($($input,)+)>,
+            S: Undone<Inputs = ($($input,)+)>,
             C: Step<Inputs = ($($input,)+ S::Output,)>,
         {
             const TAKES_INPUTS: bool = true;
@@ -115,7 +115,7 @@ macro_rules! by_inputs {
 
         impl<C, S, $($input),+> Undoes<S, InDoubt<ByInputs<($($input,)+)>>> for C
         where
-            S: Step<Inputs = ($($input,)+)>,
+            S: Undone<Inputs = ($($input,)+)>,
             C: Step<Inputs = ($($input,)+ Option<S::Output>,)>,
         {
             const TAKES_INPUTS: bool = true;
@@ -134,7 +134,7 @@ by_inputs!(A0, A1, A2, A3, A4, A5, A6);
 by_inputs!(A0, A1, A2, A3, A4, A5, A6, A7);
 
 /// `S` is undone by `C`, which is called with what `S` was given and has returned.
-pub const fn undone_by<C: Undoes<S, How>, S: Step, How>() -> UndoDefinition {
+pub const fn undone_by<C: Undoes<S, How>, S: Undone, How>() -> UndoDefinition {
     UndoDefinition { step: definition_of::<C>, args: args_of::<C, S, How> }
 }
 
@@ -142,23 +142,30 @@ fn definition_of<C: Step>() -> &'static StepDefinition {
     C::DEFINITION
 }
 
-fn args_of<C: Undoes<S, How>, S: Step, How>(args: &Payload, output: Option<&Payload>) -> Option<UndoArgs> {
+fn args_of<C: Undoes<S, How>, S: Undone, How>(args: &Payload, output: Option<&Payload>) -> Option<UndoArgs> {
     if output.is_none() && !C::IN_DOUBT {
         return None;
     }
-    let own = if C::TAKES_INPUTS { S::DEFINITION.arguments } else { &[] };
-    Some(renamed(args, own, output.map_or("null", Payload::as_str), C::DEFINITION.arguments))
+    let kept = if C::TAKES_INPUTS { S::kept() } else { Kept::Nothing };
+    Some(renamed(args, kept, output.map_or("null", Payload::as_str), C::DEFINITION.arguments))
 }
 
-/// The arguments `own` and then the output, under these names. They are Rust identifiers, so they need no escaping.
-fn renamed(args: &Payload, own: &[&str], output: &str, names: &[&str]) -> UndoArgs {
-    assert_eq!(own.len() + 1, names.len(), "the types of both steps fit, and so do their numbers");
-    let read: HashMap<&str, &RawValue> = serde_json::from_str(args.as_str())
-        .map_err(|error| format!("the recorded arguments cannot be read: {error}"))?;
-    // A step that is called without an argument it has reads it as `null`.
-    let inputs = own.iter().map(|name| read.get(name).map_or("null", |raw| raw.get()));
+/// What was given and then the output, under these names. They are Rust identifiers, so they need no escaping.
+fn renamed(args: &Payload, kept: Kept, output: &str, names: &[&str]) -> UndoArgs {
+    let read: HashMap<&str, &RawValue>;
+    let inputs = match kept {
+        Kept::Nothing => Vec::new(),
+        Kept::Whole => vec![args.as_str()],
+        Kept::ByName(own) => {
+            read = serde_json::from_str(args.as_str())
+                .map_err(|error| format!("the recorded arguments cannot be read: {error}"))?;
+            // A step that is called without an argument it has reads it as `null`.
+            own.iter().map(|name| read.get(name).map_or("null", |raw| raw.get())).collect()
+        }
+    };
+    assert_eq!(inputs.len() + 1, names.len(), "the types of both fit, and so do their numbers");
     let mut text = String::from("{");
-    for (name, value) in names.iter().zip(inputs.chain([output])) {
+    for (name, value) in names.iter().zip(inputs.into_iter().chain([output])) {
         if text.len() > 1 {
             text.push(',');
         }

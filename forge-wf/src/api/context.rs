@@ -149,14 +149,14 @@ impl<W> WorkflowContext<W> {
     /// ```
     ///
     /// Awaiting it never returns, unless it is refused. It is a commit point: all of it happens or nothing. The new generation
-    /// is part of every identity, so a step of it is a new call with a new idempotency key. What earlier
-    /// generations did is undone no more. Saved state and events that nobody took stay; steps that still run are stopped as at the workflow's end. The journals of earlier generations stay in the
-    /// database, and nobody reads them again.
+    /// is part of every identity, so a step of it is a new call with a new idempotency key. What earlier generations did is
+    /// undone no more. Saved state and events that nobody took stay; steps that still run are stopped as at the workflow's end.
+    /// The journals of earlier generations stay in the database, and nobody reads them again.
     ///
     /// # Errors
-    /// `work_in_flight` while the run waits for a child or for a step that can be undone, and after it has dropped such a step;
-    /// the input cannot be journaled. Nothing has happened then, and what
-    /// becomes of the failure is the body's business: returned as above, it fails the run.
+    /// `work_in_flight` while the run waits for a child or for a step that can be undone, and after it has dropped a step or
+    /// child that can be undone; the input cannot be journaled. Nothing has happened then, and what becomes of the failure is the
+    /// body's business: returned as above, it fails the run.
     pub fn continue_as_new<T>(&self, input: W::Input) -> impl Future<Output = Result<T, Failure>> + Send + use<'_, T, W>
     where
         W: Workflow,
@@ -173,7 +173,7 @@ impl<W> WorkflowContext<W> {
             calls.continue_as_new(input?).map_err(|open| {
                 let open: Vec<_> = open.iter().take(5).map(ToString::to_string).collect();
                 let message = format!(
-                    "the run cannot go on as a new generation while its work is in flight: {}; await such calls first, and do not drop steps that are to be undone",
+                    "the run cannot go on as a new generation while its work is in flight: {}; await such calls first, and do not drop what can be undone",
                     open.join(", ")
                 );
                 Failure::permanent(message).with_code(WORK_IN_FLIGHT)

@@ -40,6 +40,37 @@ pub trait Workflow: Sized + 'static {
     const DEFINITION: &'static WorkflowDefinition;
 }
 
+/// Something that can be undone by a step: a step, or a run of a workflow that was called from another one.
+pub trait Undone: Sized + 'static {
+    /// What it takes, as a tuple, in the types in which it is read back.
+    type Inputs;
+    /// What it returns when it succeeds.
+    type Output;
+
+    /// How what it was given is kept.
+    fn kept() -> Kept;
+}
+
+/// How what was given to a step or a run is kept.
+#[derive(Clone, Copy, Debug)]
+pub enum Kept {
+    /// As an object of arguments with these names.
+    ByName(&'static [&'static str]),
+    /// As itself: the input of a workflow that takes one.
+    Whole,
+    /// Nothing was given.
+    Nothing,
+}
+
+impl<S: Step> Undone for S {
+    type Inputs = S::Inputs;
+    type Output = S::Output;
+
+    fn kept() -> Kept {
+        Kept::ByName(S::DEFINITION.arguments)
+    }
+}
+
 /// Something the runtime can register: a step or a workflow.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `#[step]` or `#[workflow]`",

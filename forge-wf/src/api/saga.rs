@@ -14,8 +14,8 @@ use crate::journal::Undo;
 use crate::model::{CallId, Payload};
 
 impl<W> WorkflowContext<W> {
-    /// Runs part of the body. If it returns an error, the steps that were completed through the context it is given are undone,
-    /// newest first and one at a time, sagas within it included; then the error is returned and the body goes on. If it returns
+    /// Runs part of the body. If it returns an error, the steps and children that were completed through the context it is given
+    /// are undone, newest first and one at a time, sagas within it included; then the error is returned and the body goes on. If it returns
     /// a value, nothing is undone: should the run fail later, they are undone with everything else.
     ///
     /// ```

@@ -105,7 +105,7 @@ fn waits(view: &RunView, entries: &[Entry]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::unwind::{Cause, unwind_entry};
+    use crate::engine::unwind::{Cause, Ending};
     use crate::journal::{Undo, UndoState};
     use crate::model::time::from_micros;
     use crate::model::{BlockReason, CallId, Digest, RunId, Served, State};
@@ -187,7 +187,7 @@ mod tests {
             undo_state: Some(UndoState::Open),
             ..open(EntryKind::Step, "step:charge", None)
         };
-        let turned = unwind_entry(Cause::Failed, Err(Payload::null()), 2, from_micros(2));
+        let turned = Ending::failed(Cause::Failed, Payload::null()).unwind_entry(2, from_micros(2));
         let undoing = view(Phase::Undo, State::Owned);
         assert_eq!(why(&undoing, &[done.clone(), turned.clone()]), "undoes step:charge#0 by step:refund");
         let ended = RunView { failure: failure("declined"), ..view(Phase::Ended, State::Compensated) };

@@ -60,7 +60,7 @@ pub struct Undecodable {
 /// Values a run has saved under names.
 pub type Saved = BTreeMap<Arc<str>, Payload>;
 
-/// A step of a saga that was done, or of which nobody knows whether it was.
+/// A step or child of a saga that was done, or of which nobody knows whether it was.
 #[derive(Clone, Debug)]
 pub struct Doable {
     /// The saga it was called in.
@@ -71,8 +71,19 @@ pub struct Doable {
 
 enum Slot {
     Written { call: CallId, request: Request, saga: u32 },
-    Begun { call: CallId, waker: Waker, attached: bool, saga: u32 },
+    Begun { call: CallId, waker: Waker, tie: Tie, saga: u32 },
     Delivered { call: CallId, delivery: Delivery },
+}
+
+/// What keeps a generation from ending.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tie {
+    /// Nothing.
+    None,
+    /// It while it is waited for.
+    Waited,
+    /// That, and that it may have to be undone if it is not waited for any more.
+    Undoable,
 }
 
 #[derive(Default)]
@@ -86,7 +97,7 @@ struct Inner {
     sagas: Vec<u32>,
     /// What sagas have done, in the order in which it came about.
     doable: Vec<Doable>,
-    /// Dropped calls of steps that can be undone.
+    /// Dropped calls of steps and children that can be undone.
     left: Vec<CallId>,
     undecodable: Option<Undecodable>,
     now: Timestamp,
@@ -216,19 +227,20 @@ impl Calls {
         }
         match inner.slots.remove(&slot) {
             Some(Slot::Written { call, request, saga }) => {
-                let attached = match &request {
-                    Request::Child(child) => !child.detached,
-                    Request::Step(step) => step.step.undo.is_some(),
-                    Request::Undo(_) => true,
-                    Request::Time(_) | Request::Event(_) => false,
+                let tie = match &request {
+                    Request::Child(child) if !child.detached && child.workflow.undo.is_some() => Tie::Undoable,
+                    Request::Child(child) if !child.detached => Tie::Waited,
+                    Request::Step(step) if step.step.undo.is_some() => Tie::Undoable,
+                    Request::Undo(_) => Tie::Waited,
+                    Request::Child(_) | Request::Step(_) | Request::Time(_) | Request::Event(_) => Tie::None,
                 };
                 inner.commands.push(Command::Begin { slot, call: call.clone(), request });
-                inner.slots.insert(slot, Slot::Begun { call, waker: waker.clone(), attached, saga });
+                inner.slots.insert(slot, Slot::Begun { call, waker: waker.clone(), tie, saga });
                 Poll::Pending
             }
-            Some(Slot::Begun { call, waker: mut held, attached, saga }) => {
+            Some(Slot::Begun { call, waker: mut held, tie, saga }) => {
                 held.clone_from(waker);
-                inner.slots.insert(slot, Slot::Begun { call, waker: held, attached, saga });
+                inner.slots.insert(slot, Slot::Begun { call, waker: held, tie, saga });
                 Poll::Pending
             }
             Some(Slot::Delivered { call, delivery }) => Poll::Ready((call, delivery)),
@@ -239,11 +251,11 @@ impl Calls {
     /// The body dropped a call.
     pub fn forget(&self, slot: SlotId) {
         let mut inner = self.lock();
-        if let Some(Slot::Begun { call, attached, .. }) = inner.slots.remove(&slot)
+        if let Some(Slot::Begun { call, tie, .. }) = inner.slots.remove(&slot)
             && !inner.closed
         {
-            // A child is asked to end; a step that can be undone may go on, and is undone when the run ends.
-            if attached && call.key.starts_with("step:") {
+            // A child is asked to end, and may have completed; a step may go on. Both are undone when the run ends.
+            if tie == Tie::Undoable {
                 inner.left.push(call.clone());
             }
             inner.commands.push(Command::Drop { call });
@@ -337,15 +349,15 @@ impl Calls {
     /// Ends this generation: the run goes on with `input` as its next one.
     ///
     /// # Errors
-    /// The calls of child runs and of steps with a compensation that it still waits for, and such steps that it has dropped,
-    /// sorted.
+    /// The calls of child runs and of steps with a compensation that it still waits for, and calls with a compensation that it
+    /// has dropped, sorted.
     pub fn continue_as_new(&self, input: Payload) -> Result<(), Vec<CallId>> {
         let mut inner = self.lock();
         let mut open: Vec<_> = inner
             .slots
             .values()
             .filter_map(|slot| match slot {
-                Slot::Begun { call, attached: true, .. } => Some(call.clone()),
+                Slot::Begun { call, tie, .. } if *tie != Tie::None => Some(call.clone()),
                 _ => None,
             })
             .chain(inner.left.iter().cloned())

@@ -6,15 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use uuid::{Builder, Uuid};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::definition::WorkflowDefinition;
 use crate::contract::digest;
-use crate::journal::Entry;
-use crate::model::{CallId, Payload, RunId, Timestamp};
+use crate::journal::{Entry, Recipe, Undo, UndoState};
+use crate::model::{CallId, Digest, Payload, RunId, Timestamp};
 use crate::store::{MailKind, NewMail, NewRun, Parent};
 
 /// The id of the child that this call of a run's generation makes. A UUID of version 7 with its parent's time, so that
@@ -75,34 +75,84 @@ pub fn cancel_mail(child: RunId) -> NewMail {
     NewMail { id: mail_id(child, "cancel"), run: child, kind: MailKind::Cancel, name: "parent".into(), body: None }
 }
 
-/// How a child ended, as its mail says it.
+/// How a child ended, as its mail says it: with an output or with a failure.
+#[derive(Default, Serialize, Deserialize)]
+struct Answer {
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    output: Option<Box<RawValue>>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    failure: Option<Box<RawValue>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    undo: Option<UndoneBy>,
+}
+
+/// How its parent undoes a child; without arguments if these could not be found out.
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Answer {
-    Output(Box<RawValue>),
-    Failure(Box<RawValue>),
+struct UndoneBy {
+    step: String,
+    digest: Uuid,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    args: Option<Box<RawValue>>,
+}
+
+/// What stands there is there, `null` included.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(deserializer).map(Some)
+}
+
+impl UndoneBy {
+    fn of(recipe: Recipe) -> Self {
+        let Recipe { undo, state } = recipe;
+        let args = (state == UndoState::Open).then(|| raw(&undo.args));
+        Self { step: undo.step, digest: undo.digest.to_uuid(), args }
+    }
+
+    fn recipe(self) -> Recipe {
+        let state = if self.args.is_some() { UndoState::Open } else { UndoState::Failed };
+        let args = self.args.map_or_else(Payload::null, text);
+        Recipe { undo: Undo { step: self.step, digest: Digest::from_uuid(self.digest), args }, state }
+    }
+}
+
+fn raw(payload: &Payload) -> Box<RawValue> {
+    RawValue::from_string(payload.as_str().to_owned()).unwrap_or_default()
+}
+
+fn text(raw: Box<RawValue>) -> Payload {
+    Payload::from_json_text(Arc::<str>::from(raw.get()))
 }
 
 /// The mail in which a run that ended with this entry answers whoever called it, if somebody waits.
 pub fn result_mail(run: RunId, parent: Option<&Parent>, end: &Entry) -> Option<NewMail> {
     let Parent { run: to, call: Some(call) } = parent? else { return None };
-    let raw = |payload: &Payload| RawValue::from_string(payload.as_str().to_owned()).unwrap_or_default();
     let answer = match (&end.output, &end.failure) {
-        (Some(output), _) => Answer::Output(raw(output)),
-        (None, failure) => Answer::Failure(failure.as_ref().map(raw).unwrap_or_default()),
+        (Some(output), _) => {
+            Answer { output: Some(raw(output)), undo: end.recipe().map(UndoneBy::of), ..Answer::default() }
+        }
+        (None, failure) => Answer { failure: Some(failure.as_ref().map(raw).unwrap_or_default()), ..Answer::default() },
     };
     let body = serde_json::to_string(&answer).ok().map(Payload::from_json_text);
     Some(NewMail { id: result_mail_id(run), run: *to, kind: MailKind::ChildResult, name: call.clone(), body })
 }
 
-/// The output or the failure in a child's answer; `None` if it is neither.
-pub fn read_result(mail: &NewMail) -> Option<Result<Payload, Payload>> {
-    let answer: Answer = mail.body.as_ref()?.decode().ok()?;
-    let text = |raw: Box<RawValue>| Payload::from_json_text(Arc::<str>::from(raw.get()));
-    Some(match answer {
-        Answer::Output(output) => Ok(text(output)),
-        Answer::Failure(failure) => Err(text(failure)),
-    })
+/// How a child ended.
+#[derive(Debug)]
+pub struct ChildResult {
+    /// Its output or its failure.
+    pub outcome: Result<Payload, Payload>,
+    /// How it is undone, if it has done its work.
+    pub recipe: Option<Recipe>,
+}
+
+/// What stands in a child's answer; `None` if it is neither an output nor a failure.
+pub fn read_result(mail: &NewMail) -> Option<ChildResult> {
+    let Answer { output, failure, undo } = mail.body.as_ref()?.decode().ok()?;
+    let outcome = match (output, failure) {
+        (Some(output), None) => Ok(text(output)),
+        (None, Some(failure)) => Err(text(failure)),
+        _ => return None,
+    };
+    Some(ChildResult { outcome, recipe: undo.map(UndoneBy::recipe) })
 }
 
 #[cfg(test)]
@@ -149,14 +199,29 @@ mod tests {
         end.output = Some(Payload::from_json_text("{\"a\":[1.0,null]}"));
         let mail = result_mail(run(8), Some(&parent), &end).unwrap();
         assert_eq!((mail.run, &*mail.name), (run(7), "child:ship#0"));
-        assert_eq!(read_result(&mail).unwrap().unwrap(), *end.output.as_ref().unwrap());
+        assert_eq!(mail.body.as_ref().unwrap().as_str(), "{\"output\":{\"a\":[1.0,null]}}", "frozen");
+        assert_eq!(read_result(&mail).unwrap().outcome.unwrap(), *end.output.as_ref().unwrap());
         end.failure = end.output.take();
         let mail = result_mail(run(8), Some(&parent), &end).unwrap();
-        assert!(read_result(&mail).unwrap().is_err());
+        assert!(read_result(&mail).unwrap().outcome.is_err());
         end.failure = None;
         end.output = Some(Payload::null());
         let mail = result_mail(run(8), Some(&parent), &end).unwrap();
-        assert_eq!(read_result(&mail).unwrap().unwrap(), Payload::null(), "null is an output too");
+        assert_eq!(read_result(&mail).unwrap().outcome.unwrap(), Payload::null(), "null is an output too");
         assert!(result_mail(run(8), Some(&Parent { call: None, ..parent }), &end).is_none());
+    }
+
+    #[test]
+    fn an_answer_says_how_to_undo_the_child() {
+        let parent = Parent { run: run(7), call: Some("child:ship#0".into()) };
+        let mut end = Entry::new(CallId::new("end", 0), EntryKind::End, EntryState::Completed, from_micros(1));
+        end.output = Some(Payload::null());
+        for (args, state) in [("{\"parcel\":1.50}", UndoState::Open), ("null", UndoState::Failed)] {
+            let undo =
+                Undo { step: "step:recall".into(), digest: Digest(7 << 90), args: Payload::from_json_text(args) };
+            end.set_recipe(Some(Recipe { undo, state }));
+            let mail = result_mail(run(8), Some(&parent), &end).unwrap();
+            assert_eq!(read_result(&mail).unwrap().recipe, end.recipe());
+        }
     }
 }

@@ -5,10 +5,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::definition::{StepDefinition, UndoArgs, UndoDefinition};
+use super::definition::{StepDefinition, UndoArgs, UndoDefinition, WorkflowDefinition};
 use super::drive::panic_message;
 use super::request::StepRequest;
-use crate::journal::{Entry, Undo, UndoState};
+use super::unwind::ANYONE;
+use crate::journal::{Entry, Recipe, Undo, UndoState};
 use crate::model::{Failure, FailureKind, Payload};
 
 /// What the compensation is to be given. Without an output: if nobody knows whether the step was done; `None` if it cannot be
@@ -59,7 +60,27 @@ pub fn ended(entry: &mut Entry, request: &StepRequest, undo: Option<UndoArgs>) {
     }
 }
 
+/// How whoever called this workflow undoes a run of it that returned `output`. The run finds that out itself: who waits for it
+/// may be executed by workers that do not have the workflow.
+pub fn of_child(workflow: &WorkflowDefinition, input: &Payload, output: &Payload) -> Option<Recipe> {
+    let undo = workflow.undo.as_ref()?;
+    let (args, state) = match undo_args(undo, input, Some(output))? {
+        Ok(args) => (args, UndoState::Open),
+        Err(_) => (Payload::null(), UndoState::Failed),
+    };
+    Some(Recipe { undo: written((undo.step)(), args), state })
+}
+
+/// A child begins that can be undone: until it has answered, nobody knows whether it has done its work.
+pub fn begun_child(entry: &mut Entry) {
+    entry.undo = Some(Undo { step: entry.call.key.to_string(), digest: ANYONE, args: Payload::null() });
+}
+
 fn set(entry: &mut Entry, step: &StepDefinition, args: Payload, state: Option<UndoState>) {
-    entry.undo = Some(Undo { step: step.key.to_owned(), digest: step.digest, args });
+    entry.undo = Some(written(step, args));
     entry.undo_state = state;
+}
+
+fn written(step: &StepDefinition, args: Payload) -> Undo {
+    Undo { step: step.key.to_owned(), digest: step.digest, args }
 }

@@ -85,6 +85,8 @@ pub struct WorkflowDefinition {
     pub signature: Digest,
     /// How long a run may take, from its start.
     pub timeout: Option<Duration>,
+    /// How whoever called it undoes a run of it that has completed. Its arguments are the run's input.
+    pub undo: Option<UndoDefinition>,
     /// Makes the body's future.
     pub run: fn(Body) -> BodyFuture,
 }

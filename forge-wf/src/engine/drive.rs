@@ -15,7 +15,7 @@ use super::calls::{Calls, Command, Delivery, SlotId, Undecodable};
 use super::definition::BodyFuture;
 use super::replay::{Divergence, Next, Replay, Start};
 use super::waker::BodyWaker;
-use crate::journal::{Entry, EntryKind, EntryState, History, UndoState};
+use crate::journal::{Entry, EntryKind, EntryState, History, Recipe, UndoState};
 use crate::model::{BlockReason, CallId, Failure, Payload};
 
 /// How many recorded results are handed over before other tasks of the runtime get a chance.
@@ -93,8 +93,8 @@ impl Drive {
     }
 
     /// The child of this call has ended, which the body had dropped: the entry that changes, if that was not known.
-    pub fn child_ended(&mut self, call: &CallId) -> Option<Entry> {
-        self.replay.child_ended(call)
+    pub fn child_ended(&mut self, call: &CallId, recipe: Option<Recipe>) -> Option<Entry> {
+        self.replay.child_ended(call, recipe)
     }
 
     /// How far undoing this call came, in the body: its entry, if it has one.

@@ -14,7 +14,7 @@ use super::config::Config;
 use super::drive::Stuck;
 use super::random;
 use super::turn::{Course, Message, Turn};
-use super::unwind::{Cause, Unwinding, cause_of, unwind_entry};
+use super::unwind::{Cause, Ending, Unwinding, cause_of};
 use super::waiters::Outcome;
 use super::writer::{Along, Staged};
 use crate::journal::{Entry, EntryKind, EntryState, History, UndoState};
@@ -42,39 +42,19 @@ pub enum Leaving {
     Salvage(Arc<StoreError>),
 }
 
-/// What a run ends with, once nothing is left to undo.
-#[derive(Clone)]
-pub struct Ending {
-    /// Why it ends.
-    pub cause: Cause,
-    /// Its output or failure.
-    pub result: Result<Payload, Payload>,
-}
-
 impl Leaving {
-    /// The end of a run whose body returned `result`.
-    pub fn returned(result: Result<Payload, Failure>, limits: &Limits) -> Self {
-        let cause = if result.is_ok() { Cause::Dropped } else { Cause::Failed };
-        Self::Ended(Box::new(Ending { cause, result: result.map_err(|failure| failure.to_payload(limits)) }))
-    }
-
-    /// The end of a run that somebody or something stopped.
+    /// The end of a run that failed, or that somebody or something stopped.
     pub fn stopped(cause: Cause, failure: &Failure, limits: &Limits) -> Self {
-        Self::Ended(Box::new(Ending { cause, result: Err(failure.to_payload(limits)) }))
+        Self::Ended(Box::new(Ending::failed(cause, failure.to_payload(limits))))
     }
 
     /// The end of a generation whose next one begins with `input` and with what was saved so far.
     pub fn continued(input: Payload, seq: i32, at: Timestamp, saved: &Saved) -> Self {
-        let end = end_entry(Ok(Payload::null()), seq, at);
+        let end = Entry::of_result(CallId::new("end", 0), EntryKind::End, Ok(Payload::null()), seq, at);
         let mut start = Entry::start(input, at);
         start.args = History::saved_as_args(saved);
         Self::Continued(Box::new([end, start]))
     }
-}
-
-/// The `end` entry of a run or generation with this result.
-fn end_entry(result: Result<Payload, Payload>, seq: i32, at: Timestamp) -> Entry {
-    Entry::of_result(CallId::new("end", 0), EntryKind::End, result, seq, at)
 }
 
 /// The image of a run this worker executes.
@@ -131,7 +111,7 @@ impl Turn {
     pub(super) fn image_of_run(&self) -> RunImage {
         let failure = match &self.course {
             Course::Forward(_) => None,
-            Course::Undo(unwinding) => unwinding.ending().as_ref().err().cloned(),
+            Course::Undo(unwinding) => unwinding.ending().result.as_ref().err().cloned(),
         };
         // While it is paused an order may be all that it was claimed for.
         let block_reason = self.run.paused.then_some(BlockReason::Paused);
@@ -177,14 +157,14 @@ impl Turn {
     }
 
     /// Turns back if something is to be undone, and ends the run if not.
-    fn turn_back_or_end(&mut self, Ending { cause, result }: Ending) {
+    fn turn_back_or_end(&mut self, ending: Ending) {
         let (seq, at) = (self.course.next_seq(), self.now());
         let (turns_back, state) = match &mut self.course {
-            _ if cause.undoes_nothing() => (None, Unwinding::new(cause, result.clone(), []).end_state()),
+            _ if ending.cause.undoes_nothing() => (None, Unwinding::new(ending.clone(), []).end_state()),
             Course::Undo(unwinding) => (None, unwinding.end_state()),
             Course::Forward(drive) => {
                 let undoable = drive.replay().history().undoable();
-                let unwinding = Unwinding::new(cause, result.clone(), undoable);
+                let unwinding = Unwinding::new(ending.clone(), undoable);
                 (unwinding.needs(), unwinding.end_state())
             }
         };
@@ -193,14 +173,14 @@ impl Turn {
         if let Some(needs) = turns_back {
             (self.run.phase, self.run.needs) = (Phase::Undo, needs);
             let image = self.last_image(State::Ready, Due::Now);
-            self.image = Some(RunImage { failure: result.as_ref().err().cloned(), ..image });
-            let mut staged = self.entry(unwind_entry(cause, result, seq, at), true);
+            self.image = Some(RunImage { failure: ending.result.as_ref().err().cloned(), ..image });
+            let mut staged = self.entry(ending.unwind_entry(seq, at), true);
             staged.along.marks = marks;
             self.stage(staged);
             self.leaving = Some(Leaving::TurnedBack);
             return;
         }
-        let entry = end_entry(result, seq, at);
+        let entry = ending.end_entry(seq, at);
         let image = self.last_image(state, Due::Never);
         self.image = Some(RunImage { phase: Phase::Ended, needs: None, failure: entry.failure.clone(), ..image });
         self.leaving = Some(Leaving::Over(Box::new(entry.clone()), state));
@@ -316,7 +296,7 @@ impl Turn {
             let payload = failure.to_payload(&self.engine.config.limits);
             if matches!(entry.kind, EntryKind::End | EntryKind::Unwind) {
                 let cause = cause_of(entry).unwrap_or(Cause::Failed);
-                return self.end_refused(Ending { cause, result: Err(payload) }, staged.along.marks, refused).await;
+                return self.end_refused(Ending::failed(cause, payload), staged.along.marks, refused).await;
             }
             entry.state = EntryState::Failed;
             (entry.output, entry.args, entry.failure) = (None, None, Some(payload));

@@ -191,7 +191,7 @@ mod tests {
         let signature = digest::of_version(name, version);
         let child_key = "child:checkout";
         let (place, run) = (place(line), |_| unreachable!());
-        WorkflowDefinition { name, version, child_key, place, signature, timeout: None, run }
+        WorkflowDefinition { name, version, child_key, place, signature, timeout: None, undo: None, run }
     }
 
     const fn event(type_name: &'static str, line: u32) -> EventDefinition {

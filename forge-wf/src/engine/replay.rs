@@ -9,7 +9,7 @@ use std::fmt;
 
 use super::calls::SlotId;
 use super::request::Request;
-use crate::journal::{Entry, EntryState, History, UndoState};
+use crate::journal::{Entry, EntryState, History, Recipe, UndoState};
 use crate::model::{CallId, Timestamp};
 
 /// A call of the body that has begun and has no outcome yet.
@@ -89,8 +89,8 @@ impl Replay {
     }
 
     /// The child of this call has ended, which the body had dropped: the entry that changes, if that was not known.
-    pub fn child_ended(&mut self, call: &CallId) -> Option<Entry> {
-        self.history.child_ended(call)
+    pub fn child_ended(&mut self, call: &CallId, recipe: Option<Recipe>) -> Option<Entry> {
+        self.history.child_ended(call, recipe)
     }
 
     /// How far undoing this call came, in the body: its entry, if it has one.

@@ -31,17 +31,19 @@ use self::mail::Looked;
 use self::waits::Ready;
 use super::Engine;
 use super::calls::Calls;
+use super::compensate;
 use super::counters::Counters;
-use super::definition::StepOutcome;
+use super::definition::{StepOutcome, WorkflowDefinition};
 use super::drive::{Finished, Replayed, Stuck};
 use super::leaving::Leaving;
 use super::mailbox::Mailbox;
 use super::session::Session;
 use super::steps::Steps;
+use super::unwind::{Cause, Ending};
 use super::waits::Waits;
 use super::writer::{Along, Item, Reply, Staged};
 use crate::journal::Entry;
-use crate::model::{BlockReason, CallId, Timestamp};
+use crate::model::{BlockReason, CallId, Payload, Timestamp};
 use crate::store::{ClaimedRun, Mail, Mailbag, Mark, NewRun, RunImage, StoreError};
 
 /// What a turn is told. Small: the channel of every waiting run has room for dozens of them.
@@ -93,6 +95,8 @@ pub struct Turn {
     outbox: mpsc::UnboundedSender<Message>,
     pub(super) current: Arc<AtomicBool>,
     pub(super) course: Course,
+    /// The body's definition, on the way forward.
+    workflow: Option<&'static WorkflowDefinition>,
     pub(super) calls: Arc<Calls>,
     pub(super) steps: Steps,
     waits: Waits,
@@ -299,16 +303,30 @@ impl Turn {
             self.count_replayed();
             if let Some(finished) = progress.finished {
                 let (at, seq) = (self.now(), self.course.next_seq());
-                return self.leave(match finished {
-                    Finished::Returned(result) => Leaving::returned(result, &self.engine.config.limits),
+                let leaving = match finished {
+                    Finished::Returned(Ok(output)) => self.completed(output),
+                    Finished::Returned(Err(failure)) => {
+                        Leaving::stopped(Cause::Failed, &failure, &self.engine.config.limits)
+                    }
                     Finished::Continued(input) => Leaving::continued(input, seq, at, &self.calls.all_saved()),
-                });
+                };
+                return self.leave(leaving);
             }
             if !progress.more {
                 return self.check_length();
             }
             tokio::task::yield_now().await;
         }
+    }
+
+    /// The body has done its work; what it dropped on the way is to be undone.
+    fn completed(&mut self, output: Payload) -> Leaving {
+        let called = self.run.parent.as_ref().is_some_and(|parent| parent.call.is_some());
+        let workflow = self.workflow.filter(|_| called);
+        let undone_by = workflow
+            .zip(self.course.drive())
+            .and_then(|(workflow, drive)| compensate::of_child(workflow, drive.replay().history().input(), &output));
+        Leaving::Ended(Box::new(Ending { cause: Cause::Dropped, result: Ok(output), undone_by }))
     }
 
     pub(super) fn stuck(&mut self, stuck: Stuck) {

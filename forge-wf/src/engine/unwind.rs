@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::contract::digest;
-use crate::journal::{Corrupt, Entry, EntryKind, EntryState, Undo, UndoState};
+use crate::journal::{Corrupt, Entry, EntryKind, EntryState, Recipe, Undo, UndoState};
 use crate::model::{CallId, Digest, Payload, State, Timestamp};
 
 /// Why a run turns back. The names are their frozen form in the database.
@@ -42,6 +42,43 @@ impl Cause {
     /// Whether what the run did is left as it is.
     pub fn undoes_nothing(self) -> bool {
         matches!(self, Self::Killed | Self::Retired)
+    }
+}
+
+/// What a run ends with, once nothing is left to undo.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// Why it ends.
+    pub cause: Cause,
+    /// Its output or failure.
+    pub result: Result<Payload, Payload>,
+    /// How whoever called it undoes it.
+    pub undone_by: Option<Recipe>,
+}
+
+impl Ending {
+    /// The end of a run that did not do its work.
+    pub fn failed(cause: Cause, failure: Payload) -> Self {
+        Self { cause, result: Err(failure), undone_by: None }
+    }
+
+    /// The entry of this key that holds it.
+    fn entry(&self, key: &str, kind: EntryKind, seq: i32, at: Timestamp) -> Entry {
+        let mut entry = Entry::of_result(CallId::new(key, 0), kind, self.result.clone(), seq, at);
+        entry.set_recipe(self.undone_by.clone());
+        entry
+    }
+
+    /// The entry with which the run turns back.
+    pub fn unwind_entry(&self, seq: i32, at: Timestamp) -> Entry {
+        let entry = self.entry("unwind", EntryKind::Unwind, seq, at);
+        let why = serde_json::to_string(&Why { cause: self.cause }).expect("a name is text");
+        Entry { args: Some(Payload::from_json_text(why)), ..entry }
+    }
+
+    /// The entry with which the run ends.
+    pub fn end_entry(&self, seq: i32, at: Timestamp) -> Entry {
+        self.entry("end", EntryKind::End, seq, at)
     }
 }
 
@@ -92,9 +129,7 @@ pub enum Next<'u> {
 /// One run on its way back.
 #[derive(Debug)]
 pub struct Unwinding {
-    cause: Cause,
-    /// What the run ends with.
-    ending: Result<Payload, Payload>,
+    ending: Ending,
     /// What may have to be undone, in the order in which it is.
     entries: Vec<Entry>,
     /// The records of undoing and resolving, by their own call.
@@ -119,13 +154,6 @@ pub fn undone_call(call: &CallId) -> Option<CallId> {
     Some(CallId { key: key.into(), n: call.n })
 }
 
-/// The entry with which a run turns back.
-pub fn unwind_entry(cause: Cause, ending: Result<Payload, Payload>, seq: i32, at: Timestamp) -> Entry {
-    let entry = Entry::of_result(CallId::new("unwind", 0), EntryKind::Unwind, ending, seq, at);
-    let why = serde_json::to_string(&Why { cause }).expect("a name is text");
-    Entry { args: Some(Payload::from_json_text(why)), ..entry }
-}
-
 /// Why the run turns back, of an `unwind` entry.
 pub fn cause_of(entry: &Entry) -> Option<Cause> {
     let why = entry.args.as_ref().filter(|_| entry.kind == EntryKind::Unwind)?;
@@ -134,7 +162,7 @@ pub fn cause_of(entry: &Entry) -> Option<Cause> {
 
 impl Unwinding {
     /// Of a run that is about to turn back, from the entries that may have to be undone.
-    pub fn new(cause: Cause, ending: Result<Payload, Payload>, entries: impl IntoIterator<Item = Entry>) -> Self {
+    pub fn new(ending: Ending, entries: impl IntoIterator<Item = Entry>) -> Self {
         let (mut undoable, mut records) = (Vec::new(), HashMap::new());
         let (mut last_seq, mut now) = (0, Timestamp::MIN_UTC);
         for entry in entries {
@@ -142,6 +170,8 @@ impl Unwinding {
             now = now.max(entry.at);
             match entry.kind {
                 EntryKind::Undo | EntryKind::Resolve => drop(records.insert(entry.call.clone(), entry)),
+                // These say how somebody else undoes all of it.
+                EntryKind::Unwind | EntryKind::End => {}
                 EntryKind::Child if entry.state == EntryState::Abandoned => undoable.push(entry),
                 _ if entry.undo.is_some() => undoable.push(entry),
                 _ => {}
@@ -152,13 +182,13 @@ impl Unwinding {
             Some(seq) => (true, Reverse(Timestamp::MIN_UTC), Reverse(seq), Reverse(entry.call.clone())),
         };
         undoable.sort_by_cached_key(newest_first);
-        match cause {
-            // The body saw the outcomes of all others, and went on. Nor does it wait for children that it dropped.
-            Cause::Dropped => undoable.retain(|entry| entry.seq.is_none() && entry.kind != EntryKind::Child),
+        match ending.cause {
+            // The body saw the outcomes of all others, and went on. Nor does it wait for children that it dropped and could not undo.
+            Cause::Dropped => undoable.retain(|entry| entry.seq.is_none() && entry.undo.is_some()),
             cause if cause.undoes_nothing() => undoable.clear(),
             _ => {}
         }
-        Self { cause, ending, entries: undoable, records, last_seq, now }
+        Self { ending, entries: undoable, records, last_seq, now }
     }
 
     /// Of a run that has turned back, from its journal.
@@ -170,11 +200,12 @@ impl Unwinding {
         let unwind = unwind.ok_or_else(|| Corrupt("the run turns back, but no entry says why".into()))?;
         let cause = cause_of(unwind);
         let cause = cause.ok_or_else(|| Corrupt("the entry `unwind` does not say why the run turns back".into()))?;
-        let ending = match (&unwind.output, &unwind.failure) {
+        let result = match (&unwind.output, &unwind.failure) {
             (Some(output), _) => Ok(output.clone()),
             (None, failure) => Err(failure.clone().unwrap_or_else(Payload::null)),
         };
-        Ok(Self::new(cause, ending, entries))
+        let ending = Ending { cause, result, undone_by: unwind.recipe() };
+        Ok(Self::new(ending, entries))
     }
 
     /// What comes next.
@@ -184,8 +215,8 @@ impl Unwinding {
 
     /// What is to be done about one entry; `End` for nothing.
     fn todo<'u>(&'u self, entry: &'u Entry) -> Next<'u> {
-        if entry.kind == EntryKind::Child && entry.undo.is_none() {
-            return if entry.undo_state.is_none() { Next::Await { entry } } else { Next::End };
+        if entry.kind == EntryKind::Child && entry.undo_state.is_none() {
+            return Next::Await { entry };
         }
         let resolved = self.records.get(&resolve_call(&entry.call));
         let prior = self.records.get(&undo_call(&entry.call));
@@ -196,7 +227,7 @@ impl Unwinding {
                 return Next::Stuck { entry, prior: Some(resolved) };
             }
             // Whoever died of it shall not meet it again.
-            (None, prior) if self.cause == Cause::Poison => return Next::Stuck { entry, prior },
+            (None, prior) if self.ending.cause == Cause::Poison => return Next::Stuck { entry, prior },
             (None, prior) => return Next::Resolve { entry, prior },
         };
         match (state, &known.undo) {
@@ -217,11 +248,11 @@ impl Unwinding {
         }
     }
 
-    /// The child of this call has ended, which was asked to: the entry that changes.
-    pub fn child_ended(&mut self, call: &CallId) -> Option<Entry> {
-        let entry = self.entries.iter_mut().find(|entry| entry.call == *call && entry.undo_state.is_none())?;
-        entry.undo_state = Some(UndoState::Done);
-        Some(entry.clone())
+    /// The child of this call has ended, which was asked to: the entry that changes. One that had done its work all the same is
+    /// undone like any other, if that is possible.
+    pub fn child_ended(&mut self, call: &CallId, recipe: Option<Recipe>) -> Option<Entry> {
+        let entry = self.entries.iter_mut().find(|entry| entry.call == *call)?;
+        entry.end_abandoned_child(recipe).then(|| entry.clone())
     }
 
     /// An operator has decided about what gave up (`call`, or whatever holds up the rest): the entries that change. `Open` has
@@ -280,20 +311,15 @@ impl Unwinding {
         changed
     }
 
-    /// Why the run turns back.
-    pub fn cause(&self) -> Cause {
-        self.cause
-    }
-
     /// What the run ends with.
-    pub fn ending(&self) -> &Result<Payload, Payload> {
+    pub fn ending(&self) -> &Ending {
         &self.ending
     }
 
     /// The state the run ends in.
     pub fn end_state(&self) -> State {
         let undone = |entry: &Entry| matches!(entry.undo_state, Some(UndoState::Done | UndoState::Skipped));
-        match self.cause {
+        match self.ending.cause {
             Cause::Dropped => State::Completed,
             Cause::Cancelled => State::Cancelled,
             Cause::Killed => State::Killed,
@@ -329,7 +355,7 @@ mod tests {
     }
 
     fn unwinding(cause: Cause, entries: Vec<Entry>) -> Unwinding {
-        let unwind = unwind_entry(cause, Err(Payload::null()), 9, from_micros(9));
+        let unwind = Ending::failed(cause, Payload::null()).unwind_entry(9, from_micros(9));
         Unwinding::load([entries, vec![unwind]].concat()).unwrap()
     }
 
@@ -412,11 +438,51 @@ mod tests {
     #[test]
     fn a_completed_run_undoes_only_what_its_body_dropped() {
         let dropped = Entry { state: EntryState::Abandoned, ..step("step:a", None, 1, Some(UndoState::Open)) };
-        let unwind = unwind_entry(Cause::Dropped, Ok(Payload::null()), 9, from_micros(9));
+        let unwind = good(None).unwind_entry(9, from_micros(9));
         let kept = step("step:b", Some(1), 1, Some(UndoState::Open));
         let mut unwinding = Unwinding::load(vec![kept, dropped, unwind]).unwrap();
         assert_eq!(order(&mut unwinding), ["undo:step:a#0"]);
-        assert_eq!((unwinding.end_state(), unwinding.ending()), (State::Completed, &Ok(Payload::null())));
+        assert_eq!((unwinding.end_state(), &unwinding.ending().result), (State::Completed, &Ok(Payload::null())));
+    }
+
+    fn good(undone_by: Option<Recipe>) -> Ending {
+        Ending { cause: Cause::Dropped, result: Ok(Payload::null()), undone_by }
+    }
+
+    fn recipe(state: UndoState) -> Option<Recipe> {
+        Some(Recipe { undo: undo(5)?, state })
+    }
+
+    #[test]
+    fn a_child_that_was_asked_to_end_is_awaited_and_undone_if_it_had_done_its_work() {
+        let call = CallId::new("child:ship", 0);
+        let entry = Entry::new(call.clone(), EntryKind::Child, EntryState::Abandoned, from_micros(1));
+        let undone = |recipe| {
+            let mut failed = unwinding(Cause::Failed, vec![entry.clone()]);
+            assert!(matches!(failed.next(), Next::Await { .. }));
+            assert!(failed.child_ended(&call, recipe).is_some());
+            assert_eq!(failed.child_ended(&call, None), None, "that was known");
+            order(&mut failed)
+        };
+        assert_eq!(undone(None), [""; 0]);
+        assert_eq!(undone(recipe(UndoState::Open)), ["undo:child:ship#0"]);
+        assert_eq!(undone(recipe(UndoState::Failed)), ["stuck at child:ship#0"]);
+    }
+
+    #[test]
+    fn a_completed_run_waits_only_for_children_it_may_have_to_undo() {
+        let child = Entry::new(CallId::new("child:ship", 0), EntryKind::Child, EntryState::Abandoned, from_micros(1));
+        let next = |child: Entry| Unwinding::new(good(None), [child]).needs();
+        assert_eq!(next(child.clone()), None);
+        assert_eq!(next(Entry { undo: undo(1), ..child }), Some(ANYONE));
+    }
+
+    #[test]
+    fn how_others_undo_a_run_is_kept_while_it_turns_back() {
+        let unwind = good(recipe(UndoState::Open)).unwind_entry(1, from_micros(9));
+        let unwinding = Unwinding::load(vec![unwind]).unwrap();
+        assert_eq!(unwinding.next(), Next::End, "it does not undo itself");
+        assert_eq!(unwinding.ending().end_entry(2, from_micros(9)).recipe(), recipe(UndoState::Open));
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub enum WaitsFor {
         answer: Uuid,
         /// Fingerprint of its input.
         args_hash: u64,
+        /// Whether it can be undone once it has completed.
+        compensable: bool,
     },
     /// Nothing: an operator has decided about this undo already.
     Settled(EntryKind),

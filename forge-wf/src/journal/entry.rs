@@ -58,8 +58,10 @@ pub enum UndoState {
 
 /// How to undo an entry: a step with its arguments, kept as data so that no body is needed.
 ///
-/// While an entry has an undo and no [`UndoState`], nobody knows whether it was done. Then this names the entry's own step,
-/// which has to be run again first, and holds no arguments.
+/// While an entry has an undo and no [`UndoState`], nobody knows whether it was done. Then this holds no arguments and names the
+/// entry itself: a step, which has to be run again first, or a child, which has to end first.
+///
+/// The `end` of a run that another one waits for keeps here how that one undoes it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Undo {
     /// Key of the compensating step, as in `step:release_stock`.
@@ -68,6 +70,15 @@ pub struct Undo {
     pub digest: Digest,
     /// Its arguments.
     pub args: Payload,
+}
+
+/// How to undo what is done, and how far that came.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Recipe {
+    /// How.
+    pub undo: Undo,
+    /// [`UndoState::Open`], or [`UndoState::Failed`] if what the step is to be given could not be found out.
+    pub state: UndoState,
 }
 
 /// One operation of a run.
@@ -144,6 +155,28 @@ impl Entry {
             Err(failure) => (None, Some(failure)),
         };
         Self { seq: Some(seq), output, failure, ..Self::new(call, kind, state, at) }
+    }
+
+    /// Keeps how it is undone.
+    pub fn set_recipe(&mut self, recipe: Option<Recipe>) {
+        (self.undo, self.undo_state) = recipe.map(|recipe| (recipe.undo, recipe.state)).unzip();
+    }
+
+    /// How it is undone, if it is known to be done.
+    pub fn recipe(&self) -> Option<Recipe> {
+        self.undo.clone().zip(self.undo_state).map(|(undo, state)| Recipe { undo, state })
+    }
+
+    /// The child of this entry has ended, which its parent no longer waits for: whether that was not known. If it had done its
+    /// work, `recipe` says how that is undone.
+    pub fn end_abandoned_child(&mut self, recipe: Option<Recipe>) -> bool {
+        let news = self.state == EntryState::Abandoned && self.undo_state.is_none();
+        match recipe {
+            _ if !news => {}
+            None => self.undo_state = Some(UndoState::Done),
+            recipe => self.set_recipe(recipe),
+        }
+        news
     }
 
     /// Its failure, if it has one that can be read.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::entry::{Entry, EntryKind, EntryState, UndoState};
+use super::entry::{Entry, EntryKind, EntryState, Recipe, UndoState};
 use crate::model::{CallId, Payload, Timestamp};
 
 /// One run's journal in memory, and how far replay has read it.
@@ -217,13 +217,9 @@ impl History {
     }
 
     /// The child of this call has ended, which the body had dropped: the entry that changes, if that was not known.
-    pub fn child_ended(&mut self, call: &CallId) -> Option<Entry> {
+    pub fn child_ended(&mut self, call: &CallId, recipe: Option<Recipe>) -> Option<Entry> {
         let entry = self.open.get_mut(call)?;
-        if entry.state != EntryState::Abandoned || entry.undo_state.is_some() {
-            return None;
-        }
-        entry.undo_state = Some(UndoState::Done);
-        Some(entry.clone())
+        entry.end_abandoned_child(recipe).then(|| entry.clone())
     }
 }
 

@@ -3,5 +3,5 @@
 pub mod entry;
 pub mod history;
 
-pub use entry::{Entry, EntryKind, EntryState, Undo, UndoState};
+pub use entry::{Entry, EntryKind, EntryState, Recipe, Undo, UndoState};
 pub use history::{Corrupt, History};

@@ -4,7 +4,9 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::{Root, Step, StepCall, StepOutcome, WorkflowContext};
+use serde::de::DeserializeOwned;
+
+use super::{Root, Step, StepCall, StepOutcome, Undone, Workflow, WorkflowContext};
 use crate::engine::calls::Calls;
 use crate::engine::definition::{StepDefinition, UndoArgs};
 use crate::model::{Limits, Payload, RunId};
@@ -22,7 +24,7 @@ impl From<StepOutcome> for UndoError {
     }
 }
 
-/// What the call in the attribute of a step gives its compensation. The call speaks of the output, so without one there is
+/// What the call in the attribute of a step or workflow gives its compensation. The call speaks of the output, so without one there is
 /// nothing to evaluate.
 pub fn called(
     args: &Payload,
@@ -36,8 +38,19 @@ pub fn called(
 ///
 /// # Errors
 /// If it does not fit.
-pub fn undone_output<S: Step>(output: &Payload) -> Result<S::Output, UndoError> {
+pub fn undone_output<S: Undone>(output: &Payload) -> Result<S::Output, UndoError>
+where
+    S::Output: DeserializeOwned,
+{
     output.decode().map_err(|error| UndoError(format!("the recorded output cannot be read: {error}")))
+}
+
+/// The input of a run of `M`.
+///
+/// # Errors
+/// If it does not fit.
+pub fn undone_input<M: Workflow>(input: &Payload) -> Result<M::Input, UndoError> {
+    input.decode().map_err(|error| UndoError(format!("the recorded input cannot be read: {error}")))
 }
 
 /// A context whose calls nobody runs.
@@ -62,7 +75,7 @@ pub struct TypeOf<C>(PhantomData<C>);
 ///
 /// Both come out of a projection, so of a type that is no step rustc does not know what they are, and does not go on
 /// about how they are used.
-#[diagnostic::on_unimplemented(message = "`{Self}` is not a `#[step]`", label = "only a `#[step]` undoes a step")]
+#[diagnostic::on_unimplemented(message = "`{Self}` is not a `#[step]`", label = "only a `#[step]` undoes something")]
 pub trait StepFunction<F, How: ?Sized> {
     /// `F`.
     type Function;

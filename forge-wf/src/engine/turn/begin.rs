@@ -56,7 +56,7 @@ impl Turn {
         let drive = Drive::new(body, calls.clone(), history, waker);
         let course = Course::Forward(Box::new(drive));
         let mut turn = Self::on(course, channel, engine, session, run, calls, mail, permit);
-        turn.has_entries = has_entries;
+        (turn.has_entries, turn.workflow) = (has_entries, workflow);
         turn
     }
 
@@ -95,6 +95,7 @@ impl Turn {
             outbox,
             current: Arc::new(AtomicBool::new(true)),
             course,
+            workflow: None,
             calls,
             steps: Steps::default(),
             waits: Waits::default(),

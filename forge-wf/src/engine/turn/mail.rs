@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::waits::Ready;
 use super::{Course, Message, Turn};
-use crate::engine::child;
+use crate::engine::child::{self, ChildResult};
 use crate::engine::config::DATABASE_RETRY;
 use crate::engine::drive::panic_message;
 use crate::engine::mailbox::Mailbox;
@@ -104,11 +104,11 @@ impl Turn {
             self.note_ended_child(mail);
             return self.along.extend(along);
         };
-        let outcome = child::read_result(mail).unwrap_or_else(|| {
+        let ChildResult { outcome, recipe } = child::read_result(mail).unwrap_or_else(|| {
             let failure = Failure::permanent(format!("the answer of {call} cannot be read"));
-            Err(failure.to_payload(&self.engine.config.limits))
+            ChildResult { outcome: Err(failure.to_payload(&self.engine.config.limits)), recipe: None }
         });
-        self.arrived.push_back((call, Ready { at, outcome, along }));
+        self.arrived.push_back((call, Ready { at, outcome, along, recipe }));
     }
 
     /// The answer of a child nobody waits for: it has ended, as it was asked to, and what is older may be undone.
@@ -117,9 +117,10 @@ impl Turn {
         if mail.id != child::result_mail_id(child::child_id(self.run.id, self.run.generation, &call)) {
             return;
         }
+        let recipe = child::read_result(mail).and_then(|result| result.recipe);
         let ended = match &mut self.course {
-            Course::Forward(drive) => drive.child_ended(&call),
-            Course::Undo(unwinding) => unwinding.child_ended(&call),
+            Course::Forward(drive) => drive.child_ended(&call, recipe),
+            Course::Undo(unwinding) => unwinding.child_ended(&call, recipe),
         };
         if let Some(entry) = ended {
             let staged = self.entry(entry, false);
@@ -223,7 +224,7 @@ impl Turn {
         self.used.extend(&used);
         let marks = used.into_iter().map(|mail| Mark { mail, taken: true }).collect();
         let along = Along { marks, ..Along::default() };
-        Some((call, Ready { at: event.sent_at, outcome: Ok(event.payload), along }))
+        Some((call, Ready { at: event.sent_at, outcome: Ok(event.payload), along, recipe: None }))
     }
 
     /// What keeps the run waiting though an event it waits for has come: its payload does not fit.

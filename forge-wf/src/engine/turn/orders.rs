@@ -98,7 +98,7 @@ impl Turn {
         let open = |entry: &&Entry| entry.kind == EntryKind::Child && entry.state == EntryState::Started;
         let open: Vec<_> = drive.replay().history().open_entries().filter(open).cloned().collect();
         for entry in open {
-            self.abandon_child(&entry.call, entry.args_hash);
+            self.abandon_child(&entry.call, entry.args_hash, entry.undo.is_some(), None);
         }
     }
 

@@ -8,7 +8,7 @@ use super::course::Course;
 use crate::engine::compensate;
 use crate::engine::definition::UndoArgs;
 use crate::engine::drive::Stuck;
-use crate::engine::leaving::{Ending, Leaving};
+use crate::engine::leaving::Leaving;
 use crate::engine::request::StepRequest;
 use crate::engine::steps::{StepKind, StepState};
 use crate::engine::unwind::{ANYONE, Next, resolve_call, undo_call};
@@ -39,8 +39,8 @@ impl Turn {
                 return self.stuck(stuck);
             }
             Next::End => {
-                let (cause, result) = (unwinding.cause(), unwinding.ending().clone());
-                return self.leave(Leaving::Ended(Box::new(Ending { cause, result })));
+                let ending = unwinding.ending().clone();
+                return self.leave(Leaving::Ended(Box::new(ending)));
             }
         };
         let (args, prior) = (args.cloned().unwrap_or_else(Payload::null), prior.cloned());

@@ -6,11 +6,11 @@
 use std::sync::Arc;
 
 use super::{Message, Turn};
-use crate::engine::child;
 use crate::engine::request::{ChildRequest, Request, Until};
 use crate::engine::waits::{Wait, WaitsFor};
 use crate::engine::writer::Along;
-use crate::journal::{Entry, EntryKind, EntryState};
+use crate::engine::{child, compensate};
+use crate::journal::{Entry, EntryKind, EntryState, Recipe};
 use crate::model::time::from_micros;
 use crate::model::{CallId, Payload, Timestamp};
 use crate::store::{Birth, Parent, RunImage};
@@ -29,11 +29,18 @@ pub(super) struct Ready {
     pub(super) outcome: Result<Payload, Payload>,
     /// What is written with it.
     pub(super) along: Along,
+    /// How it is undone.
+    pub(super) recipe: Option<Recipe>,
 }
 
 impl Ready {
+    /// An outcome that nobody sent.
+    fn own(outcome: Result<Payload, Payload>, along: Along) -> Self {
+        Self { at: Timestamp::MIN_UTC, outcome, along, recipe: None }
+    }
+
     pub(super) fn null() -> Self {
-        Self { at: Timestamp::MIN_UTC, outcome: Ok(Payload::null()), along: Along::default() }
+        Self::own(Ok(Payload::null()), Along::default())
     }
 }
 
@@ -65,15 +72,14 @@ impl Turn {
     fn begin_child(&mut self, call: CallId, request: ChildRequest, row: bool) {
         let ChildRequest { workflow, input, args_hash, detached } = request;
         let id = child::child_id(self.run.id, self.run.generation, &call);
-        let waits_for = WaitsFor::Child { answer: child::result_mail_id(id), args_hash };
+        let compensable = workflow.undo.is_some() && !detached;
+        let waits_for = WaitsFor::Child { answer: child::result_mail_id(id), args_hash, compensable };
         let input = match input {
             Ok(input) => input,
             Err(failure) => {
                 let outcome = Err(failure.to_payload(&self.engine.config.limits));
                 self.insert_wait(call.clone(), row, waits_for);
-                return self
-                    .arrived
-                    .push_back((call, Ready { at: Timestamp::MIN_UTC, outcome, along: Along::default() }));
+                return self.arrived.push_back((call, Ready::own(outcome, Along::default())));
             }
         };
         let mut along = Along::default();
@@ -85,10 +91,9 @@ impl Turn {
         self.insert_wait(call.clone(), row || !detached, waits_for);
         if detached {
             let outcome = Ok(Payload::from_json_text(format!("\"{id}\"")));
-            self.arrived.push_back((call, Ready { at: Timestamp::MIN_UTC, outcome, along }));
+            self.arrived.push_back((call, Ready::own(outcome, along)));
         } else if !row {
-            let mut entry = Entry::new(call, EntryKind::Child, EntryState::Started, self.now());
-            entry.args_hash = args_hash;
+            let entry = child_entry(call, EntryState::Started, args_hash, compensable, self.now());
             let mut staged = self.entry(entry, true);
             staged.along = along;
             self.stage(staged);
@@ -166,6 +171,7 @@ impl Turn {
         };
         let mut entry = Entry::new(call, kind, state, at);
         (entry.due_at, entry.args_hash) = (due_at, args_hash);
+        entry.set_recipe(ready.recipe);
         match ready.outcome {
             Ok(output) => entry.output = Some(output),
             Err(failure) => entry.failure = Some(failure),
@@ -185,38 +191,52 @@ impl Turn {
             // Begun in an earlier life, and dropped by the last thing that is recorded: the cancel may not have been sent.
             let open = self.course.drive().and_then(|drive| drive.replay().history().open(call));
             if let Some(open) = open.filter(|open| open.kind == EntryKind::Child && open.state == EntryState::Started) {
-                let args_hash = open.args_hash;
-                self.abandon_child(call, args_hash);
+                let (args_hash, compensable) = (open.args_hash, open.undo.is_some());
+                self.abandon_child(call, args_hash, compensable, None);
             }
             return;
         };
-        self.arrived.retain(|(other, ready)| {
-            let stays = other != call;
-            if !stays {
-                self.along.extend(Along { births: Vec::new(), ..ready.along.clone() });
-            }
-            stays
-        });
+        let place = self.arrived.iter().position(|(other, _)| other == call);
+        let answer = place.and_then(|place| self.arrived.remove(place)).map(|(_, ready)| ready);
+        if let Some(ready) = &answer {
+            self.along.extend(Along { births: Vec::new(), ..ready.along.clone() });
+        }
         match wait.waits_for {
             WaitsFor::Time(_) | WaitsFor::Settled(_) => {}
-            WaitsFor::Event(..) => self.stage_abandoned(call, EntryKind::Event, 0, Along::default()),
+            WaitsFor::Event(..) => {
+                let entry = Entry::new(call.clone(), EntryKind::Event, EntryState::Abandoned, self.now());
+                self.stage_abandoned(entry, Along::default());
+            }
             WaitsFor::Child { .. } if !wait.row => {}
-            WaitsFor::Child { args_hash, .. } => self.abandon_child(call, args_hash),
+            WaitsFor::Child { args_hash, compensable, .. } => self.abandon_child(call, args_hash, compensable, answer),
         }
     }
 
-    pub(super) fn abandon_child(&mut self, call: &CallId, args_hash: u64) {
-        let id = child::child_id(self.run.id, self.run.generation, call);
-        let along = Along { sent: vec![child::cancel_mail(id)], ..Along::default() };
-        self.stage_abandoned(call, EntryKind::Child, args_hash, along);
+    /// Nobody waits for this child any more: it is asked to end, unless it has, and this is its answer.
+    pub(super) fn abandon_child(&mut self, call: &CallId, args_hash: u64, compensable: bool, answer: Option<Ready>) {
+        let mut entry = child_entry(call.clone(), EntryState::Abandoned, args_hash, compensable, self.now());
+        let mut along = Along::default();
+        match answer {
+            // No other one will come.
+            Some(ready) => drop(entry.end_abandoned_child(ready.recipe)),
+            None => along.sent.push(child::cancel_mail(child::child_id(self.run.id, self.run.generation, call))),
+        }
+        self.stage_abandoned(entry, along);
     }
 
-    fn stage_abandoned(&mut self, call: &CallId, kind: EntryKind, args_hash: u64, along: Along) {
-        let mut entry = Entry::new(call.clone(), kind, EntryState::Abandoned, self.now());
-        entry.args_hash = args_hash;
+    fn stage_abandoned(&mut self, entry: Entry, along: Along) {
         self.note_open(&entry);
         let mut staged = self.entry(entry, false);
         staged.along = along;
         self.stage(staged);
     }
+}
+
+/// A child that has not answered.
+fn child_entry(call: CallId, state: EntryState, args_hash: u64, compensable: bool, at: Timestamp) -> Entry {
+    let mut entry = Entry { args_hash, ..Entry::new(call, EntryKind::Child, state, at) };
+    if compensable {
+        compensate::begun_child(&mut entry);
+    }
+    entry
 }
