@@ -2,6 +2,7 @@
 
 use forge_wf::prelude::*;
 use forge_wf::{Filter, RunId, Status};
+use forge_wf_tests::family::*;
 use forge_wf_tests::undoing::*;
 use forge_wf_tests::waiting::*;
 use forge_wf_tests::{eventually, on_every_backend};
@@ -56,6 +57,36 @@ on_every_backend!(each_run_says_in_one_sentence_what_it_is_about, |database| {
     assert_eq!(all.runs.iter().map(|run| run.id).collect::<Vec<_>>(), newest_first);
     let trips = client.list(&Filter::new().workflow("trip").status(Status::Failed).status(Status::Completed)).await;
     assert_eq!(trips.unwrap().runs.len(), 2);
+    rt.shutdown().await;
+});
+
+on_every_backend!(what_a_run_was_started_with_and_what_it_is_told_is_shown, |database| {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log").display().to_string();
+    let rt = quick(database).build().await.unwrap();
+    let client = rt.client();
+    let deadline = chrono::DateTime::from_timestamp_micros(chrono::Utc::now().timestamp_micros()).unwrap() + days(7);
+    let plan = Trip { log, legs: 600_000, end: TripEnd::Arrives };
+    let start = rt.start(deliver_in_time, plan).key("k").owner("ada").tag("town", "Oslo").priority(3);
+    let run = start.deadline(deadline).await.unwrap();
+    let child = eventually("the child", async || {
+        let page = client.list(&Filter::new().workflow("dispatch_when_told")).await.unwrap();
+        page.runs.into_iter().find(|child| child.status == Status::Waiting)
+    })
+    .await;
+    assert_eq!((child.parent, child.parent_call.as_deref()), (Some(run.id()), Some("child:dispatch_when_told#0")));
+    for n in 0..3 {
+        rt.send_event(&run, Approved { by: n.to_string() }).await.unwrap();
+    }
+    let details = client.show(run.id()).await.unwrap();
+    assert_eq!((details.events, details.owner.as_deref(), details.priority), (3, Some("ada"), 3));
+    assert_eq!((details.deadline_at, details.takeovers, details.parent), (Some(deadline), 0, None));
+    let listed = client.list(&Filter::new().key("k")).await.unwrap().runs.remove(0);
+    assert_eq!((listed.tags, listed.deadline_at), ([("town".into(), "Oslo".into())].into(), Some(deadline)));
+    let json = serde_json::to_value(&details).unwrap();
+    assert_eq!((&json["key"], &json["tags"]["town"]), (&serde_json::json!("k"), &serde_json::json!("Oslo")));
+    assert_eq!(json["entries"][1]["compensation"], "step:give_back", "{json}");
+    assert_eq!(json["entries"][1]["compensation_args"]["seat"], "seat 1", "{json}");
     rt.shutdown().await;
 });
 

@@ -1,6 +1,10 @@
 //! [`Filter`]: lists of runs, page by page.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::error::Error;
 use super::handle::Source;
@@ -33,7 +37,7 @@ pub struct Filter {
 pub struct Cursor(RunId);
 
 /// A page of a list.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Page {
     /// The runs, newest first; a child stands beside its oldest ancestor. There may be fewer than were asked for, none even, and
@@ -43,8 +47,8 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
-/// A run in a list.
-#[derive(Clone, Debug)]
+/// A run in a list: what stands in its row.
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct RunSummary {
     /// Its id.
@@ -65,6 +69,22 @@ pub struct RunSummary {
     pub ready_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// When it is to have ended; one whose workflow has a timeout and that was started by name has it only while it runs.
+    pub deadline_at: Option<Timestamp>,
+    /// What it was started with: among due runs a higher one goes first.
+    pub priority: i16,
+    /// Who started it.
+    pub owner: Option<String>,
+    /// Its tags, by name.
+    pub tags: BTreeMap<String, String>,
+    /// The run that called it.
+    pub parent: Option<RunId>,
+    /// The call it answers, as in `child:ship#0`; none if it has no parent, or is detached.
+    pub parent_call: Option<String>,
+    /// The worker that executes it now.
+    pub worker: Option<Uuid>,
+    /// How many workers in a row died while they executed it, without a new entry in its journal.
+    pub takeovers: u32,
 }
 
 impl Default for Filter {
@@ -180,17 +200,26 @@ fn states_of(status: Status) -> &'static [State] {
 }
 
 impl RunSummary {
-    fn of(view: &RunView) -> Self {
+    pub(crate) fn of(view: &RunView) -> Self {
+        let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
         Self {
             id: view.id,
             workflow: view.workflow.to_string(),
-            version: view.version.as_deref().map(str::to_owned),
-            key: view.key.as_deref().map(str::to_owned),
+            version: text(&view.version),
+            key: text(&view.key),
             status: view.status(),
             generation: view.generation,
             created_at: view.created_at,
             ready_at: view.ready_at,
             ended_at: view.ended_at,
+            deadline_at: view.deadline_at,
+            priority: view.priority,
+            owner: text(&view.owner),
+            tags: view.tags.as_ref().and_then(|tags| tags.decode().ok()).unwrap_or_default(),
+            parent: view.parent.as_ref().map(|parent| parent.run),
+            parent_call: view.parent.as_ref().and_then(|parent| text(&parent.call)),
+            worker: view.worker.map(|worker| worker.0),
+            takeovers: view.takeovers.unsigned_abs(),
         }
     }
 }

@@ -24,29 +24,15 @@ pub(super) fn longest_pause(view: &RunView, now: Timestamp) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Phase, RunId, Served};
+    use crate::model::Phase;
 
     #[test]
     fn only_a_run_that_has_long_to_wait_is_looked_at_rarely() {
         let now = chrono::Utc::now();
         let view = |state, due: Option<Duration>| RunView {
-            id: RunId::new(),
-            workflow: "checkout".into(),
-            version: None,
-            definition: None,
-            key: None,
-            generation: 0,
-            phase: Phase::Forward,
-            state,
             due_later: due.is_some(),
-            served: Served::Yes,
-            block_reason: None,
-            failure: None,
-            output: None,
-            worker: None,
-            created_at: now,
             ready_at: due.map(|due| now + due),
-            ended_at: None,
+            ..RunView::of(Phase::Forward, state)
         };
         let hour = Some(Duration::from_secs(3_600));
         for (state, due, longest) in [

@@ -1,44 +1,45 @@
 //! [`RunDetails`]: a run with its journal, for people.
 
+use std::ops::Deref;
+
+use serde::Serialize;
+
 use super::error::Error;
 use super::handle::Source;
+use super::list::RunSummary;
 use super::why::why;
 use crate::journal::{Entry, EntryKind, EntryState, UndoState};
-use crate::model::{Failure, Payload, RunId, Status, Timestamp};
+use crate::model::{Failure, Payload, RunId, Timestamp};
 use crate::store::RunView;
 
-/// A run with the journal of its present generation, as the database held both a moment ago.
-#[derive(Clone, Debug)]
+/// A run with the journal of its present generation, as the database held both a moment ago. What stands in its row is read as
+/// if it stood here: `details.status`.
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct RunDetails {
-    /// Its id.
-    pub id: RunId,
-    /// Name of the workflow.
-    pub workflow: String,
-    /// Version it is bound to or was asked for.
-    pub version: Option<String>,
-    /// The key it was started with.
-    pub key: Option<String>,
-    /// What it is doing.
-    pub status: Status,
-    /// Which generation it is in, from 0.
-    pub generation: i32,
-    /// When it was inserted.
-    pub created_at: Timestamp,
-    /// When it is due, if it waits for a point in time.
-    pub ready_at: Option<Timestamp>,
-    /// When it ended.
-    pub ended_at: Option<Timestamp>,
+    /// What stands in its row.
+    #[serde(flatten)]
+    pub summary: RunSummary,
     /// The failure it ended with or turned back for, or what blocks it or keeps it waiting.
     pub failure: Option<Failure>,
     /// One sentence: what it waits for, why it is blocked, or how it ended, and the next move.
     pub why: String,
+    /// Events in its inbox that no wait has taken, counted up to 1,000; [`Client::events`](crate::Client::events) shows them.
+    pub events: u32,
     /// Its entries by seq; those without one last, by call.
     pub entries: Vec<EntryDetails>,
 }
 
+impl Deref for RunDetails {
+    type Target = RunSummary;
+
+    fn deref(&self) -> &RunSummary {
+        &self.summary
+    }
+}
+
 /// One operation of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct EntryDetails {
     /// Which call, as in `step:charge#0`; what undoes it is `undo:step:charge#0`.
@@ -61,6 +62,8 @@ pub struct EntryDetails {
     pub failure: Option<Failure>,
     /// The step that undoes it, as in `step:refund`.
     pub compensation: Option<String>,
+    /// What that step is given, by the names of its arguments; none if there is nothing to undo, or it could not be found out.
+    pub compensation_args: Option<serde_json::Value>,
     /// How far undoing came: `open`, `done`, `failed` or `skipped`; none if there is nothing to undo, or nobody knows.
     pub undo: Option<&'static str>,
 }
@@ -95,6 +98,10 @@ impl EntryDetails {
             failure: entry.read_failure(),
             // While nobody knows whether it was done, what is kept names the step itself.
             compensation: entry.undo_state.and(entry.undo.as_ref()).map(|undo| undo.step.clone()),
+            compensation_args: entry
+                .recipe()
+                .and_then(|recipe| value(&recipe.undo.args))
+                .filter(|args| !args.is_null()),
             undo: entry.undo_state.map(|state| match state {
                 UndoState::Open | UndoState::Started => "open",
                 UndoState::Done => "done",
@@ -108,17 +115,10 @@ impl EntryDetails {
 impl RunDetails {
     fn of(view: &RunView, entries: &[Entry]) -> Self {
         Self {
-            id: view.id,
-            workflow: view.workflow.to_string(),
-            version: view.version.as_deref().map(str::to_owned),
-            key: view.key.as_deref().map(str::to_owned),
-            status: view.status(),
-            generation: view.generation,
-            created_at: view.created_at,
-            ready_at: view.ready_at,
-            ended_at: view.ended_at,
+            summary: RunSummary::of(view),
             failure: view.failure.as_ref().and_then(|failure| failure.decode().ok()),
             why: why(view, entries),
+            events: view.events,
             entries: entries.iter().map(EntryDetails::of).collect(),
         }
     }

@@ -108,28 +108,10 @@ mod tests {
     use crate::engine::unwind::{Cause, Ending};
     use crate::journal::{Undo, UndoState};
     use crate::model::time::from_micros;
-    use crate::model::{BlockReason, CallId, Digest, RunId, Served, State};
+    use crate::model::{BlockReason, CallId, Digest, Served, State};
 
     fn view(phase: Phase, state: State) -> RunView {
-        RunView {
-            id: RunId::new(),
-            workflow: "checkout".into(),
-            version: Some("2".into()),
-            definition: None,
-            key: None,
-            generation: 0,
-            phase,
-            state,
-            due_later: false,
-            served: Served::Yes,
-            block_reason: None,
-            failure: None,
-            output: None,
-            worker: None,
-            created_at: from_micros(0),
-            ready_at: None,
-            ended_at: None,
-        }
+        RunView { version: Some("2".into()), ..RunView::of(phase, state) }
     }
 
     fn open(kind: EntryKind, key: &str, due: Option<i64>) -> Entry {

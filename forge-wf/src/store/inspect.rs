@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Audit, Journal, Mail, StoreError};
+use super::{Audit, Journal, Mail, Parent, StoreError};
 use crate::model::{BlockReason, Digest, Payload, Phase, RunId, Served, State, Status, Timestamp, WorkerId};
 
 /// Reads for people.
@@ -30,7 +30,7 @@ pub trait Inspect: Send + Sync {
     /// Runs due for longer than `grace` that no live worker offers to run, grouped by what they need, most first.
     async fn unserved(&self, grace: Duration) -> Result<Vec<Unserved>, StoreError>;
 
-    /// Runs, newest first: see [`ListRuns`]. `grace` as in [`Inspect::run`]. They come without failures and outputs.
+    /// Runs, newest first: see [`ListRuns`]. `grace` as in [`Inspect::run`]. They come without failures, outputs and counts of events.
     async fn list_runs(&self, list: &ListRuns, grace: Duration) -> Result<Listed, StoreError>;
 
     /// Who did what to this run and why, oldest first, with the database's time of each; at most 1,000, the newest.
@@ -113,12 +113,59 @@ pub struct RunView {
     pub ready_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// When it is to have ended.
+    pub deadline_at: Option<Timestamp>,
+    /// Its place among what is due.
+    pub priority: i16,
+    /// How many workers in a row died while they executed it.
+    pub takeovers: i32,
+    /// Who started it.
+    pub owner: Option<Arc<str>>,
+    /// Its tags, as JSON.
+    pub tags: Option<Payload>,
+    /// Whose child it is.
+    pub parent: Option<Parent>,
+    /// Events in its inbox that no wait has taken, counted up to 1,000.
+    pub events: u32,
 }
 
 impl ListRuns {
     /// From below which run on there may be more, if these ids came back: those that fit, and the last that was looked at.
     pub fn next(&self, fitting: &[RunId], last: Option<RunId>) -> Option<RunId> {
         if fitting.len() >= self.limit as usize { fitting.last().copied() } else { last }
+    }
+}
+
+#[cfg(test)]
+impl RunView {
+    /// A run of `checkout` for tests that look at views.
+    pub fn of(phase: Phase, state: State) -> Self {
+        Self {
+            id: RunId::new(),
+            workflow: "checkout".into(),
+            version: None,
+            definition: None,
+            key: None,
+            generation: 0,
+            phase,
+            state,
+            due_later: false,
+            served: Served::Yes,
+            block_reason: None,
+            failure: None,
+            output: None,
+            worker: None,
+            created_at: Timestamp::UNIX_EPOCH,
+            ready_at: None,
+            ended_at: None,
+            deadline_at: None,
+            priority: 0,
+            takeovers: 0,
+            owner: None,
+            tags: None,
+            parent: None,
+            events: 0,
+        }
     }
 }
 

@@ -41,6 +41,11 @@ impl<'r> Reader<'r> {
         Ok(self.take::<Option<&str>>()?.map(Payload::from_json_text))
     }
 
+    fn parent(&mut self) -> Result<Option<Parent>, StoreError> {
+        let (run, call) = (self.take::<Option<Uuid>>()?, self.take::<Option<&str>>()?);
+        Ok(run.map(|run| Parent { run: RunId(run), call: call.map(Arc::from) }))
+    }
+
     fn wire<T>(&mut self, what: &str, from: impl Fn(i16) -> Option<T>) -> Result<T, StoreError> {
         let number = self.take()?;
         from(number).ok_or_else(|| corrupt(format!("{}: {number} is no {what}", self.call)))
@@ -102,10 +107,7 @@ pub(super) fn claimed_run(row: &PgRow) -> Result<Option<ClaimedRun>, StoreError>
         needs: row.digest()?.ok_or_else(|| corrupt(format!("run {id} is owned, but needs nothing")))?,
         phase: row.wire("phase", Phase::from_wire)?,
         takeovers: row.take()?,
-        parent: match (row.take::<Option<Uuid>>()?.map(RunId), row.take::<Option<&str>>()?) {
-            (Some(run), call) => Some(Parent { run, call: call.map(Arc::from) }),
-            (None, _) => None,
-        },
+        parent: row.parent()?,
         deadline_at: row.take()?,
         paused: row.take::<Option<&str>>()? == Some(BlockReason::Paused.name()),
     }))
@@ -157,9 +159,13 @@ pub(super) fn run_view(row: &PgRow) -> Result<RunView, StoreError> {
         ),
     };
     let (failure, output) = (row.payload()?, row.payload()?);
+    let events = row.take::<i64>()?;
     let worker = row.take::<Option<Uuid>>()?.map(WorkerId);
-    let created_at = row.take()?;
-    let (ready_at, ended_at) = (row.take()?, row.take()?);
+    let (created_at, ready_at, ended_at, deadline_at) = (row.take()?, row.take()?, row.take()?, row.take()?);
+    let (priority, takeovers) = (row.take()?, row.take()?);
+    let owner = row.take::<Option<&str>>()?.map(Arc::from);
+    let tags = row.payload()?;
+    let parent = row.parent()?;
     Ok(RunView {
         id,
         workflow,
@@ -178,5 +184,12 @@ pub(super) fn run_view(row: &PgRow) -> Result<RunView, StoreError> {
         created_at,
         ready_at,
         ended_at,
+        deadline_at,
+        priority,
+        takeovers,
+        owner,
+        tags,
+        parent,
+        events: events.try_into().unwrap_or_default(),
     })
 }

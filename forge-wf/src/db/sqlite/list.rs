@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::error::sorted;
 use super::read::moments;
+use super::read::run_view_sql;
 use super::rows::run_view;
 use crate::model::RunId;
 use crate::store::{ListRuns, Listed, StoreError};
@@ -16,10 +17,8 @@ use crate::store::{ListRuns, Listed, StoreError};
 const CALL: &str = "list_runs";
 
 static RUNS_BY_ID: LazyLock<String> = LazyLock::new(|| {
-    let which = "run.id IN (SELECT unhex(value) FROM json_each(?3)) ORDER BY run.id DESC";
     // A list shows neither failures nor outputs, which may be long.
-    let view = include_str!("sql/run_view.sql").replace("run.failure, ending.output,", "NULL, NULL,");
-    view.replace("{which}", which)
+    run_view_sql("run.id IN (SELECT unhex(value) FROM json_each(?3)) ORDER BY run.id DESC", "NULL, NULL, 0")
 });
 
 pub(super) async fn list(pool: &SqlitePool, list: &ListRuns, grace: Duration) -> Result<Listed, StoreError> {

@@ -32,11 +32,16 @@ pub(super) async fn owned_runs(pool: &SqlitePool, worker: WorkerId) -> Result<Ve
     Ok(ids.fetch_all(pool).await.map_err(sorted("owned_runs"))?.into_iter().map(RunId).collect())
 }
 
-static RUN_BY_ID: LazyLock<String> =
-    LazyLock::new(|| include_str!("sql/run_view.sql").replace("{which}", "run.id = ?3"));
-static RUN_BY_KEY: LazyLock<String> = LazyLock::new(|| {
-    include_str!("sql/run_view.sql").replace("{which}", "run.workflow = ?3 AND run.key = ?4 AND run.holds_key = 1")
-});
+const PAYLOADS: &str = "run.failure, ending.output, (SELECT count(*) FROM (SELECT 1 FROM forge_wf_inbox AS mail \
+                        WHERE mail.run_id = run.id AND mail.taken_at IS NULL AND mail.kind = 0 LIMIT 1000))";
+static RUN_BY_ID: LazyLock<String> = LazyLock::new(|| run_view_sql("run.id = ?3", PAYLOADS));
+static RUN_BY_KEY: LazyLock<String> =
+    LazyLock::new(|| run_view_sql("run.workflow = ?3 AND run.key = ?4 AND run.holds_key = 1", PAYLOADS));
+
+/// The statement for the runs that `which` says, with these payloads.
+pub(super) fn run_view_sql(which: &str, payloads: &str) -> String {
+    include_str!("sql/run_view.sql").replace("{which}", which).replace("{payloads},", &format!("{payloads},"))
+}
 
 /// The moment of reading, and since when a run must have been due to count as unserved.
 pub(super) fn moments(grace: Duration) -> (i64, i64) {

@@ -174,6 +174,11 @@ impl<'r> Columns<'r> {
         Ok(self.take::<Option<&str>>()?.map(Payload::from_json_text))
     }
 
+    fn parent(&mut self) -> Result<Option<Parent>, StoreError> {
+        let (run, call) = (self.take::<Option<Uuid>>()?, self.take::<Option<&str>>()?);
+        Ok(run.map(|run| Parent { run: RunId(run), call: call.map(Arc::from) }))
+    }
+
     fn wire<T>(&mut self, what: &str, from: impl Fn(i16) -> Option<T>) -> Result<T, StoreError> {
         let number = self.take()?;
         from(number).ok_or_else(|| corrupt(format!("{}: {number} is no {what}", self.call)))
@@ -234,10 +239,7 @@ pub(super) fn claimed_run(row: &SqliteRow) -> Result<ClaimedRun, StoreError> {
         needs: row.digest()?.ok_or_else(|| corrupt(format!("run {id} is owned, but needs nothing")))?,
         phase: row.wire("phase", Phase::from_wire)?,
         takeovers: row.take()?,
-        parent: match (row.take::<Option<Uuid>>()?.map(RunId), row.take::<Option<&str>>()?) {
-            (Some(run), call) => Some(Parent { run, call: call.map(Arc::from) }),
-            (None, _) => None,
-        },
+        parent: row.parent()?,
         deadline_at: row.take::<Option<i64>>()?.map(time),
         paused: row.take::<Option<&str>>()? == Some(BlockReason::Paused.name()),
     })
@@ -290,9 +292,15 @@ pub(super) fn run_view(row: &SqliteRow) -> Result<RunView, StoreError> {
         ),
     };
     let (failure, output) = (row.payload()?, row.payload()?);
+    let events = row.take::<i64>()?;
     let worker = row.take::<Option<Uuid>>()?.map(WorkerId);
     let created_at = time(row.take()?);
-    let (ready_at, ended_at) = (row.take::<Option<i64>>()?.map(time), row.take::<Option<i64>>()?.map(time));
+    let mut when = || Ok::<_, StoreError>(row.take::<Option<i64>>()?.map(time));
+    let (ready_at, ended_at, deadline_at) = (when()?, when()?, when()?);
+    let (priority, takeovers) = (row.take()?, row.take()?);
+    let owner = row.take::<Option<&str>>()?.map(Arc::from);
+    let tags = row.payload()?;
+    let parent = row.parent()?;
     Ok(RunView {
         id,
         workflow,
@@ -311,5 +319,12 @@ pub(super) fn run_view(row: &SqliteRow) -> Result<RunView, StoreError> {
         created_at,
         ready_at,
         ended_at,
+        deadline_at,
+        priority,
+        takeovers,
+        owner,
+        tags,
+        parent,
+        events: events.try_into().unwrap_or_default(),
     })
 }

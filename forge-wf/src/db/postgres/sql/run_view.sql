@@ -1,6 +1,6 @@
--- run_view: the runs $1, newest first and if $5 with failure and output, or the run of workflow $2 that holds key $3, as people see it; due for longer than $4 microseconds and
--- offered by no live worker, it is unserved. served: 0 yes, 1 nobody has the workflow, 2 nobody has the version, 3 nobody
--- has the signature. A waiting run with an open wait for an event (kind 3) or a child (4) is not only due later.
+-- run_view: the runs $1, newest first, or the run of workflow $2 that holds key $3, as people see them; if $5 with failure, output
+-- and the number of events nobody has taken, up to 1,000. Due for longer than $4 microseconds and offered by no live worker, a
+-- run is unserved. served: 0 yes, 1 nobody has the workflow, 2 nobody has the version, 3 nobody has the signature. A waiting run with an open wait for an event (kind 3) or a child (4) is not only due later.
 WITH live (id) AS MATERIALIZED (
     SELECT id FROM forge_wf.workers WHERE lease_until > now()
 ), wanted (id) AS MATERIALIZED (
@@ -30,7 +30,15 @@ SELECT run.id, run.workflow, run.version, run.definition, run.key, run.generatio
         ) THEN 2::smallint
         ELSE 3::smallint
     END,
-    run.block_reason, CASE WHEN $5 THEN run.failure END, CASE WHEN $5 THEN ending.output END, run.worker_id, run.created_at, run.ready_at, run.ended_at
+    run.block_reason, CASE WHEN $5 THEN run.failure END, CASE WHEN $5 THEN ending.output END,
+    CASE WHEN $5 THEN (
+        SELECT count(*) FROM (
+            SELECT FROM forge_wf.inbox AS mail
+            WHERE mail.run_id = run.id AND mail.taken_at IS NULL AND mail.kind = 0 LIMIT 1000
+        ) AS events
+    ) ELSE 0 END,
+    run.worker_id, run.created_at, run.ready_at, run.ended_at, run.deadline_at, run.priority, run.takeovers, run.owner, run.tags,
+    run.parent_id, run.parent_call
 FROM wanted
 JOIN forge_wf.runs AS run ON run.id = wanted.id
 LEFT JOIN forge_wf.journal AS ending

@@ -1,6 +1,7 @@
 -- run_view: a run as people see it at ?1; due since before ?2 and offered by no live worker, it is unserved.
 -- served: 0 yes, 1 nobody has the workflow, 2 nobody has the version, 3 nobody has the signature.
--- A waiting run with an open wait for an event (kind 3) or a child (4) is not only due later.
+-- A waiting run with an open wait for an event (kind 3) or a child (4) is not only due later. {payloads} are its failure, its
+-- output and the number of events nobody has taken, up to 1,000; or nothing of that.
 WITH live (id) AS (SELECT id FROM forge_wf_workers WHERE lease_until > ?1)
 SELECT run.id, run.workflow, run.version, run.definition, run.key, run.generation, run.phase, run.state,
     CASE WHEN run.ready_at > ?1 THEN run.state <> 2 OR NOT EXISTS (
@@ -24,7 +25,8 @@ SELECT run.id, run.workflow, run.version, run.definition, run.key, run.generatio
         ) THEN 2
         ELSE 3
     END,
-    run.block_reason, run.failure, ending.output, run.worker_id, run.created_at, run.ready_at, run.ended_at
+    run.block_reason, {payloads}, run.worker_id, run.created_at, run.ready_at, run.ended_at, run.deadline_at, run.priority,
+    run.takeovers, run.owner, run.tags, run.parent_id, run.parent_call
 FROM forge_wf_runs AS run
 LEFT JOIN forge_wf_journal AS ending
     ON ending.run_id = run.id AND ending.generation = run.generation AND ending.key = 'end' AND ending.n = 0
