@@ -167,11 +167,14 @@ on_every_backend!(a_paused_run_starts_nothing_until_it_is_resumed, |database| {
     is(&run, Status::Paused).await;
     run.kill("enough").await.unwrap();
     is(&run, Status::Killed).await;
-    let asleep = rt.start(trip, plan(&log, 0, TripEnd::Waits)).await.unwrap();
+    let log = folder.path().join("asleep");
+    let asleep = rt.start(trip, plan(&log, 1, TripEnd::Waits)).await.unwrap();
+    is(&asleep, Status::Sleeping).await;
     rt.client().pause(&asleep, "stay").await.unwrap();
     is(&asleep, Status::Paused).await;
     asleep.cancel("go").await.unwrap();
     is(&asleep, Status::Cancelled).await;
+    assert_eq!(effects(&log), ["book 1", "give back 1 seat 1"], "a cancel ends a pause");
     rt.shutdown().await;
 });
 
@@ -260,6 +263,57 @@ on_every_backend!(a_run_past_its_deadline_undoes_what_it_did, |database| {
     assert_eq!(status, Status::Compensated);
     assert!(message.contains("deadline"), "{message}");
     assert_eq!(effects(&log), ["book 1", "give back 1 seat 1"]);
+    rt.shutdown().await;
+});
+
+on_every_backend!(a_blocked_a_paused_and_an_unserved_run_are_late_too, |database| {
+    let folder = tempfile::tempdir().unwrap();
+    let rt = quick(database).build().await.unwrap();
+    let late = || Timestamp::from(std::time::SystemTime::now() + Duration::from_millis(1_500));
+    let log = |name: &str| folder.path().join(name);
+    let fallen = rt.start(falls_over, log("fallen").display().to_string()).deadline(late()).await.unwrap();
+    let paused = rt.start(trip, plan(&log("paused"), 1, TripEnd::Waits)).deadline(late()).await.unwrap();
+    is(&paused, Status::Sleeping).await;
+    rt.client().pause(&paused, "let me look").await.unwrap();
+    is(&paused, Status::Paused).await;
+    is(&fallen, Status::BlockedPanic).await;
+    let gone = rt.start(trip, plan(&log("gone"), 1, TripEnd::Waits)).await.unwrap();
+    is(&gone, Status::Sleeping).await;
+    rt.shutdown().await;
+    database
+        .texts(
+            "UPDATE forge_wf_runs SET needs = x'00000000000000000000000000000001', definition = x'00000000000000000000000000000001', deadline_at = 1 WHERE worker_id IS NULL AND state IN (0, 2) RETURNING workflow",
+            "UPDATE forge_wf.runs SET needs = '00000000-0000-0000-0000-000000000001', definition = '00000000-0000-0000-0000-000000000001', deadline_at = now() WHERE worker_id IS NULL AND state IN (0, 2) RETURNING workflow",
+        )
+        .await;
+    let (fallen, paused, gone) = (fallen.id(), paused.id(), gone.id());
+    let rt = quick(database).build().await.unwrap();
+    for (run, name) in [(fallen, "fallen"), (paused, "paused"), (gone, "gone")] {
+        let run = rt.run::<serde_json::Value>(run).await.unwrap();
+        is(&run, Status::Compensated).await;
+        assert_eq!(effects(&log(name)), ["book 1", "give back 1 seat 1"], "{name}");
+        let details = run.show().await.unwrap();
+        assert_eq!(details.failure.as_ref().and_then(|failure| failure.code()), Some("deadline"), "{name}");
+    }
+    rt.shutdown().await;
+});
+
+on_every_backend!(a_timeout_counts_once_over_all_generations_and_anew_for_a_retry, |database| {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let rt = quick(database).build().await.unwrap();
+    let client = rt.client();
+    let by_name = client.start_by_name("endless_trip", serde_json::json!(plan(&log, 1, TripEnd::Waits))).await.unwrap();
+    let (status, message) = ends(&by_name).await;
+    assert_eq!(status, Status::Failed, "{message}");
+    let details = by_name.show().await.unwrap();
+    assert!(details.generation > 2 && message.contains("deadline"), "{details:?}");
+    let first = details.deadline_at.unwrap();
+    assert!(first > details.created_at && first < details.created_at + Duration::from_secs(60));
+    client.retry(&by_name, "once more").await.unwrap();
+    assert_eq!(ends(&by_name).await.0, Status::Failed);
+    let details = by_name.show().await.unwrap();
+    assert!(details.deadline_at.unwrap() > first, "{details:?}");
     rt.shutdown().await;
 });
 

@@ -137,9 +137,10 @@ pub fn step(args: TokenStream, item: TokenStream) -> TokenStream {
 /// - `version = "1"`: new code for runs in flight is a new version. `"1"` unless given.
 /// - `compensate = path` or `compensate = path(..)`: the step that undoes a completed child, as above. Part of the signature of
 ///   this workflow, and not of its parents'.
-/// - `timeout = "7d"`: how long a run may take, from its start. One that takes longer is stopped, undoes what it did, and
-///   fails. A run keeps what was so when it was started; only one that was started by name, without the definition, has
-///   what the worker says that runs it, and there each `continue_as_new` begins to count again. Not part of the signature.
+/// - `timeout = "7d"`: how long a run may take, from its start or, if that was delayed, from when it is due; waits, pauses and
+///   all its generations included. One that takes longer is stopped, undoes what it did, and fails. A run keeps what was so
+///   when it was started; one that was started by name, without the definition, what the worker says that takes it first.
+///   Not part of the signature.
 /// - `name = "checkout"`: the name in the database, instead of the function's.
 /// - `steps(path, ..)`: steps, helpers and workflows called out of sight; `steps(charge as Charge)` for those whose type
 ///   has another name (`marker`).

@@ -92,6 +92,13 @@ pub async fn short_trip(ctx: &WorkflowContext, trip: Trip) -> Result<()> {
     Ok(())
 }
 
+/// Goes on and on, generation after generation, and may take no more than a moment.
+#[workflow(timeout = "700ms")]
+pub async fn endless_trip(ctx: &WorkflowContext, trip: Trip) -> Result<()> {
+    ctx.sleep(Duration::from_millis(50)).await?;
+    ctx.continue_as_new(Trip { legs: trip.legs + 1, ..trip }).await
+}
+
 /// Has a child that takes too long.
 #[workflow]
 pub async fn parent_of_short_trip(ctx: &WorkflowContext, trip: Trip) -> Result<()> {

@@ -192,8 +192,8 @@ impl Client {
 
     /// Has a blocked run tried again: with the code that is deployed, or, in `blocked_compensation`, the undo that gave up, with
     /// all its attempts. A run that has ended as failed, compensated or cancelled begins anew as its next generation, under
-    /// the same id and key and without a deadline: with its input alone, or, by [`GiveOrder::keep_completed`], with what it
-    /// had completed. The generation is part of every idempotency key, so a step that runs again is a new call.
+    /// the same id and key and without the deadline it had: with its input alone (then the timeout of its workflow counts
+    /// anew), or, by [`GiveOrder::keep_completed`], with what it had completed. The generation is part of every idempotency key, so a step that runs again is a new call.
     pub fn retry(&self, run: impl Into<RunRef>, reason: impl Into<String>) -> GiveOrder {
         GiveOrder::new(self.source.clone(), run.into(), MailKind::Retry, reason)
     }

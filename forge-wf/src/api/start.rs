@@ -82,8 +82,8 @@ impl<T> Start<'_, T> {
     }
 
     /// When the run is to have ended, by the database's clock. One that has not is stopped, undoes what it did, and fails with
-    /// the code `deadline`; at once, if `at` has passed already. The `timeout` of its workflow counts too: the earlier of
-    /// the two. A start whose key is held changes nothing.
+    /// the code `deadline`; at once, if `at` has passed already, also while it is blocked, paused or without a worker that could
+    /// execute it. The `timeout` of its workflow counts too: the earlier of the two. A start whose key is held changes nothing.
     pub fn deadline(mut self, at: Timestamp) -> Self {
         self.deadline = Some(at);
         self
@@ -109,12 +109,12 @@ impl<T> Start<'_, T> {
         self
     }
 
-    fn deadline_at(&self, start: Timestamp) -> Option<Timestamp> {
+    fn deadline_at(&self, due: Timestamp) -> Option<Timestamp> {
         let timeout = match &self.target {
             Target::Known(workflow) => workflow.timeout,
             Target::Named(..) => None,
         };
-        self.deadline.into_iter().chain(child::deadline(start, timeout)).min()
+        self.deadline.into_iter().chain(child::deadline(due, timeout)).min()
     }
 
     /// The tags as a JSON object; none if there are none.
@@ -176,7 +176,7 @@ impl<T> Start<'_, T> {
             tags: self.tags()?,
             owner: self.owner.as_deref().map(Into::into),
             trace_parent: None,
-            deadline_at: self.deadline_at(at),
+            deadline_at: self.deadline_at(child::after(at, self.delay).unwrap_or(at)),
             parent: None,
             input,
         })

@@ -51,9 +51,14 @@ pub fn new_child(id: RunId, parent: Parent, workflow: &WorkflowDefinition, input
     }
 }
 
-/// When a run that starts at `at` is to have ended, if it has a timeout. Beyond the end of time there is none.
+/// When a run that is due at `at` is to have ended, if it has a timeout. Beyond the end of time there is none.
 pub fn deadline(at: Timestamp, timeout: Option<Duration>) -> Option<Timestamp> {
-    at.checked_add_signed(chrono::TimeDelta::from_std(timeout?).ok()?)
+    after(at, timeout?)
+}
+
+/// So long after `at`, if that is before the end of time.
+pub fn after(at: Timestamp, wait: Duration) -> Option<Timestamp> {
+    at.checked_add_signed(chrono::TimeDelta::from_std(wait).ok()?)
 }
 
 /// The seed of a new run: its id's own bits are random enough, and need no second source of chance.

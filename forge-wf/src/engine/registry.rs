@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::config::FOR_EVER;
 use super::definition::{EventDefinition, Place, Registration, StepDefinition, WorkflowDefinition};
 use super::states::States;
 use super::unwind::ANYONE;
@@ -143,7 +144,7 @@ impl Registry {
     /// of its steps.
     pub fn offers(&self) -> Arc<[Offer]> {
         let steps = self.steps.keys().chain([&ANYONE]);
-        let steps = steps.map(|step| Offer { needs: *step, definition: *step, version: "".into() });
+        let steps = steps.map(|step| Offer { needs: *step, definition: *step, version: "".into(), timeout: None });
         self.workflows
             .values()
             .flat_map(|workflow| {
@@ -152,7 +153,10 @@ impl Registry {
                     digest::of_name(workflow.name),
                     digest::of_version(workflow.name, workflow.version),
                 ];
-                needs.map(|needs| Offer { needs, definition: workflow.signature, version: workflow.version.into() })
+                // One that databases cannot add to a time is none.
+                let timeout = workflow.timeout.filter(|timeout| *timeout < FOR_EVER);
+                let (definition, version) = (workflow.signature, Arc::<str>::from(workflow.version));
+                needs.map(|needs| Offer { needs, definition, version: version.clone(), timeout })
             })
             .chain(steps)
             .collect()

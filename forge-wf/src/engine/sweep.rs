@@ -26,6 +26,7 @@ impl Engine {
                 () = session.lost() => return,
             }
             // A renewal tells at once that somebody died. The rest is for what nobody tells, and has time.
+            self.remind_overdue().await;
             let told = session.others_expired();
             let due = last.is_none_or(|last| last.elapsed() >= SWEEP_ANYWAY);
             if told || due {
@@ -55,6 +56,21 @@ impl Engine {
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "could not look for dead workers; trying again"),
+        }
+    }
+
+    /// Deadlines of runs that nobody executes, and nobody is about to.
+    async fn remind_overdue(&self) {
+        match self.store.remind_overdue().await {
+            Ok(0) => {}
+            Ok(runs) => {
+                tracing::warn!(
+                    runs,
+                    "these are past their deadline while they are blocked, paused or without a worker"
+                );
+                self.runs_are_ready();
+            }
+            Err(error) => tracing::debug!(%error, "could not look for runs past their deadline; trying again"),
         }
     }
 

@@ -32,17 +32,19 @@ pub enum MailKind {
     Settle = 9,
     /// End it as one that nothing can resume.
     Retire = 10,
+    /// Its deadline has passed.
+    Deadline = 11,
 }
 
 impl MailKind {
     /// The last kind this build knows. Numbers are given one after the other, so all from 0 to this are known, and mail of a
     /// higher one waits for the build that wrote it.
-    pub const LAST: Self = Self::Retire;
+    pub const LAST: Self = Self::Deadline;
 
     /// The kind kept as this number.
     pub fn from_wire(number: i16) -> Option<Self> {
         use MailKind::*;
-        [Event, ChildResult, Cancel, Pause, Resume, Kill, Retry, DropEvent, ReplaceEvent, Settle, Retire]
+        [Event, ChildResult, Cancel, Pause, Resume, Kill, Retry, DropEvent, ReplaceEvent, Settle, Retire, Deadline]
             .into_iter()
             .find(|kind| *kind as i16 == number)
     }
@@ -54,7 +56,7 @@ impl MailKind {
 
     /// Whether any worker can obey it, with or without the run's workflow. The statement that claims says the same.
     pub fn ends_the_run(self) -> bool {
-        matches!(self, Self::Cancel | Self::Kill | Self::Retire)
+        matches!(self, Self::Cancel | Self::Kill | Self::Retire | Self::Deadline)
     }
 
     /// Whether it makes a run due whatever state it is in, unlike events and answers. The migration `orders` says the same.

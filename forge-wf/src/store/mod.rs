@@ -53,6 +53,11 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// undone entry, and a claim shows 0 then. Safe to repeat and to run from many workers at once.
     async fn take_over(&self, worker: WorkerId) -> Result<TakenOver, StoreError>;
 
+    /// Sends runs that go forward, are past their deadline and that nobody is about to execute (blocked and paused ones, and
+    /// those that no live worker offers to run) mail of kind `Deadline`, unless one is there that nobody has noticed. How many;
+    /// at most 1,000, those that are late the longest. Safe to repeat and to run from many workers at once.
+    async fn remind_overdue(&self) -> Result<u64, StoreError>;
+
     /// Removes the worker and its lanes; runs it still owns are made ready as in [`Store::take_over`].
     async fn remove_worker(&self, worker: WorkerId) -> Result<(), StoreError>;
 

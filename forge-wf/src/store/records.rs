@@ -253,6 +253,9 @@ pub struct Offer {
     pub definition: Digest,
     /// Its version.
     pub version: Arc<str>,
+    /// How long a run that is bound by this offer may take, from when it was due: then it is to have ended, unless it was said
+    /// earlier when that is.
+    pub timeout: Option<Duration>,
 }
 
 /// A request for due runs.

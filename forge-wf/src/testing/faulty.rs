@@ -177,6 +177,9 @@ impl Store for FaultyStore {
     async fn send_mail(&self, mail: &NewMail) -> Result<Posted, StoreError> {
         self.faulty("send_mail", self.inner.send_mail(mail)).await
     }
+    async fn remind_overdue(&self) -> Result<u64, StoreError> {
+        self.faulty("remind_overdue", self.inner.remind_overdue()).await
+    }
     async fn send_order(&self, mail: &NewMail, audit: &Audit) -> Result<Posted, StoreError> {
         self.faulty("send_order", self.inner.send_order(mail, audit)).await
     }

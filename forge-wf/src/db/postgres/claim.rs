@@ -77,7 +77,8 @@ pub(super) async fn claim_runs(inner: &Inner, request: &ClaimRequest) -> Result<
         .each(&request.offers, |offer| offer.definition.to_uuid())
         .each(&request.offers, |offer| &*offer.version)
         .each(&request.adopt, |run| run.0)
-        .with(MailKind::LAST as i16);
+        .with(MailKind::LAST as i16)
+        .each(&request.offers, |offer| offer.timeout.map(micros));
     let mut rows = line.fetch(CALL, include_str!("sql/claim_runs.sql"), columns).await?;
     for fresh in [false, true] {
         let about = about(rows.first())?;

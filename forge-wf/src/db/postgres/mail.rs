@@ -24,6 +24,13 @@ pub(super) async fn send(inner: &Inner, columns: Columns) -> Result<Posted, Stor
     posted(rows.first())
 }
 
+pub(super) async fn remind_overdue(inner: &Inner) -> Result<u64, StoreError> {
+    const CALL: &str = "remind_overdue";
+    let columns = Columns::new().with(MailKind::Deadline as i16);
+    let rows = inner.fetch(CALL, include_str!("sql/remind_overdue.sql"), columns).await?;
+    Ok(rows.len() as u64)
+}
+
 pub(super) async fn unnoticed(inner: &Inner, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
     const CALL: &str = "unnoticed_mail";
     let columns = page(Columns::new().with(worker.0)).with(MailKind::LAST as i16);

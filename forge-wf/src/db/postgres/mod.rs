@@ -203,6 +203,11 @@ impl Store for PgStore {
         detached("send_mail", async move { mail::send(&it, columns).await }).await
     }
 
+    async fn remind_overdue(&self) -> Result<u64, StoreError> {
+        let it = self.0.clone();
+        detached("remind_overdue", async move { mail::remind_overdue(&it).await }).await
+    }
+
     async fn send_order(&self, mail: &NewMail, audit: &Audit) -> Result<Posted, StoreError> {
         let (it, columns) = (self.0.clone(), audit::order_columns(mail, audit));
         detached("send_order", async move { audit::send(&it, columns).await }).await

@@ -5,7 +5,7 @@ use sqlx::{query, query_scalar};
 use uuid::Uuid;
 
 use super::commit::insert_entries;
-use super::error::{lost, now, refused, sorted, time};
+use super::error::{lost, micros, now, refused, sorted, time};
 use super::rows::{bind_run, claimed_run};
 use super::writer::Writer;
 use crate::model::{Digest, Lane, RunId};
@@ -81,8 +81,9 @@ async fn claim(connection: &mut SqliteConnection, request: &ClaimRequest) -> Res
 /// What the worker offers, as a statement takes it.
 fn offers(request: &ClaimRequest) -> Result<String, StoreError> {
     let hex = |digest: Digest| digest.to_string();
-    let offers: Vec<_> =
-        request.offers.iter().map(|offer| (hex(offer.needs), hex(offer.definition), &*offer.version)).collect();
+    let offers: Vec<_> = (request.offers.iter())
+        .map(|offer| (hex(offer.needs), hex(offer.definition), &*offer.version, offer.timeout.map(micros)))
+        .collect();
     serde_json::to_string(&offers).map_err(|error| refused(CLAIM, error.to_string()))
 }
 

@@ -3,7 +3,7 @@
 //! Whatever the length of a flood to one run, no more than a page of it is read at a time.
 
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
-use sqlx::{Row, query};
+use sqlx::{Row, query, query_scalar};
 use uuid::Uuid;
 
 use super::error::{now, sorted};
@@ -34,6 +34,27 @@ pub(super) async fn put(connection: &mut SqliteConnection, mail: &NewMail) -> Re
     }
     let run = query("SELECT phase, state FROM forge_wf_runs WHERE id = ?1").bind(mail.run.0);
     Ok((returned(run.fetch_optional(&mut *connection).await.map_err(&fail)?.as_ref())?, false))
+}
+
+pub(super) async fn remind_overdue(pool: &SqlitePool, writer: &Writer) -> Result<u64, StoreError> {
+    const CALL: &str = "remind_overdue";
+    // Mostly there are none, and then nobody is to wait for the one writer.
+    let overdue = query_scalar::<_, Uuid>(include_str!("sql/overdue.sql")).bind(now()).bind(MailKind::Deadline as i16);
+    let overdue = overdue.fetch_all(pool).await.map_err(sorted(CALL))?;
+    if overdue.is_empty() {
+        return Ok(0);
+    }
+    let mut writing = writer.begin(CALL).await?;
+    let answer = remind(writing.connection(), &overdue).await;
+    writing.finish(answer).await
+}
+
+async fn remind(connection: &mut SqliteConnection, overdue: &[Uuid]) -> Result<u64, StoreError> {
+    for run in overdue {
+        let (id, run, name) = (Uuid::now_v7(), RunId(*run), "deadline".into());
+        post(connection, &NewMail { id, run, kind: MailKind::Deadline, name, body: None }).await?;
+    }
+    Ok(overdue.len() as u64)
 }
 
 pub(super) async fn unnoticed(pool: &SqlitePool, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {

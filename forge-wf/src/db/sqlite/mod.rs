@@ -132,6 +132,11 @@ impl Store for SqliteStore {
         detached("send_mail", async move { mail::send(&it.writer, &mail).await }).await
     }
 
+    async fn remind_overdue(&self) -> Result<u64, StoreError> {
+        let it = self.0.clone();
+        detached("remind_overdue", async move { mail::remind_overdue(&it.readers, &it.writer).await }).await
+    }
+
     async fn send_order(&self, mail: &NewMail, audit: &Audit) -> Result<Posted, StoreError> {
         let (it, mail, audit) = (self.0.clone(), mail.clone(), audit.clone());
         detached("send_order", async move { audit::send(&it.writer, &mail, &audit).await }).await

@@ -12,7 +12,6 @@ use super::mail::Looked;
 use super::{Born, Message, Turn};
 use crate::engine::Engine;
 use crate::engine::calls::Calls;
-use crate::engine::child;
 use crate::engine::definition::{Body, BodyFuture, WorkflowDefinition};
 use crate::engine::drive::{Drive, Replayed};
 use crate::engine::leaving::owned_image;
@@ -33,7 +32,7 @@ impl Turn {
     pub fn new(
         engine: Arc<Engine>,
         session: Arc<Session>,
-        mut run: ClaimedRun,
+        run: ClaimedRun,
         workflow: Option<&'static WorkflowDefinition>,
         history: History,
         mail: Mailbag,
@@ -44,9 +43,6 @@ impl Turn {
         let waker = BodyWaker::new(move || drop(foreign.send(Message::ForeignWake)));
         let calls = Arc::new(Calls::new(run.seed, history.now(), history.saved().clone()));
         let limits = engine.config.limits;
-        // Whoever started it by name did not know the timeout. Later generations of such a run have each their own.
-        let timeout = workflow.and_then(|workflow| workflow.timeout);
-        run.deadline_at = run.deadline_at.or_else(|| child::deadline(history.now(), timeout));
         let has_entries = !history.is_new();
         let body = Body { run: run.id, calls: calls.clone(), input: history.input().clone(), limits };
         let body: BodyFuture = match workflow {

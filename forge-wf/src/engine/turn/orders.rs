@@ -38,6 +38,10 @@ impl Turn {
                 let failure = order.failure(kind);
                 return self.leave(Leaving::stopped(cause, &failure, &self.engine.config.limits));
             }
+            MailKind::Deadline if self.deadline().is_some() => {
+                self.orders.push(obeyed);
+                return self.miss_deadline();
+            }
             MailKind::Pause => {
                 self.paused = true;
                 return self.orders.push(obeyed);
@@ -77,6 +81,8 @@ impl Turn {
 
     /// Ends the run before its body has, undoing what it did. Whatever runs hears of it and may end within the grace time.
     pub(super) fn stop(&mut self, cause: Cause, failure: &Failure) {
+        // A pause held up the body; undoing it would only keep what is not wanted any more.
+        (self.paused, self.run.paused) = (false, false);
         let mut calls = self.steps.calls();
         calls.extend(self.waits.calls());
         // In the order they began: that is the order of their cancels, and of what people read.
@@ -127,10 +133,14 @@ impl Turn {
     /// Stops the run if its deadline has passed.
     pub(super) fn check_deadline(&mut self) {
         if self.deadline().is_some_and(|deadline| deadline <= self.engine.clock.now()) {
-            let deadline = self.run.deadline_at.map(|deadline| deadline.to_rfc3339()).unwrap_or_default();
-            let failure = Failure::permanent(format!("the deadline of the run, {deadline}, has passed"));
-            self.stop(Cause::Deadline, &failure.of_kind(FailureKind::TimedOut).with_code("deadline"));
+            self.miss_deadline();
         }
+    }
+
+    fn miss_deadline(&mut self) {
+        let deadline = self.run.deadline_at.map(|deadline| deadline.to_rfc3339()).unwrap_or_default();
+        let failure = Failure::permanent(format!("the deadline of the run, {deadline}, has passed"));
+        self.stop(Cause::Deadline, &failure.of_kind(FailureKind::TimedOut).with_code("deadline"));
     }
 
     /// Leaves as paused, once nothing runs any more.

@@ -285,3 +285,18 @@ pub async fn a_detached_child_answers_nobody(store: Arc<dyn Store>) {
     start(&store, checkout()).await;
     assert_eq!(worker.claim_one().await.parent, None);
 }
+
+pub async fn a_run_that_is_bound_by_a_claim_has_the_timeout_of_the_offer(store: Arc<dyn Store>) {
+    let timeout = Duration::from_secs(60);
+    let mut worker = worker(LONG);
+    worker.offers.iter_mut().for_each(|offer| offer.timeout = Some(timeout));
+    let mut worker = Hand::register(&store, worker).await;
+    let unbound = start(&store, checkout()).await;
+    let due = view(&store, unbound).await.ready_at.unwrap();
+    assert_eq!(worker.claim_one().await.deadline_at, Some(due + timeout), "from when it was due");
+    let earlier = Some(now());
+    start(&store, NewRun { deadline_at: earlier, ..checkout() }).await;
+    assert_eq!(worker.claim_one().await.deadline_at, earlier, "what was said at its start stays");
+    start(&store, bound()).await;
+    assert_eq!(worker.claim_one().await.deadline_at, None, "a bound run was given what it has at its start");
+}

@@ -67,6 +67,7 @@ macro_rules! conformance_suite {
                 a_waiting_run_is_claimed_when_it_is_due,
                 a_claim_takes_only_what_it_offers,
                 a_claim_binds_an_unbound_run,
+                a_run_that_is_bound_by_a_claim_has_the_timeout_of_the_offer,
                 a_released_run_may_be_unbound_again,
                 a_repeated_claim_returns_the_same_runs,
                 a_claim_that_found_nothing_may_be_repeated_or_skipped,
@@ -111,6 +112,7 @@ macro_rules! conformance_suite {
                 a_paused_run_is_known_as_paused_by_whoever_brings_it_an_order,
                 an_order_is_told_once_with_who_and_why,
                 an_order_nobody_can_obey_is_not_told,
+                who_is_late_and_would_not_be_claimed_is_reminded_once,
             ],
             leases: [
                 nothing_is_written_after_the_lease_is_taken,

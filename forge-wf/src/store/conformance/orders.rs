@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::support::*;
-use crate::model::{BlockReason, Digest, RunId, State};
-use crate::store::{Audit, MailKind, NewMail, Posted, RunImage, Store};
+use crate::model::{BlockReason, Digest, Phase, RunId, State};
+use crate::store::{Audit, MailKind, NewMail, NewRun, Posted, RunImage, Store};
 
 /// Digest of a name nobody starts.
 const OTHER: Digest = Digest(0xA9);
@@ -40,7 +40,7 @@ pub async fn an_order_makes_a_paused_or_blocked_run_due(store: Arc<dyn Store>) {
 pub async fn what_ends_a_run_is_claimed_by_whoever_offers_nothing_it_needs(store: Arc<dyn Store>) {
     let mut owner = Hand::new(&store).await;
     let mut stranger = Hand::register(&store, worker_serving(LONG, "other", "1", OTHER, TWO)).await;
-    for kind in [MailKind::Cancel, MailKind::Kill, MailKind::Retire] {
+    for kind in [MailKind::Cancel, MailKind::Kill, MailKind::Retire, MailKind::Deadline] {
         let run = left(&mut owner, released()).await;
         store.send_mail(&order(run, MailKind::Retry)).await.unwrap();
         assert!(stranger.claim(9).await.is_empty(), "to try it again takes its code");
@@ -101,4 +101,40 @@ pub async fn an_order_nobody_can_obey_is_not_told(store: Arc<dyn Store>) {
     let answer = store.send_order(&order(nobody, MailKind::Cancel), &audit("cancel")).await.unwrap();
     assert_eq!(answer, Posted::Unknown);
     assert!(store.audit(nobody).await.unwrap().is_empty());
+}
+
+pub async fn who_is_late_and_would_not_be_claimed_is_reminded_once(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let late = || NewRun { deadline_at: Some(now()), ..bound() };
+    let mut due = Vec::new();
+    for image in [paused(), blocked(BlockReason::Panic, "a build")] {
+        for run in [late(), bound()] {
+            let (id, has_deadline) = (run.id, run.deadline_at.is_some());
+            worker.bear(run).await;
+            worker.update(id, 0, image.clone()).await;
+            due.extend(has_deadline.then_some(id));
+        }
+    }
+    // These are nobody's business but their worker's: executed, about to be, about to undo, ended.
+    for image in [executing(), released(), RunImage { phase: Phase::Undo, ..paused() }, ended(State::Failed)] {
+        let run = late();
+        let id = run.id;
+        worker.bear(run).await;
+        worker.update(id, 0, image).await;
+    }
+    let other = || NewRun { definition: Some(OTHER), needs: OTHER, ..bound() };
+    let unserved = start(&store, NewRun { deadline_at: Some(now()), ..other() }).await;
+    due.push(unserved);
+    start(&store, NewRun { deadline_at: Some(now() + LONG), ..other() }).await;
+    assert_eq!(store.remind_overdue().await.unwrap(), 3);
+    assert_eq!(store.remind_overdue().await.unwrap(), 0, "they have been reminded");
+    for run in &due {
+        let mail = store.load_mail(&[*run]).await.unwrap().remove(0).page.mail;
+        assert_eq!(mail.iter().map(|mail| mail.mail.kind).collect::<Vec<_>>(), [MailKind::Deadline]);
+    }
+    let mut claimed: Vec<_> = worker.claim(9).await.into_iter().map(|run| run.id).collect();
+    claimed.retain(|run| due.contains(run));
+    claimed.sort();
+    due.sort();
+    assert_eq!(claimed, due, "whoever hears of it can do it");
 }

@@ -126,7 +126,7 @@ pub fn worker(lease: Duration) -> NewWorker {
 }
 
 pub fn worker_serving(lease: Duration, workflow: &str, version: &str, name: Digest, signature: Digest) -> NewWorker {
-    let offer = |needs| Offer { needs, definition: signature, version: version.into() };
+    let offer = |needs| Offer { needs, definition: signature, version: version.into(), timeout: None };
     NewWorker {
         id: WorkerId::new(),
         name: "conformance".into(),

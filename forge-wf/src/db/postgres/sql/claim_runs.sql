@@ -1,12 +1,12 @@
 -- claim_runs: gives worker $1, as claim $2, up to $3 due runs that need one of the offers $4 (with definition $5, version
--- $6), and those of $7 it owns already. Mail of kinds above $8, which this build cannot read, makes no run due. Answers with
+-- $6, and a timeout of $9 microseconds, which counts from when a run that is bound was due), and those of $7 it owns already. Mail of kinds above $8, which this build cannot read, makes no run due. Answers with
 -- the lane of claims as it was, whether anything was there to take, whether the lane moved, the time, when the next run is due
 -- if nothing was there to take, and the runs.
 --
 -- A million sleeping runs must not slow down the claim of ten due ones, nor a million due ones the claim of ten. So `level`
 -- hops through the index from one priority to the next, and of each level no more than some heads are looked at. Nor must a
 -- flood of mail to one run: `letter` hops from one run that has mail to the next, and the first mail of each stands for all.
--- Orders are few. They make blocked and paused runs due too, and what ends a run (kinds 2, 5 and 10) any worker can do.
+-- Orders are few. They make blocked and paused runs due too, and what ends a run (kinds 2, 5, 10 and 11) any worker can do.
 --
 -- Without anything due nothing is written, and each level tells when its next run is due. The lane is moved before a run is
 -- locked, so the same claim sent again waits for the first attempt and then finds the lane moved.
@@ -14,9 +14,9 @@
 -- Runs are locked one at a time, in order, until there are enough of them: SKIP LOCKED, so claimers never queue behind each
 -- other; MATERIALIZED, so LIMIT is a limit. More heads are looked at than taken, since other claimers lock the first ones.
 -- What is locked is looked at again, as it is by then.
-WITH RECURSIVE offer (needs, definition, version) AS MATERIALIZED (
-    SELECT DISTINCT ON (it.needs) it.needs, it.definition, it.version
-    FROM unnest($4::uuid[], $5::uuid[], $6::text[]) AS it (needs, definition, version)
+WITH RECURSIVE offer (needs, definition, version, timeout) AS MATERIALIZED (
+    SELECT DISTINCT ON (it.needs) it.needs, it.definition, it.version, it.timeout * interval '1 microsecond'
+    FROM unnest($4::uuid[], $5::uuid[], $6::text[], $9::bigint[]) AS it (needs, definition, version, timeout)
 ), level (needs, priority) AS (
     SELECT offer.needs, (
         SELECT run.priority FROM forge_wf.runs AS run
@@ -62,7 +62,7 @@ WITH RECURSIVE offer (needs, definition, version) AS MATERIALIZED (
         FROM forge_wf.inbox AS mail JOIN forge_wf.runs AS run ON run.id = mail.run_id
         WHERE mail.noticed_at IS NULL AND mail.kind NOT IN (0, 1, 7, 8) AND mail.kind <= $8 AND $3 > 0
           AND run.worker_id IS NULL AND run.state IN (0, 2, 3, 4)
-          AND (mail.kind IN (2, 5, 10) OR run.needs IN (SELECT offer.needs FROM offer))
+          AND (mail.kind IN (2, 5, 10, 11) OR run.needs IN (SELECT offer.needs FROM offer))
     ) AS it
     GROUP BY it.id
     ORDER BY max(it.priority) DESC, min(it.since), it.id
@@ -91,11 +91,16 @@ WITH RECURSIVE offer (needs, definition, version) AS MATERIALIZED (
         state = 1,
         definition = coalesce(run.definition, it.definition),
         version = CASE WHEN run.definition IS NULL THEN coalesce(it.version, run.version) ELSE run.version END,
-        needs = CASE WHEN run.definition IS NULL THEN coalesce(it.definition, run.needs) ELSE run.needs END
+        needs = CASE WHEN run.definition IS NULL THEN coalesce(it.definition, run.needs) ELSE run.needs END,
+        deadline_at = CASE
+            WHEN run.definition IS NULL THEN coalesce(run.deadline_at, coalesce(run.ready_at, now()) + it.timeout)
+            ELSE run.deadline_at
+        END
     FROM (
-        SELECT picked.id, offer.definition, offer.version FROM picked LEFT JOIN offer ON offer.needs = picked.needs
+        SELECT picked.id, offer.definition, offer.version, offer.timeout
+        FROM picked LEFT JOIN offer ON offer.needs = picked.needs
         UNION ALL
-        SELECT mine.id, NULL, NULL FROM fence, mine
+        SELECT mine.id, NULL, NULL, NULL FROM fence, mine
     ) AS it
     WHERE run.id = it.id
     RETURNING run.id, run.claim_no, run.generation, run.seed, run.workflow, run.definition, run.needs, run.phase,

@@ -1,14 +1,14 @@
--- claim_runs: gives worker ?4 up to ?3 runs due at ?2 that need one of the offers ?1 (JSON: [needs, definition, version], in
--- hex), and those of ?6 (JSON: ids in hex) it owns already, all as claim ?5. Mail of kinds above ?7, which this build cannot
+-- claim_runs: gives worker ?4 up to ?3 runs due at ?2 that need one of the offers ?1 (JSON: [needs, definition, version, timeout],
+-- in hex, and microseconds that count from when a run that is bound was due), and those of ?6 (JSON: ids in hex) it owns already, all as claim ?5. Mail of kinds above ?7, which this build cannot
 -- read, makes no run due.
 --
 -- A million sleeping runs must not slow down the claim of ten due ones, nor a million due ones the claim of ten. So `level`
 -- hops through the index from one priority to the next, and of each level no more than ?3 heads are looked at. Nor must a
 -- flood of mail to one run: `letter` hops from one run that has mail to the next, and the first mail of each stands for all.
--- Orders are few. They make blocked and paused runs due too, and what ends a run (kinds 2, 5 and 10) any worker can do.
+-- Orders are few. They make blocked and paused runs due too, and what ends a run (kinds 2, 5, 10 and 11) any worker can do.
 WITH RECURSIVE
-offer (needs, definition, version) AS MATERIALIZED (
-    SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2 FROM json_each(?1)
+offer (needs, definition, version, timeout) AS MATERIALIZED (
+    SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3 FROM json_each(?1)
 ),
 level (needs, priority) AS (
     SELECT wanted.needs, (
@@ -55,7 +55,7 @@ due (id, priority, since) AS (
     FROM forge_wf_inbox AS mail INDEXED BY forge_wf_inbox_orders CROSS JOIN forge_wf_runs AS run
     WHERE mail.noticed_at IS NULL AND mail.kind NOT IN (0, 1, 7, 8) AND mail.kind <= ?7
       AND run.id = mail.run_id AND run.worker_id IS NULL AND run.state IN (0, 2, 3, 4)
-      AND (mail.kind IN (2, 5, 10) OR run.needs IN (SELECT needs FROM offer))
+      AND (mail.kind IN (2, 5, 10, 11) OR run.needs IN (SELECT needs FROM offer))
 )
 UPDATE forge_wf_runs SET
     worker_id = ?4,
@@ -65,7 +65,9 @@ UPDATE forge_wf_runs SET
     version = iif(definition IS NULL,
         coalesce((SELECT offer.version FROM offer WHERE offer.needs = forge_wf_runs.needs LIMIT 1), version), version),
     needs = iif(definition IS NULL,
-        coalesce((SELECT offer.definition FROM offer WHERE offer.needs = forge_wf_runs.needs LIMIT 1), needs), needs)
+        coalesce((SELECT offer.definition FROM offer WHERE offer.needs = forge_wf_runs.needs LIMIT 1), needs), needs),
+    deadline_at = iif(definition IS NULL, coalesce(deadline_at,
+        coalesce(ready_at, ?2) + (SELECT offer.timeout FROM offer WHERE offer.needs = forge_wf_runs.needs LIMIT 1)), deadline_at)
 WHERE id IN (
     SELECT id FROM (
         SELECT id FROM due WHERE since IS NOT NULL GROUP BY id ORDER BY max(priority) DESC, min(since), id LIMIT ?3
