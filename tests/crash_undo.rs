@@ -52,62 +52,98 @@ async fn journal(database: &Database) -> Vec<String> {
         .await
 }
 
-async fn fresh(on_sqlite: bool) -> Database {
-    if on_sqlite { Database::sqlite() } else { Database::postgres().await.unwrap() }
+/// What became of a run.
+struct Life {
+    killed: bool,
+    journal: Vec<String>,
+    effects: Vec<String>,
 }
 
-/// One run that is killed once and ends as if it had not been; whether it was killed.
-async fn is_killed_at(on_sqlite: bool, workflow: &str, undisturbed: &[String], variable: &str, number: u64) -> bool {
-    let database = fresh(on_sqlite).await;
+/// One run that is killed once, or not at all, and goes on to its end.
+async fn life(on_sqlite: bool, workflow: &str, point: Option<(&str, u64)>) -> Life {
+    let database = if on_sqlite { Database::sqlite() } else { Database::postgres().await.unwrap() };
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log").display().to_string();
-    let killed = !lives(&database, workflow, &log, Some((variable, number))).await;
+    let killed = !lives(&database, workflow, &log, point).await;
     if killed {
-        assert!(lives(&database, workflow, &log, None).await, "{workflow} after {variable}={number}");
+        assert!(lives(&database, workflow, &log, None).await, "{workflow} after {point:?}");
     }
-    assert_eq!(journal(&database).await, undisturbed, "{workflow}, {variable}={number}: each undo is recorded once");
-    let effects = std::fs::read_to_string(&log).unwrap();
-    for undone in effects.lines().filter(|line| line.starts_with("give back ") || line.starts_with("recall ")) {
-        let times = effects.lines().filter(|line| *line == undone).count();
-        // Once more only if it was killed between the undo and its record.
-        assert!(times <= if killed { 2 } else { 1 }, "{workflow}, {variable}={number}: {undone}\n{effects}");
-    }
-    killed
+    let effects = std::fs::read_to_string(&log).unwrap().lines().map(str::to_owned).collect();
+    Life { killed, journal: journal(&database).await, effects }
 }
 
-/// Kills it before and after each of its commits, of which there are between these two numbers.
-async fn every_commit(on_sqlite: bool, workflow: &str, commits: std::ops::Range<usize>, undos: &[&str]) {
-    let database = fresh(on_sqlite).await;
-    let folder = tempfile::tempdir().unwrap();
-    let log = folder.path().join("log").display().to_string();
-    assert!(lives(&database, workflow, &log, None).await);
-    let undisturbed = journal(&database).await;
+/// Kills it before and after each of its commits, of which there are between these two numbers; each life passes the check.
+async fn every_commit(
+    on_sqlite: bool,
+    workflow: &str,
+    commits: std::ops::Range<usize>,
+    check: impl Fn(&Life, (&str, u64)),
+) {
+    for variable in ["FORGE_WF_CRASH_BEFORE", "FORGE_WF_CRASH_AFTER"] {
+        let lives = (1..=commits.end as u64).map(|number| {
+            let point = (variable, number);
+            async move { (life(on_sqlite, workflow, Some(point)).await, point) }
+        });
+        let mut lives = futures::stream::iter(lives).buffered(AT_ONCE);
+        let mut last = 0;
+        while let Some((life, point)) = lives.next().await {
+            check(&life, point);
+            // It ends with those that are not reached any more.
+            last = if life.killed { point.1 as usize } else { last };
+        }
+        assert!(commits.contains(&last), "{workflow}, {variable}: the last commit at which it was killed is {last}");
+    }
+}
+
+/// As [`every_commit`]; each of them has the journal of one that was not killed, which undoes these.
+async fn every_commit_leaves_one_journal(
+    on_sqlite: bool,
+    workflow: &str,
+    commits: std::ops::Range<usize>,
+    undos: &[&str],
+) {
+    let undisturbed = life(on_sqlite, workflow, None).await.journal;
     let undone = undisturbed.iter().filter_map(|entry| entry.split(' ').nth(1)?.strip_prefix("undo:"));
     assert_eq!(undone.collect::<Vec<_>>(), undos);
-    for variable in ["FORGE_WF_CRASH_BEFORE", "FORGE_WF_CRASH_AFTER"] {
-        let killed: Vec<_> = futures::stream::iter(1..=commits.end as u64)
-            .map(|number| is_killed_at(on_sqlite, workflow, &undisturbed, variable, number))
-            .buffered(AT_ONCE)
-            .collect()
-            .await;
-        // It ends with those that are not reached any more.
-        let last = killed.iter().rposition(|killed| *killed).map_or(0, |place| place + 1);
-        assert!(commits.contains(&last), "{workflow}, {variable}: it was killed at {last} commits: {killed:?}");
-    }
+    let check = |life: &Life, point: (&str, u64)| {
+        assert_eq!(life.journal, undisturbed, "{workflow}, {point:?}: each undo is recorded once");
+        for undone in life.effects.iter().filter(|line| line.starts_with("give back ") || line.starts_with("recall ")) {
+            let times = life.effects.iter().filter(|line| *line == undone).count();
+            // Once more only if it was killed between the undo and its record.
+            assert!(times <= if life.killed { 2 } else { 1 }, "{workflow}, {point:?}: {undone}: {:#?}", life.effects);
+        }
+    };
+    every_commit(on_sqlite, workflow, commits, check).await;
 }
 
 on_every_backend!(a_rollback_killed_at_any_commit_is_finished, |database| {
     let undos = ["step:book#4", "step:book#3", "step:book#2", "step:book#1", "step:book#0"];
-    every_commit(database.is_sqlite(), "trip", 12..32, &undos).await;
+    every_commit_leaves_one_journal(database.is_sqlite(), "trip", 12..32, &undos).await;
 });
 
 on_every_backend!(a_saga_killed_at_any_commit_is_finished, |database| {
     let undos = ["step:book#2", "step:book#3", "step:book#1", "step:book#4", "step:book#0"];
-    every_commit(database.is_sqlite(), "divided_trip", 12..40, &undos).await;
+    every_commit_leaves_one_journal(database.is_sqlite(), "divided_trip", 12..40, &undos).await;
 });
 
 on_every_backend!(children_whose_parent_is_killed_at_any_commit_are_undone_once, |database| {
     let undos =
         ["child:dispatch_loudly#0", "child:dispatch_labelled#0", "step:book#1", "child:dispatch#0", "step:book#0"];
-    every_commit(database.is_sqlite(), "deliver", 12..48, &undos).await;
+    every_commit_leaves_one_journal(database.is_sqlite(), "deliver", 12..48, &undos).await;
+});
+
+on_every_backend!(what_a_body_drops_is_undone_wherever_its_process_is_killed, |database| {
+    let check = |life: &Life, point: (&str, u64)| {
+        // How it was dropped depends on when it was killed; that it is undone does not.
+        let last = |begin: &str| life.effects.iter().rposition(|line| line.starts_with(begin));
+        for leg in 1..=3 {
+            let (booked, given_back) = (last(&format!("book {leg}")), last(&format!("give back {leg} ")));
+            assert!(booked <= given_back, "{point:?}: leg {leg}: {:#?}", life.effects);
+        }
+        let left = |entry: &&String| {
+            entry.contains(" step:book") && entry.contains(" undone ") && !entry.ends_with(" undone 2")
+        };
+        assert_eq!(life.journal.iter().find(left), None, "{point:?}: {:#?}", life.journal);
+    };
+    every_commit(database.is_sqlite(), "fickle_trip", 12..36, check).await;
 });

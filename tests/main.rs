@@ -9,6 +9,7 @@ mod children;
 mod compensation;
 mod crash;
 mod crash_undo;
+mod dropped;
 mod events;
 mod extremes;
 mod faults;

@@ -3,7 +3,7 @@
 //! `worker URL serve` serves until a signal. `worker URL start COUNT LOG` starts COUNT runs of `three`, keyed, and waits
 //! for all; `worker URL ten COUNT LOG` the same with `ten`, `worker URL everything COUNT LOG` with `everything`, to whose runs it
 //! sends what they wait for, `worker URL trip COUNT LOG` with trips of five legs that fail and are undone, the same with
-//! `divided_trip` and `deliver`, `worker URL doomed COUNT LOG` with a run that takes its process down and COUNT innocent ones. Each prints `ready` once it serves and `done` at the end.
+//! `divided_trip`, `fickle_trip` and `deliver`, `worker URL doomed COUNT LOG` with a run that takes its process down and COUNT innocent ones. Each prints `ready` once it serves and `done` at the end.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
             });
             check(&try_join_all(starts).await?, 1_106);
         }
-        "trip" | "divided_trip" | "deliver" => {
+        "trip" | "divided_trip" | "fickle_trip" | "deliver" => {
             let starts = (0..count).map(|n| {
                 let trip = serde_json::to_value(Trip { log: args[3].clone(), legs: 5, end: TripEnd::Fails });
                 let start = rt.client().start_by_name(mode, trip.expect("plain data")).key(format!("k{n}"));

@@ -48,6 +48,8 @@ use proc_macro::TokenStream;
 ///   name and `output`, what the step returned, read back from the journal; no state and no context.
 /// - `compensate = refund as Refund`, also before a call's parentheses, where the step's type has another name.
 ///
+/// A call that the workflow drops while it runs (as `select!` does) may end within the grace time, and is undone at once.
+///
 /// A worker that dies leaves a step of which nobody knows whether it was done. Such a step is run again before it is undone,
 /// unless its compensation is a path whose step takes the output as an `Option`: that one is then called with `None`.
 /// Another compensation is a change of the signature of the workflows that call this step.

@@ -384,3 +384,75 @@ pub async fn void_trip(ctx: &WorkflowContext, log: String) -> Result<()> {
     assert!(lost.is_err());
     Ok(())
 }
+
+/// Books if it is given enough time, whoever waits for it.
+#[step(compensate = give_back(log, leg, output))]
+pub async fn book_late(log: &str, leg: u64) -> Result<String> {
+    note(log, &format!("begin {leg}"));
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    note(log, &format!("book {leg}"));
+    Ok(format!("seat {leg}"))
+}
+
+/// Never ends when it books, whoever asks it to; asked again, it finds what it booked.
+#[step(compensate = give_back(log, leg, output))]
+pub async fn book_deafly(log: &str, leg: u64) -> Result<String> {
+    let line = format!("book {leg}");
+    if !std::fs::read_to_string(log).unwrap_or_default().lines().any(|booked| booked == line) {
+        note(log, &line);
+        std::future::pending::<()>().await;
+    }
+    Ok(format!("seat {leg}"))
+}
+
+/// How a booking is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Dropping {
+    /// It ends when it hears of that.
+    Slowly,
+    /// It ends when it likes.
+    Late,
+    /// It does not end.
+    Deafly,
+    /// It cannot be undone.
+    ForGood,
+}
+
+/// Drops a booking and goes on for long; then it does what the plan says.
+#[workflow]
+pub async fn long_trip(ctx: &WorkflowContext, (plan, how): (Trip, Dropping)) -> Result<()> {
+    book(ctx, &plan.log, 1).await?;
+    let moment = Duration::from_millis(20);
+    let dropped = match how {
+        Dropping::Slowly => book_slowly(ctx, &plan.log, 2).timeout(moment).await,
+        Dropping::Late => book_late(ctx, &plan.log, 2).timeout(moment).await,
+        Dropping::Deafly => book_deafly(ctx, &plan.log, 2).timeout(moment).await,
+        Dropping::ForGood => book_for_good_late(ctx, &plan.log).timeout(moment).await,
+    };
+    assert!(dropped.is_err());
+    ctx.wait_for_event::<Approved>().await?;
+    if plan.end == TripEnd::Fails {
+        overbooked(ctx, &plan.log).await?;
+    }
+    Ok(())
+}
+
+/// Ends when it is asked to, and cannot be undone until that is mended.
+#[step(compensate = never_gives_back(log, output))]
+pub async fn book_for_good_late(ctx: &StepContext, log: &str) -> Result<String> {
+    ctx.cancelled().await;
+    note(log, "book for good");
+    Ok("seat".into())
+}
+
+/// Drops a booking and fails a moment later.
+#[workflow]
+pub async fn fickle_trip(ctx: &WorkflowContext, plan: Trip) -> Result<()> {
+    book(ctx, &plan.log, 1).await?;
+    let dropped = book_late(ctx, &plan.log, 2).timeout(Duration::from_millis(20)).await;
+    assert!(dropped.is_err());
+    ctx.sleep(Duration::from_millis(150)).await?;
+    book(ctx, &plan.log, 3).await?;
+    overbooked(ctx, &plan.log).await?;
+    Ok(())
+}

@@ -149,7 +149,8 @@ impl RuntimeBuilder {
         self
     }
 
-    /// How long a shutdown lets running steps finish. Default 10 s.
+    /// How long running steps are let finish that nobody waits for any more: at a shutdown, when their run is stopped, and, if they
+    /// can be undone, when the workflow has dropped them. Default 10 s.
     pub fn shutdown_grace(mut self, grace: Duration) -> Self {
         self.config.grace = grace;
         self

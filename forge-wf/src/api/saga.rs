@@ -41,8 +41,8 @@ impl<W> WorkflowContext<W> {
     ///
     /// Write an async closure, `async |ctx| ..` or `async move |ctx| ..`; one that returns an `async` block does not compile here.
     ///
-    /// A step that may have been done, since its last attempt timed out or panicked, is run once more to find out. A call that is
-    /// still open when the saga ends, or that it dropped, is undone when the run ends. A saga that is dropped itself, as `select!`
+    /// A step that may have been done, since its last attempt timed out or panicked, is run once more to find out. A call that the
+    /// saga dropped, or that is still open when it ends, is undone by itself, as soon as it is known to be done. A saga that is dropped itself, as `select!`
     /// does, undoes nothing more. An undo that gives up blocks the run as `blocked_compensation` until an operator has it tried
     /// again, skips it or marks it as done; a cancel leaves it to them too.
     ///

@@ -254,7 +254,7 @@ impl Calls {
         if let Some(Slot::Begun { call, tie, .. }) = inner.slots.remove(&slot)
             && !inner.closed
         {
-            // A child is asked to end, and may have completed; a step may go on. Both are undone when the run ends.
+            // A child is asked to end, and may have completed; a step may go on. Both may have to be undone.
             if tie == Tie::Undoable {
                 inner.left.push(call.clone());
             }

@@ -101,7 +101,10 @@ impl Turn {
             self.leave_by = Instant::now() + self.engine.config.grace;
         }
         self.course.close();
-        // What may end by itself before the run does is let go already.
+        // What may end by itself before the run does is let go already, but for what the body does not know of.
+        if let Some(call) = self.dropped.take_undoing() {
+            self.steps.let_go(&call, self.leave_by);
+        }
         if !matches!(self.leaving, Some(Leaving::Ended(_))) {
             self.steps.abort_all();
         }

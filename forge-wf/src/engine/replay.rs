@@ -9,6 +9,7 @@ use std::fmt;
 
 use super::calls::SlotId;
 use super::request::Request;
+use super::unwind::undone_call;
 use crate::journal::{Entry, EntryState, History, Recipe, UndoState};
 use crate::model::{CallId, Timestamp};
 
@@ -74,7 +75,9 @@ pub struct Replay {
 impl Replay {
     /// Begins at the journal's start.
     pub fn new(history: History) -> Self {
-        let unmade = history.open_calls().cloned().collect();
+        // What undoes a call that the body has dropped is no call of the body.
+        let is_its_own = |call: &&CallId| undone_call(call).is_none_or(|undone| history.held_outcome(&undone));
+        let unmade = history.open_calls().filter(is_its_own).cloned().collect();
         Self { history, outstanding: HashMap::new(), fresh: VecDeque::new(), unmade }
     }
 

@@ -79,15 +79,18 @@ pub enum Stage {
 struct Timer {
     at: Instant,
     call: CallId,
-    shows: bool,
+    is: Fired,
 }
 
 /// What a timer is for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Fired {
     /// The next attempt is due.
-    Due(CallId),
+    Due,
     /// It has run long enough to be shown to people.
-    Show(CallId),
+    Show,
+    /// Nobody waits for it, and it had its time.
+    Abort,
 }
 
 /// The steps of one turn.
@@ -166,8 +169,8 @@ impl Steps {
         self.table.remove(call)
     }
 
-    /// Nobody waits for this step any more, but it may end by itself. It hears of it.
-    pub fn let_go(&mut self, call: &CallId) {
+    /// Nobody waits for this step any more, but it may end by itself until then. It hears of it.
+    pub fn let_go(&mut self, call: &CallId, until: Instant) {
         let Some(state) = self.table.get_mut(call) else { return };
         state.stage = match std::mem::replace(&mut state.stage, Stage::Aborting) {
             Stage::Running(attempt) => {
@@ -176,6 +179,22 @@ impl Steps {
             }
             other => other,
         };
+        self.set_timer(until, call.clone(), Fired::Abort);
+    }
+
+    /// A step that was let go had its time.
+    pub fn abort_let_go(&mut self, call: &CallId) {
+        if let Some(state) = self.table.get_mut(call)
+            && let Stage::LetGo(attempt) = &state.stage
+        {
+            attempt.abort();
+            state.stage = Stage::Aborting;
+        }
+    }
+
+    /// Whether this call is among them.
+    pub fn contains(&self, call: &CallId) -> bool {
+        self.table.contains_key(call)
     }
 
     /// All calls, in no order.
@@ -235,14 +254,9 @@ impl Steps {
         self.table.values().filter_map(due).min()
     }
 
-    /// Wakes the turn when this step is due.
-    pub fn set_due(&mut self, at: Instant, call: CallId) {
-        self.timers.push(Reverse(Timer { at, call, shows: false }));
-    }
-
-    /// Wakes the turn when this step has run long enough to be shown.
-    pub fn set_show(&mut self, at: Instant, call: CallId) {
-        self.timers.push(Reverse(Timer { at, call, shows: true }));
+    /// Wakes the turn then, for this.
+    pub fn set_timer(&mut self, at: Instant, call: CallId, is: Fired) {
+        self.timers.push(Reverse(Timer { at, call, is }));
     }
 
     /// The first timer of a step that is still there. Steps end long before most of their timers, so those are
@@ -258,12 +272,10 @@ impl Steps {
     }
 
     /// A timer that has fired by `now`.
-    pub fn fired(&mut self, now: Instant) -> Option<Fired> {
+    pub fn fired(&mut self, now: Instant) -> Option<(CallId, Fired)> {
         if self.next_timer()? > now {
             return None;
         }
-        self.timers
-            .pop()
-            .map(|Reverse(timer)| if timer.shows { Fired::Show(timer.call) } else { Fired::Due(timer.call) })
+        self.timers.pop().map(|Reverse(timer)| (timer.call, timer.is))
     }
 }

@@ -26,6 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use uuid::Uuid;
 
 pub use self::course::Course;
+use self::dropped::Dropped;
 use self::idle::Noted;
 use self::mail::Looked;
 use self::waits::Ready;
@@ -110,6 +111,7 @@ pub struct Turn {
     pub(super) orders: Vec<Mark>,
     /// Whether it starts nothing more until it is told to.
     paused: bool,
+    pub(super) dropped: Dropped,
     /// Whether its body was polled, or undoing has begun.
     begun: bool,
     /// Waits that have their outcome and are to be told, in this order.
@@ -161,6 +163,7 @@ impl Turn {
             }
             self.begin_course().await;
             self.deliver_ready().await;
+            self.undo_dropped();
             self.settle();
             self.prepare_to_leave();
             self.flush();

@@ -179,6 +179,11 @@ impl History {
         self.open.keys()
     }
 
+    /// Whether the journal as it was loaded holds an outcome of this call.
+    pub fn held_outcome(&self, call: &CallId) -> bool {
+        self.place.contains_key(call)
+    }
+
     /// Notes that one more result was handed out live: only its time and its number are kept, so memory does not
     /// grow with payloads that will not be read again.
     pub fn push_live(&mut self, entry: &Entry) {
@@ -188,9 +193,9 @@ impl History {
         self.cursor += 1;
     }
 
-    /// Notes that an entry without seq is written now.
+    /// Notes that an entry without seq is written now. What it takes to undo it is kept with it.
     pub fn note_open(&mut self, entry: &Entry) {
-        self.open.insert(entry.call.clone(), entry.outline());
+        self.open.insert(entry.call.clone(), Entry { output: None, ..entry.clone() });
     }
 
     /// The entry of this call, if its outcome was handed out, be it live.
@@ -200,14 +205,19 @@ impl History {
 
     /// How far undoing this call came: its entry, if it has one.
     pub fn note_undo(&mut self, call: &CallId, state: UndoState) -> Option<Entry> {
-        let entry = self.delivered.iter_mut().find(|entry| entry.call == *call)?;
+        let delivered = self.delivered.iter_mut().find(|entry| entry.call == *call);
+        let entry = delivered.or_else(|| self.open.get_mut(call))?;
         entry.undo_state = Some(state);
         Some(entry.clone())
     }
 
-    /// The entries that may have to be undone, and the children that were asked to end, without their payloads, in no order.
+    /// The entries that may have to be undone, what is recorded of undoing, and the children that were asked to end, without their payloads, in no order.
     pub fn undoable(&self) -> impl Iterator<Item = Entry> {
-        let counts = |entry: &&Entry| entry.undo.is_some() || entry.kind == EntryKind::Child && entry.seq.is_none();
+        let counts = |entry: &&Entry| match entry.kind {
+            EntryKind::Undo | EntryKind::Resolve => true,
+            EntryKind::Child => entry.undo.is_some() || entry.seq.is_none(),
+            _ => entry.undo.is_some(),
+        };
         self.delivered.iter().chain(self.open.values()).filter(counts).map(Entry::outline)
     }
 

@@ -45,7 +45,7 @@ impl Turn {
         match due {
             Some(due) if due > self.engine.clock.now() => {
                 self.steps.insert_waiting(call.clone(), StepState { stage: Stage::Backoff(due), ..state });
-                self.steps.set_due(self.instant_of(due), call);
+                self.steps.set_timer(self.instant_of(due), call, Fired::Due);
             }
             _ => self.steps.insert(call, state),
         }
@@ -94,7 +94,7 @@ impl Turn {
         let attempt = step::spawn(state.request.step, call.clone(), env, args, options.timeout, turn);
         state.stage = Stage::Running(attempt);
         if !state.row {
-            self.steps.set_show(Instant::now() + SHOW_STARTED_AFTER, call);
+            self.steps.set_timer(Instant::now() + SHOW_STARTED_AFTER, call, Fired::Show);
         }
     }
 
@@ -105,6 +105,7 @@ impl Turn {
         }
         if self.leaving.is_some() || matches!(state.stage, Stage::Aborting) {
             self.steps.remove(&call);
+            self.dropped.look_again();
             return;
         }
         state.attempts += 1;
@@ -137,7 +138,7 @@ impl Turn {
         let mut entry = open_entry(&call, state, at);
         entry.due_at = Some(due);
         self.stage(self.entry(entry, fresh));
-        self.steps.set_due(self.instant_of(due), call);
+        self.steps.set_timer(self.instant_of(due), call, Fired::Due);
     }
 
     /// Gives an outcome its place in the journal and hands it to the body.
@@ -155,6 +156,9 @@ impl Turn {
         if step.kind != StepKind::Step {
             return match self.course {
                 Course::Undo(_) => self.record_undo(&step, entry, undo),
+                Course::Forward(_) if self.dropped.is_undoing(&entry.call) => {
+                    self.record_undo_of_dropped(&step, entry, undo);
+                }
                 Course::Forward(_) => self.record_undo_in_body(&step, entry, undo).await,
             };
         }
@@ -173,15 +177,16 @@ impl Turn {
 
     pub(super) fn fire_timers(&mut self) {
         let now = Instant::now();
-        while let Some(fired) = self.steps.fired(now) {
+        while let Some((call, fired)) = self.steps.fired(now) {
             match fired {
-                Fired::Due(call) => {
+                Fired::Abort => self.steps.abort_let_go(&call),
+                Fired::Due => {
                     if let Some(state) = self.steps.get_mut(&call) {
                         state.stage = Stage::Held;
                         self.steps.hold_again(call, self.ticket);
                     }
                 }
-                Fired::Show(call) => {
+                Fired::Show => {
                     let at = self.now();
                     if let Some(state) = self.steps.get_mut(&call)
                         && matches!(state.stage, Stage::Running(_))

@@ -8,6 +8,7 @@ use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::course::Course;
+use super::dropped::Dropped;
 use super::mail::Looked;
 use super::{Born, Message, Turn};
 use crate::engine::Engine;
@@ -101,6 +102,7 @@ impl Turn {
             waiting_orders: Vec::new(),
             orders: Vec::new(),
             paused: run_is_paused,
+            dropped: Dropped::default(),
             begun: false,
             arrived: VecDeque::new(),
             noticing: HashSet::new(),

@@ -3,14 +3,50 @@
 //!
 //! What comes of one is not told to the body. If it was done it is recorded as abandoned, with how to undo it; if it was not,
 //! without; and if nobody knows, its entry stays as it began.
+//!
+//! What was dropped and done is undone at once, beside the body, one after the other; what is left of that at the run's end is
+//! undone then. These undos have no place in the order of deliveries: the body hears of none.
+
+use std::collections::HashSet;
+use std::time::Instant;
 
 use super::Turn;
 use super::attempts::open_entry;
+use super::undo::changed_by;
 use crate::engine::compensate;
-use crate::engine::definition::StepOutcome;
+use crate::engine::definition::{StepOutcome, UndoArgs};
+use crate::engine::request::StepRequest;
 use crate::engine::steps::{Stage, StepKind, StepState};
-use crate::journal::{Entry, EntryState};
-use crate::model::{CallId, Failure};
+use crate::engine::unwind::{Cause, Ending, Next, Unwinding, resolve_call, undo_call};
+use crate::journal::{Entry, EntryKind, EntryState, UndoState};
+use crate::model::{CallId, Failure, Payload};
+
+/// What the body has dropped and may have to be undone.
+#[derive(Default)]
+pub(in crate::engine) struct Dropped {
+    calls: HashSet<CallId>,
+    /// What undoes one of them just now.
+    undoing: Option<CallId>,
+    /// Whether something has come about since it was looked what to undo next.
+    news: bool,
+}
+
+impl Dropped {
+    /// What undoes one of them just now, and belongs to this no longer.
+    pub(in crate::engine) fn take_undoing(&mut self) -> Option<CallId> {
+        self.undoing.take()
+    }
+
+    /// Whether this call undoes one of them.
+    pub(super) fn is_undoing(&self, call: &CallId) -> bool {
+        self.undoing.as_ref() == Some(call)
+    }
+
+    /// Something has come about that may be what an undo waits for.
+    pub(super) fn look_again(&mut self) {
+        self.news = true;
+    }
+}
 
 impl Turn {
     /// Nobody waits for this step any more. One that runs goes on if it can be undone, or if it is to be let go `gently`.
@@ -18,7 +54,9 @@ impl Turn {
         let Some(state) = self.steps.get_mut(call) else { return };
         let compensable = state.is_compensable();
         match &state.stage {
-            Stage::Running(_) if compensable || gently => self.steps.let_go(call),
+            Stage::Running(_) if compensable || gently => {
+                self.steps.let_go(call, Instant::now() + self.engine.config.grace);
+            }
             Stage::Held | Stage::Backoff(_) if compensable => {
                 if let Some(state) = self.steps.take_back(call).filter(|state| !may_have_been_done(state)) {
                     self.abandon_step(call, &state, |_| ());
@@ -31,6 +69,7 @@ impl Turn {
     /// A step that was let go has ended.
     pub(super) fn let_go_ended(&mut self, call: &CallId, outcome: Option<Box<StepOutcome>>) {
         let Some(state) = self.steps.remove(call) else { return };
+        self.dropped.look_again();
         if state.kind == StepKind::Undo {
             let done = matches!(outcome.as_deref(), Some(StepOutcome::Completed { .. }));
             if done {
@@ -60,6 +99,89 @@ impl Turn {
         change(&mut entry);
         self.note_open(&entry);
         self.stage(self.entry(entry, false));
+    }
+
+    /// The body has dropped this call, in this life or in an earlier one.
+    pub(super) fn note_dropped(&mut self, call: &CallId) {
+        let open = self.course.drive().and_then(|drive| drive.replay().history().open(call));
+        if open.is_some_and(|open| open.undo.is_some()) {
+            self.dropped.calls.insert(call.clone());
+            self.dropped.look_again();
+        }
+    }
+
+    /// Undoes what the body has dropped, as soon as it is known to be done, or finds that out.
+    pub(super) fn undo_dropped(&mut self) {
+        if !self.dropped.news || self.leaving.is_some() || self.draining || self.paused {
+            return;
+        }
+        if self.dropped.undoing.as_ref().is_some_and(|call| self.steps.contains(call)) {
+            return;
+        }
+        self.dropped.news = false;
+        let plan = self.plan_for_dropped();
+        let (call, kind, undo, args, prior) = match plan.next() {
+            Next::Undo { entry, undo, prior } => {
+                (undo_call(&entry.call), StepKind::Undo, Some(undo), Some(&undo.args), prior)
+            }
+            Next::Resolve { entry, prior } => {
+                let kind = StepKind::Resolve { of: entry.call.clone(), attempts: entry.attempts.max(0).unsigned_abs() };
+                (resolve_call(&entry.call), kind, entry.undo.as_ref(), entry.args.as_ref(), prior)
+            }
+            // The run's end leaves it to an operator.
+            Next::Await { .. } | Next::Stuck { .. } | Next::End => return,
+        };
+        // A worker that lacks the step leaves it to the run's end, for which one that has it is looked for.
+        let Some(step) = undo.and_then(|undo| self.engine.registry.step(undo.digest)) else { return };
+        let args = Ok(args.cloned().unwrap_or_else(Payload::null));
+        let request = StepRequest { step, options: step.options, args, args_hash: 0 };
+        let prior = prior.cloned();
+        self.dropped.undoing = Some(call.clone());
+        self.begin_step(call, kind, request, prior);
+    }
+
+    /// What is to be undone of all that the body has dropped, without what still runs.
+    fn plan_for_dropped(&mut self) -> Unwinding {
+        let Self { course, dropped, steps, .. } = self;
+        let entries = course.drive().map(|drive| drive.replay().history()).into_iter();
+        let is_in = |entry: &Entry| {
+            let waits = entry.kind == EntryKind::Child && entry.undo_state.is_none();
+            let is_dropped = dropped.calls.contains(&entry.call) && !steps.contains(&entry.call) && !waits;
+            is_dropped || matches!(entry.kind, EntryKind::Undo | EntryKind::Resolve)
+        };
+        let entries = entries.flat_map(|history| history.open_entries()).filter(|entry| is_in(entry)).cloned();
+        Unwinding::new(Ending { cause: Cause::Dropped, result: Ok(Payload::null()), undone_by: None }, entries)
+    }
+
+    /// An undo of what the body has dropped has its outcome, or the step that was run to find out. One that gave up is left to
+    /// the run's end, and to an operator.
+    pub(super) fn record_undo_of_dropped(&mut self, step: &StepState, entry: Entry, undo: Option<UndoArgs>) {
+        let mut plan = self.plan_for_dropped();
+        for (place, mut entry) in changed_by(self.run.id, &mut plan, step, entry, undo).into_iter().enumerate() {
+            entry.seq = None;
+            self.note_open(&entry);
+            let staged = self.entry(entry, place == 0 && !step.row);
+            self.stage(staged);
+        }
+        self.dropped.undoing = None;
+        self.dropped.look_again();
+    }
+
+    /// An operator has decided about an undo of what the body has dropped.
+    pub(super) fn settle_dropped(&mut self, call: Option<&CallId>, state: UndoState) {
+        let Some(drive) = self.course.drive() else { return };
+        let history = drive.replay().history();
+        let failed = |entry: &Entry| entry.undo_state == Some(UndoState::Failed);
+        let gave_up = |entry: &Entry| failed(entry) || history.open(&resolve_call(&entry.call)).is_some_and(failed);
+        let is_in = |entry: &&Entry| matches!(entry.kind, EntryKind::Undo | EntryKind::Resolve) || gave_up(entry);
+        let entries: Vec<_> = history.open_entries().filter(is_in).cloned().collect();
+        let ending = Ending { cause: Cause::Dropped, result: Ok(Payload::null()), undone_by: None };
+        for entry in Unwinding::new(ending, entries).settle(call, state) {
+            self.note_open(&entry);
+            let staged = self.entry(entry, false);
+            self.stage(staged);
+        }
+        self.dropped.look_again();
     }
 
     /// What has no place in the order of deliveries, and may have to be undone.

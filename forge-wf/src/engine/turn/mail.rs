@@ -125,6 +125,7 @@ impl Turn {
         if let Some(entry) = ended {
             let staged = self.entry(entry, false);
             self.stage(staged);
+            self.dropped.look_again();
             self.unwind();
         }
     }

@@ -100,6 +100,7 @@ impl Turn {
     /// An operator has decided about `call`, or about all that gave up, before the body begins: it goes on from there. One that is
     /// to be tried again has all its attempts.
     pub(super) fn settle_undo_in_body(&mut self, call: Option<&CallId>, state: UndoState) {
+        self.settle_dropped(call, state);
         let Some(drive) = self.course.drive() else { return };
         let history = drive.replay().history();
         let failed = |entry: &Entry| entry.undo_state == Some(UndoState::Failed);

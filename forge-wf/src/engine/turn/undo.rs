@@ -11,9 +11,9 @@ use crate::engine::drive::Stuck;
 use crate::engine::leaving::Leaving;
 use crate::engine::request::StepRequest;
 use crate::engine::steps::{StepKind, StepState};
-use crate::engine::unwind::{ANYONE, Next, resolve_call, undo_call};
+use crate::engine::unwind::{ANYONE, Next, Unwinding, resolve_call, undo_call};
 use crate::journal::{Entry, EntryState};
-use crate::model::{BlockReason, Payload, State};
+use crate::model::{BlockReason, Payload, RunId, State};
 use crate::store::Due;
 
 impl Turn {
@@ -62,24 +62,9 @@ impl Turn {
     }
 
     /// An undo, or the step that was run to find out, has its outcome.
-    pub(super) fn record_undo(&mut self, step: &StepState, mut entry: Entry, undo: Option<UndoArgs>) {
-        let at = self.now();
+    pub(super) fn record_undo(&mut self, step: &StepState, entry: Entry, undo: Option<UndoArgs>) {
         let Course::Undo(unwinding) = &mut self.course else { return };
-        entry.at = at;
-        entry.kind = step.kind.entry_kind();
-        let changed = if gives_up(step, &entry) {
-            tracing::error!(run = %self.run.id, call = %entry.call, attempts = entry.attempts, "an undo gave up; an operator decides");
-            // Without an outcome, so that an operator may have it tried again.
-            (entry.state, entry.args) = (EntryState::Started, None);
-            unwinding.give_up(entry)
-        } else {
-            match step.kind {
-                // Nobody reads what an undo returned.
-                StepKind::Undo => entry.output = Some(Payload::null()),
-                _ => compensate::done(&mut entry, step.request.step, undo),
-            }
-            unwinding.record(entry)
-        };
+        let changed = changed_by(self.run.id, unwinding, step, entry, undo);
         for (place, entry) in changed.into_iter().enumerate() {
             let fresh = place == 0 && !step.row;
             let staged = self.entry(entry, fresh);
@@ -87,6 +72,29 @@ impl Turn {
         }
         self.unwind();
     }
+}
+
+/// What changes by this outcome of an undo, or of the step that was run to find out: its own entry first.
+pub(super) fn changed_by(
+    run: RunId,
+    unwinding: &mut Unwinding,
+    step: &StepState,
+    mut entry: Entry,
+    undo: Option<UndoArgs>,
+) -> Vec<Entry> {
+    entry.kind = step.kind.entry_kind();
+    if gives_up(step, &entry) {
+        tracing::error!(%run, call = %entry.call, attempts = entry.attempts, "an undo gave up; an operator decides");
+        // Without an outcome, so that an operator may have it tried again.
+        (entry.state, entry.args) = (EntryState::Started, None);
+        return unwinding.give_up(entry);
+    }
+    match step.kind {
+        // Nobody reads what an undo returned.
+        StepKind::Undo => entry.output = Some(Payload::null()),
+        _ => compensate::done(&mut entry, step.request.step, undo),
+    }
+    unwinding.record(entry)
 }
 
 /// Whether this outcome of an undo, or of the step that was run to find out, leaves it to an operator.

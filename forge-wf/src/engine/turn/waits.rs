@@ -186,6 +186,11 @@ impl Turn {
 
     /// The body dropped a call: a step is stopped, a child asked to end, and whatever people see as waiting is so no more.
     pub(super) fn drop_call(&mut self, call: &CallId) {
+        self.drop_wait_or_step(call);
+        self.note_dropped(call);
+    }
+
+    fn drop_wait_or_step(&mut self, call: &CallId) {
         let Some(wait) = self.waits.remove(call) else {
             self.drop_step(call, false);
             // Begun in an earlier life, and dropped by the last thing that is recorded: the cancel may not have been sent.
