@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use forge_wf::{Error, Status};
 use forge_wf_tests::undoing::*;
+use forge_wf_tests::waiting::Approved;
 use forge_wf_tests::{eventually, on_every_backend};
 use tokio::sync::Mutex;
 
@@ -47,6 +48,7 @@ on_every_backend!(a_saga_undoes_what_it_did_and_the_body_goes_on, |database| {
         let rt = quick(database).park_for(park).build().await.unwrap();
         let name = format!("{end:?}");
         let run = rt.start(partial_trip, plan(&name, end)).await.unwrap();
+        let id = run.id();
         let log = folder.path().join(&name);
         if end == TripEnd::Fails {
             let error = run.result().await.unwrap_err();
@@ -56,6 +58,11 @@ on_every_backend!(a_saga_undoes_what_it_did_and_the_body_goes_on, |database| {
         } else {
             assert_eq!(run.result().await.unwrap(), "overbooked");
             assert_eq!(effects(&log), TRIP[..14], "{end:?}");
+            let details = rt.client().show(id).await.unwrap();
+            let booked: Vec<_> = (details.entries.iter().filter(|entry| entry.call.starts_with("step:book#")))
+                .map(|entry| entry.saga)
+                .collect();
+            assert_eq!(booked, [None, Some(1), Some(2), Some(3), Some(4), None], "each in its saga");
         }
         rt.shutdown().await;
     }
@@ -174,5 +181,32 @@ on_every_backend!(a_fork_takes_the_same_path_past_a_rollback, |database| {
     // The first fork makes what came after that undo, and undoes this itself; what the original did it leaves to the original.
     let forks = ["book 5", "book 6", "overbooked", "find 6", "give back 6 found seat 6", "give back 5 seat 5"];
     assert_eq!(effects(&log)[14..], [&forks[..], &["book 7"; 5]].concat());
+    rt.shutdown().await;
+});
+
+on_every_backend!(a_saga_that_is_dropped_while_it_undoes_is_undone_once, |database| {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let rt = quick(database).build().await.unwrap();
+    let run = rt.start(impatient_trip, log.display().to_string()).await.unwrap();
+    for seen in ["gives back", "gave back seat for 1"] {
+        eventually(seen, async || effects(&log).contains(&seen.into()).then_some(())).await;
+        rt.send_event(&run, Approved { by: "the impatient one".into() }).await.unwrap();
+    }
+    let error = run.result().await.unwrap_err();
+    assert!(matches!(error, Error::RunFailed { status: Status::Compensated, .. }), "{error}");
+    let expected = [
+        "book 1",
+        "book 2",
+        "overbooked",
+        "gives back",
+        "gave back seat for 1",
+        "book 3",
+        "overbooked",
+        "give back 3 seat 3",
+        "give back 2 seat 2",
+        "give back 1 seat 1",
+    ];
+    assert_eq!(effects(&log), expected);
     rt.shutdown().await;
 });

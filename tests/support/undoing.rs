@@ -372,6 +372,25 @@ pub async fn stopped_trip(ctx: &WorkflowContext, log: String) -> Result<()> {
     .await
 }
 
+/// Loses patience with a saga that rolls back.
+#[workflow]
+pub async fn impatient_trip(ctx: &WorkflowContext, log: String) -> Result<()> {
+    book(ctx, &log, 1).await?;
+    let undoing = ctx.saga(async |ctx| {
+        book(ctx, &log, 2).await?;
+        book_patiently(ctx, &log).await?;
+        overbooked(ctx, &log).await.map(drop)
+    });
+    tokio::select! {
+        biased;
+        _ = undoing => unreachable!("its undo waits until it is dropped"),
+        _ = ctx.wait_for_event::<Approved>() => {}
+    }
+    ctx.wait_for_event::<Approved>().await?;
+    book(ctx, &log, 3).await?;
+    overbooked(ctx, &log).await.map(drop)
+}
+
 /// Rolls back a step of which nobody ever hears.
 #[workflow]
 pub async fn void_trip(ctx: &WorkflowContext, log: String) -> Result<()> {

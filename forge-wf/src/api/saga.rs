@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use super::context::WorkflowContext;
 use super::slot::Slot;
-use crate::engine::calls::{Delivery, Doable};
+use crate::engine::calls::{Calls, Delivery, Doable};
 use crate::engine::compensate;
 use crate::engine::request::{Request, UndoRequest};
 use crate::engine::unwind::{resolve_call, undo_call};
@@ -42,8 +42,9 @@ impl<W> WorkflowContext<W> {
     /// Write an async closure, `async |ctx| ..` or `async move |ctx| ..`; one that returns an `async` block does not compile here.
     ///
     /// A step that may have been done, since its last attempt timed out or panicked, is run once more to find out. A call that the
-    /// saga dropped, or that is still open when it ends, is undone by itself, as soon as it is known to be done. A saga that is dropped itself, as `select!`
-    /// does, undoes nothing more. An undo that gives up blocks the run as `blocked_compensation` until an operator has it tried
+    /// saga dropped, or that is still open when it ends, is undone by itself, as soon as it is known to be done. A saga that is
+    /// dropped itself, as `select!` does, undoes nothing more: an undo that runs may end, and what is left is undone if the run
+    /// fails. An undo that gives up blocks the run as `blocked_compensation` until an operator has it tried
     /// again, skips it or marks it as done; a cancel leaves it to them too.
     ///
     /// # Errors
@@ -52,10 +53,10 @@ impl<W> WorkflowContext<W> {
     where
         F: AsyncFnOnce(&Self) -> Result<T, E>,
     {
-        let saga = self.calls.open_saga(self.saga);
-        let result = body(&self.within(saga)).await;
+        let saga = OpenSaga { calls: &self.calls, saga: self.calls.open_saga(self.saga) };
+        let result = body(&self.within(saga.saga)).await;
         if result.is_err() {
-            self.roll_back(saga).await;
+            self.roll_back(saga.saga).await;
         }
         result
     }
@@ -84,6 +85,18 @@ impl<W> WorkflowContext<W> {
         let found = self.calls.done(&call)?;
         self.calls.undone(&call);
         found.entry.undo
+    }
+}
+
+/// A saga that has begun; over when this is dropped.
+struct OpenSaga<'c> {
+    calls: &'c Calls,
+    saga: u32,
+}
+
+impl Drop for OpenSaga<'_> {
+    fn drop(&mut self) {
+        self.calls.close_saga(self.saga);
     }
 }
 

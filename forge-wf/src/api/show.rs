@@ -50,6 +50,8 @@ pub struct EntryDetails {
     pub state: &'static str,
     /// Place in the order in which results came about; none while there is none, and for what the body dropped.
     pub seq: Option<i32>,
+    /// The saga it was called in, counted from 1 as they began, once it has its outcome; none for what the body itself calls.
+    pub saga: Option<u32>,
     /// Attempts that ended.
     pub attempts: i32,
     /// When a timer fires or the next attempt is due.
@@ -91,6 +93,7 @@ impl EntryDetails {
                 EntryState::Abandoned => "abandoned",
             },
             seq: entry.seq,
+            saga: Some(entry.scope.unsigned_abs()).filter(|saga| *saga > 0),
             attempts: entry.attempts,
             due_at: entry.due_at,
             at: entry.at,

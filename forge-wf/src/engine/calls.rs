@@ -170,6 +170,24 @@ impl Calls {
         inner.sagas.len() as u32
     }
 
+    /// A saga is over: what it did and did not undo is the business of the one around it.
+    pub fn close_saga(&self, saga: u32) {
+        let mut inner = self.lock();
+        let around = inner.sagas[saga as usize - 1];
+        if around == 0 {
+            inner.doable.retain(|done| done.saga != saga);
+        }
+        inner.doable.iter_mut().filter(|done| done.saga == saga).for_each(|done| done.saga = around);
+    }
+
+    /// The saga in which this call waits; 0 is the body itself.
+    pub fn saga_of(&self, slot: SlotId) -> u32 {
+        match self.lock().slots.get(&slot) {
+            Some(Slot::Begun { saga, .. }) => *saga,
+            _ => 0,
+        }
+    }
+
     /// What this saga, or one within it, has done last and not undone.
     pub fn last_done(&self, saga: u32) -> Option<Doable> {
         let inner = self.lock();

@@ -154,6 +154,7 @@ impl Drive {
     pub fn deliver(&mut self, entry: &mut Entry) -> bool {
         assert!(!self.owed, "{} was delivered before the body had seen the result before it", entry.call);
         let Some(slot) = self.replay.record(entry) else { return false };
+        entry.scope = self.calls.saga_of(slot).cast_signed();
         self.hand_over(slot, entry);
         true
     }

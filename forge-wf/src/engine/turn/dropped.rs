@@ -49,12 +49,13 @@ impl Dropped {
 }
 
 impl Turn {
-    /// Nobody waits for this step any more. One that runs goes on if it can be undone, or if it is to be let go `gently`.
+    /// Nobody waits for this step any more. One that runs goes on if it can be undone or undoes itself, or if it is to be let go
+    /// `gently`.
     pub(super) fn drop_step(&mut self, call: &CallId, gently: bool) {
         let Some(state) = self.steps.get_mut(call) else { return };
         let compensable = state.is_compensable();
         match &state.stage {
-            Stage::Running(_) if compensable || gently => {
+            Stage::Running(_) if compensable || gently || state.kind != StepKind::Step => {
                 self.steps.let_go(call, Instant::now() + self.engine.config.grace);
             }
             Stage::Held | Stage::Backoff(_) if compensable => {
