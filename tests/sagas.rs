@@ -175,7 +175,7 @@ on_every_backend!(a_fork_takes_the_same_path_past_a_rollback, |database| {
     let undos: Vec<_> = undos.filter_map(|entry| entry.seq).collect();
     assert_eq!(undos.len(), 5);
     for seq in undos {
-        let fork = rt.client().fork(run.id(), seq, "ada", "what if").await.unwrap();
+        let fork = rt.client().fork(run.id(), seq, "what if").by("ada").await.unwrap();
         assert_eq!(fork.result().await.unwrap(), serde_json::json!("overbooked"), "from {seq} on");
     }
     // The first fork makes what came after that undo, and undoes this itself; what the original did it leaves to the original.
@@ -208,5 +208,42 @@ on_every_backend!(a_saga_that_is_dropped_while_it_undoes_is_undone_once, |databa
         "give back 1 seat 1",
     ];
     assert_eq!(effects(&log), expected);
+    rt.shutdown().await;
+});
+
+on_every_backend!(a_saga_whose_undo_a_build_lacks_goes_on_with_one_that_has_it, |database| {
+    let _turn = TURN.lock().await;
+    mend(false);
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let rt = quick(database).build().await.unwrap();
+    let run = rt.start(stuck_trip, log.display().to_string()).await.unwrap();
+    assert!(matches!(run.result().await.unwrap_err(), Error::RunBlocked { .. }));
+    let run = run.id();
+    // As if it had been written by a build whose step took something else.
+    database
+        .texts(
+            "UPDATE forge_wf_journal SET args = lower(hex(undo_digest)), undo_digest = x'00000000000000000000000000000001' WHERE key = 'step:book_for_good' RETURNING key",
+            "UPDATE forge_wf.journal SET args = undo_digest::text, undo_digest = '00000000-0000-0000-0000-000000000001' WHERE key = 'step:book_for_good' RETURNING key",
+        )
+        .await;
+    mend(true);
+    rt.client().retry(run, "mended").await.unwrap();
+    let why = eventually("the build that lacks the step", async || {
+        let details = rt.client().show(run).await.unwrap();
+        (details.status == Status::BlockedDivergence).then_some(details.why)
+    })
+    .await;
+    assert!(why.contains("step:never_gives_back") && why.contains("deploy one that does"), "{why}");
+    rt.shutdown().await;
+    database
+        .texts(
+            "UPDATE forge_wf_journal SET args = NULL, undo_digest = unhex(args) WHERE key = 'step:book_for_good' RETURNING key",
+            "UPDATE forge_wf.journal SET args = NULL, undo_digest = args::uuid WHERE key = 'step:book_for_good' RETURNING key",
+        )
+        .await;
+    let rt = quick(database).build_id("the next build").build().await.unwrap();
+    assert_eq!(rt.run::<String>(run).await.unwrap().result().await.unwrap(), "overbooked");
+    assert_eq!(effects(&log), ["book 1", "book for good", "overbooked", "give back seat"]);
     rt.shutdown().await;
 });

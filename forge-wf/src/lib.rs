@@ -44,6 +44,7 @@ pub use api::context::WorkflowContext;
 pub use api::definition::Event;
 pub use api::error::Error;
 pub use api::failure::{Failure, FailureKind, Result, StepError};
+pub use api::fork::MakeFork;
 pub use api::handle::{Counts, RunHandle};
 pub use api::list::{Cursor, Filter, Page, RunSummary};
 pub use api::order::{AuditLine, GiveOrder};

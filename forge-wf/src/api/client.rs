@@ -9,6 +9,7 @@ use super::bulk::GiveOrders;
 use super::connect::connect;
 use super::definition::{Event, Workflow, WorkflowFn};
 use super::error::Error;
+use super::fork::MakeFork;
 use super::handle::{RunHandle, Source};
 use super::list::{Filter, Page};
 use super::order::{AuditLine, GiveOrder};
@@ -17,7 +18,7 @@ use super::show::RunDetails;
 use super::start::Start;
 use crate::engine::order::Settled;
 use crate::model::{Limits, RunId};
-use crate::store::{Audit, MailKind, Unserved};
+use crate::store::{MailKind, Unserved};
 
 /// Starts runs, and waits for their results, from a process that runs no workflows itself.
 ///
@@ -193,28 +194,17 @@ impl Client {
     /// Has a blocked run tried again: with the code that is deployed, or, in `blocked_compensation`, the undo that gave up, with
     /// all its attempts. A run that has ended as failed, compensated or cancelled begins anew as its next generation, under
     /// the same id and key and without the deadline it had: with its input alone (then the timeout of its workflow counts
-    /// anew), or, by [`GiveOrder::keep_completed`], with what it had completed. The generation is part of every idempotency key, so a step that runs again is a new call.
+    /// anew), or, by [`GiveOrder::keep_completed`], with what it had completed. The generation is part of every idempotency key,
+    /// so a step that runs again is a new call.
     pub fn retry(&self, run: impl Into<RunRef>, reason: impl Into<String>) -> GiveOrder {
         GiveOrder::new(self.source.clone(), run.into(), MailKind::Retry, reason)
     }
 
     /// Starts a new run with the input, the seed and the journal of another one up to and including the entry of this seq (see
-    /// [`Client::show`]), so it takes the same path up to there and its own from then on. What the original has done is not
-    /// the fork's to undo, and the key stays with the original. `who` and `reason` are kept with the fork.
-    ///
-    /// # Errors
-    /// `NoSuchRun`, or the database does not answer; then there may be a fork nobody knows of.
-    pub async fn fork(
-        &self,
-        run: RunId,
-        up_to: i32,
-        who: &str,
-        reason: &str,
-    ) -> Result<RunHandle<serde_json::Value>, Error> {
-        let details = format!("of {run} up to {up_to}: {reason}");
-        let audit = Audit { who: who.into(), action: "fork".into(), details: details.into() };
-        let id = self.source.fork(run, up_to.max(0), &audit).await?;
-        Ok(RunHandle::new(id, true, self.source.clone()))
+    /// [`Client::show`]), so it takes the same path up to there and its own from then on. The key stays with the original. What
+    /// the original has done is not the fork's to undo, unless [`MakeFork::take_over_undos`] says so.
+    pub fn fork(&self, run: RunId, up_to: i32, reason: impl Into<String>) -> MakeFork {
+        MakeFork::new(self.source.clone(), run, up_to, reason)
     }
 
     /// Of a run in `blocked_compensation`: leaves `call` (as in `step:charge#0`) as it is and goes on with what is older. Without

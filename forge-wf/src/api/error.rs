@@ -51,6 +51,12 @@ pub enum Error {
         /// How it ended.
         status: Status,
     },
+    /// The run has not ended, so what it has to undo stays with it.
+    #[error("run {run} has not ended, so what it has to undo stays with it: end it first, or fork it without that")]
+    RunNotEnded {
+        /// The run.
+        run: RunId,
+    },
     /// There is no such event in the run's inbox: a wait has taken it, or there never was one.
     #[error("run {run} has no event {event} that was not taken")]
     NoSuchEvent {

@@ -11,6 +11,7 @@ pub mod context;
 pub mod definition;
 pub mod error;
 pub mod failure;
+pub mod fork;
 pub mod handle;
 pub mod list;
 pub mod order;

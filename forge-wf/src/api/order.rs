@@ -13,7 +13,7 @@ use crate::engine::child::seed_of;
 use crate::engine::order::{Order, Settled};
 use crate::model::limits::NAME_BYTES_MAX;
 use crate::model::{Limits, Payload, RunId, Timestamp};
-use crate::store::{Audit, ForkRun, MailKind, NewMail, Posted, RetryRun, StoreError};
+use crate::store::{Audit, MailKind, NewMail, Posted, RetryRun, StoreError};
 
 /// How long a reason may be. It is kept, shown, and part of failures.
 const REASON_BYTES_MAX: usize = 2_000;
@@ -62,10 +62,7 @@ impl GiveOrder {
 
     async fn give(self) -> Result<(), Error> {
         let Self { source, to, kind, order, keep } = self;
-        valid("name of who gives the order", &order.who, NAME_BYTES_MAX)?;
-        if order.reason.len() > REASON_BYTES_MAX {
-            return Err(Error::InvalidName(format!("the reason is too long: at most {REASON_BYTES_MAX} bytes")));
-        }
+        check_who_and_why(&order.who, &order.reason)?;
         let run = source.find(to).await?;
         let action = action(kind, order.settled);
         let details = match &order.call {
@@ -92,6 +89,15 @@ impl GiveOrder {
         source.announce().await;
         Ok(())
     }
+}
+
+/// Checks what an audit line is to say.
+pub(crate) fn check_who_and_why(who: &str, reason: &str) -> Result<(), Error> {
+    valid("name of who gives the order", who, NAME_BYTES_MAX)?;
+    if reason.len() > REASON_BYTES_MAX {
+        return Err(Error::InvalidName(format!("the reason is too long: at most {REASON_BYTES_MAX} bytes")));
+    }
+    Ok(())
 }
 
 fn action(kind: MailKind, settled: Option<Settled>) -> &'static str {
@@ -148,22 +154,6 @@ impl Source {
             }
             answer => answer?,
         })
-    }
-
-    /// Makes a run of another one; its id.
-    pub(crate) async fn fork(&self, original: RunId, up_to: i32, audit: &Audit) -> Result<RunId, Error> {
-        let fork = ForkRun { original, up_to, id: RunId::new() };
-        let found = match self.store().fork_run(&fork, audit).await {
-            Err(StoreError::Unavailable { .. } | StoreError::Busy { .. }) => {
-                self.store().fork_run(&fork, audit).await?
-            }
-            answer => answer?,
-        };
-        if !found {
-            return Err(Error::NoSuchRun { run: original });
-        }
-        self.announce().await;
-        Ok(fork.id)
     }
 
     pub(crate) async fn audit(&self, run: RunId) -> Result<Vec<AuditLine>, Error> {

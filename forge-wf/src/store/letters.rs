@@ -112,8 +112,21 @@ pub struct ForkRun {
     pub original: RunId,
     /// The last entry that is copied.
     pub up_to: i32,
+    /// Whether the new run has to undo from now on what the copied one had to, which has ended.
+    pub takes_undos: bool,
     /// The new run, made by the caller so that this can be repeated.
     pub id: RunId,
+}
+
+/// What became of a fork.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forked {
+    /// The new run is there.
+    Made,
+    /// The run that is to be copied has not ended, so what it has to undo stays with it; nothing was written.
+    NotEnded,
+    /// There is no run that could be copied.
+    Unknown,
 }
 
 /// Mail of a run.

@@ -18,7 +18,7 @@ pub mod records;
 
 pub use error::StoreError;
 pub use inspect::{Inspect, ListRuns, Listed, RunView, Unserved};
-pub use letters::{Audit, ForkRun, Inbox, Mail, MailKind, Mailbag, Mark, NewMail, Posted, RetryRun};
+pub use letters::{Audit, ForkRun, Forked, Inbox, Mail, MailKind, Mailbag, Mark, NewMail, Posted, RetryRun};
 pub use records::{
     Batch, Birth, Claim, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, Journal, NewRun, NewWorker, Offer,
     Parent, Renewal, RunImage, RunUpdate, SavedState, StartAnswer, TakenOver, Write,
@@ -122,9 +122,10 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// Repeating it is safe: a run that is in a later generation already is left alone.
     async fn retry_run(&self, retry: &RetryRun, audit: &Audit) -> Result<Posted, StoreError>;
 
-    /// Makes a run with the input, the seed and the journal of another one up to some entry, without what that one has to
-    /// undo; with the line that says who did that. Whether there is such an original. Repeating it is safe.
-    async fn fork_run(&self, fork: &ForkRun, audit: &Audit) -> Result<bool, StoreError>;
+    /// Makes a run with the input, the seed and the journal of another one up to some entry, with a line for each that says who did
+    /// that. What the original has to undo is not copied; or, if it has ended and that is asked for, it is, and the original's
+    /// is marked as skipped in the same transaction. Repeating it is safe.
+    async fn fork_run(&self, fork: &ForkRun, audit: &Audit) -> Result<Forked, StoreError>;
 
     /// Un-noticed mail of the runs this worker owns, in order of arrival: of each run a page of the oldest, of all together at
     /// most four times as much. Once that is marked as noticed, the next call returns more. A page has [`MAIL_PAGE`] mails, or

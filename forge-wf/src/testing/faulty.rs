@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Inbox, Inspect, Journal, ListRuns, Listed, Mail, Mailbag,
-    NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store, StoreError, TakenOver,
+    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Forked, Inbox, Inspect, Journal, ListRuns, Listed, Mail,
+    Mailbag, NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store, StoreError, TakenOver,
     Unserved,
 };
 
@@ -186,7 +186,7 @@ impl Store for FaultyStore {
     async fn retry_run(&self, retry: &RetryRun, audit: &Audit) -> Result<Posted, StoreError> {
         self.faulty("retry_run", self.inner.retry_run(retry, audit)).await
     }
-    async fn fork_run(&self, fork: &ForkRun, audit: &Audit) -> Result<bool, StoreError> {
+    async fn fork_run(&self, fork: &ForkRun, audit: &Audit) -> Result<Forked, StoreError> {
         self.faulty("fork_run", self.inner.fork_run(fork, audit)).await
     }
     async fn unnoticed_mail(&self, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {

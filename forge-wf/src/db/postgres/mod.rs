@@ -44,8 +44,8 @@ use self::read::Which;
 use super::detached;
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Inbox, Inspect, Journal, ListRuns, Listed, Mail, Mailbag,
-    NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store, StoreError, TakenOver,
+    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Forked, Inbox, Inspect, Journal, ListRuns, Listed, Mail,
+    Mailbag, NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store, StoreError, TakenOver,
     Unserved,
 };
 
@@ -218,7 +218,7 @@ impl Store for PgStore {
         detached("retry_run", async move { anew::retry(&it, columns).await }).await
     }
 
-    async fn fork_run(&self, fork: &ForkRun, audit: &Audit) -> Result<bool, StoreError> {
+    async fn fork_run(&self, fork: &ForkRun, audit: &Audit) -> Result<Forked, StoreError> {
         let (it, columns) = (self.0.clone(), anew::fork_columns(fork, audit));
         detached("fork_run", async move { anew::fork(&it, columns).await }).await
     }

@@ -32,9 +32,12 @@ impl Turn {
             _ => {}
         }
         let Some(step) = self.engine.registry.step(undo.digest) else {
-            let message =
-                format!("{of} is undone by {}, which this worker does not have: start one that does", undo.step);
-            return self.stuck(Stuck { reason: BlockReason::Compensation, message });
+            // Nobody has to decide anything: the next build that has it goes on.
+            let message = format!(
+                "{of} is undone by {}, which this build does not have, or not with these arguments: deploy one that does",
+                undo.step
+            );
+            return self.stuck(Stuck { reason: BlockReason::Divergence, message });
         };
         let kind = match resolves {
             Some(attempts) => StepKind::Resolve { of, attempts },
