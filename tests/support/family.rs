@@ -101,10 +101,10 @@ pub async fn deliver_in_part(ctx: &WorkflowContext, plan: Trip) -> Result<()> {
     dispatch(ctx, parcel(&plan, 1)).await?;
     let lost = ctx
         .saga(async |ctx| {
-            dispatch(ctx, parcel(&plan, 2)).await.map_err(Failure::from)?;
-            book(ctx, &plan.log, 3).await.map_err(Failure::from)?;
-            dispatch_loudly(ctx, parcel(&plan, 4)).await.map_err(Failure::from)?;
-            overbooked(ctx, &plan.log).await.map_err(Failure::from)
+            dispatch(ctx, parcel(&plan, 2)).await?;
+            book(ctx, &plan.log, 3).await?;
+            dispatch_loudly(ctx, parcel(&plan, 4)).await?;
+            overbooked(ctx, &plan.log).await
         })
         .await;
     assert!(lost.is_err());

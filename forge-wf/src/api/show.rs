@@ -24,7 +24,7 @@ pub struct RunDetails {
     pub failure: Option<Failure>,
     /// One sentence: what it waits for, why it is blocked, or how it ended, and the next move.
     pub why: String,
-    /// Events in its inbox that no wait has taken, counted up to 1,000; [`Client::events`](crate::Client::events) shows them.
+    /// Events in its inbox that no wait has taken, counted up to 1,000; [`Client::untaken_events`](crate::Client::untaken_events) shows them.
     pub events: u32,
     /// Its entries by seq; those without one last, by call.
     pub entries: Vec<EntryDetails>,

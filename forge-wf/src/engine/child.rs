@@ -114,7 +114,7 @@ impl UndoneBy {
 
     fn recipe(self) -> Recipe {
         let state = if self.args.is_some() { UndoState::Open } else { UndoState::Failed };
-        let args = self.args.map_or_else(Payload::null, text);
+        let args = self.args.as_deref().map_or_else(Payload::null, text);
         Recipe { undo: Undo { step: self.step, digest: Digest::from_uuid(self.digest), args }, state }
     }
 }
@@ -123,7 +123,7 @@ fn raw(payload: &Payload) -> Box<RawValue> {
     RawValue::from_string(payload.as_str().to_owned()).unwrap_or_default()
 }
 
-fn text(raw: Box<RawValue>) -> Payload {
+fn text(raw: &RawValue) -> Payload {
     Payload::from_json_text(Arc::<str>::from(raw.get()))
 }
 
@@ -153,8 +153,8 @@ pub struct ChildResult {
 pub fn read_result(mail: &NewMail) -> Option<ChildResult> {
     let Answer { output, failure, undo } = mail.body.as_ref()?.decode().ok()?;
     let outcome = match (output, failure) {
-        (Some(output), None) => Ok(text(output)),
-        (None, Some(failure)) => Err(text(failure)),
+        (Some(output), None) => Ok(text(&output)),
+        (None, Some(failure)) => Err(text(&failure)),
         _ => return None,
     };
     Some(ChildResult { outcome, recipe: undo.map(UndoneBy::recipe) })
