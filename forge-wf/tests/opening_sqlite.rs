@@ -102,7 +102,7 @@ async fn a_schema_from_the_future_is_left_alone() {
     connection.close().await.unwrap();
     let before = std::fs::read(&path).unwrap();
     let error = SqliteStore::open(&url(&path)).await.unwrap_err();
-    assert!(matches!(error, StoreError::SchemaTooNew { found: 99, known: 3 }), "{error}");
+    assert!(matches!(error, StoreError::SchemaTooNew { found: 99, .. }), "{error}");
     assert!(std::fs::read(&path).unwrap() == before, "the file changed");
 }
 

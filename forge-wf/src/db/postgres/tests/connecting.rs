@@ -41,7 +41,7 @@ async fn a_schema_from_the_future_is_left_alone() {
     let mut newer = scratch.connection().await;
     raw_sql("INSERT INTO forge_wf.migrations VALUES (7, 'flying', now())").execute(&mut newer).await.unwrap();
     let answer = PgStore::connect(&scratch.url).await;
-    assert!(matches!(answer, Err(StoreError::SchemaTooNew { found: 7, known: 4 })), "{answer:?}");
+    assert!(matches!(answer, Err(StoreError::SchemaTooNew { found: 7, .. })), "{answer:?}");
 }
 
 #[tokio::test]
