@@ -18,10 +18,12 @@ mod operators;
 mod orders;
 mod outages;
 mod retries;
+mod rolling;
 mod sagas;
 mod shutdown;
 mod tidy;
 mod timers;
+mod versions;
 mod workers;
 
 use std::time::Duration;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use proc_macro2::{Ident, TokenStream};
 use syn::ext::IdentExt;
 use syn::parse::Parser;
-use syn::{Lit, Path, Token, Type};
+use syn::{Lit, LitStr, Path, Token, Type};
 
 pub(crate) use self::compensate::Compensate;
 use self::compensate::compensate;
@@ -47,8 +47,19 @@ impl Kind {
         let (keys, later): (&'static [_], &'static [_]) = match self {
             Self::Step => (&["compensate", "retry", "timeout", "name", "marker", "crate"], &[]),
             Self::Workflow => (
-                &["version", "compensate", "timeout", "name", "steps", "events", "marker", "crate"],
-                &["signature", "replaces", "schedule", "status"],
+                &[
+                    "version",
+                    "status",
+                    "signature",
+                    "compensate",
+                    "timeout",
+                    "name",
+                    "steps",
+                    "events",
+                    "marker",
+                    "crate",
+                ],
+                &["replaces", "schedule"],
             ),
             Self::Helper => (&["steps", "events", "marker", "crate"], &[]),
         };
@@ -96,6 +107,13 @@ pub(crate) struct NamedEvent {
     pub(crate) ty: Type,
 }
 
+/// A signature that is written down, and must not change unnoticed.
+#[derive(Debug)]
+pub(crate) struct Pinned {
+    pub(crate) hash: u128,
+    pub(crate) lit: LitStr,
+}
+
 /// Everything an attribute may say.
 #[derive(Debug, Default)]
 pub(crate) struct Args {
@@ -104,6 +122,9 @@ pub(crate) struct Args {
     pub(crate) timeout: Option<Duration>,
     pub(crate) name: Option<String>,
     pub(crate) version: Option<String>,
+    /// What the version is for, as the variant that says so.
+    pub(crate) status: Option<&'static str>,
+    pub(crate) signature: Option<Pinned>,
     pub(crate) marker: Option<Ident>,
     pub(crate) root: Option<Path>,
     pub(crate) steps: Vec<NamedStep>,
@@ -124,6 +145,8 @@ impl Args {
                 "timeout" => args.timeout = entry.duration("\"30s\"", errors).map(|(timeout, _)| timeout),
                 "name" => args.name = entry.name("a name such as", options.example_name, errors),
                 "version" => args.version = entry.name("a string such as", "\"1\"", errors),
+                "status" => args.status = status(&entry, errors),
+                "signature" => args.signature = pinned(&entry, errors),
                 "marker" => args.marker = entry.value("a name for the type, such as `Charge`", errors),
                 "crate" => args.root = entry.path("the path of forge_wf, such as `::durable`", errors),
                 "events" => args.read_events(&entry, errors),
@@ -152,6 +175,35 @@ impl Args {
             }
         }
     }
+}
+
+/// The words for what a version is for, and the variants of `VersionStatus` that say the same.
+const STATUSES: [(&str, &str); 3] = [("active", "Active"), ("deprecated", "Deprecated"), ("staging", "Staging")];
+
+fn status(entry: &Entry, errors: &mut Errors) -> Option<&'static str> {
+    let word: Ident = entry.value("`active`, `deprecated` or `staging`", errors)?;
+    let text = word.unraw().to_string();
+    let found = STATUSES.into_iter().find(|(status, _)| *status == text);
+    if found.is_none() {
+        let hint = similar(&text, &STATUSES.map(|(status, _)| status));
+        let hint = hint.map(|hint| format!("; did you mean `{hint}`?")).unwrap_or_default();
+        errors.add(word, format!("expected `active`, `deprecated` or `staging`{hint}"));
+    }
+    found.map(|(_, variant)| variant)
+}
+
+fn pinned(entry: &Entry, errors: &mut Errors) -> Option<Pinned> {
+    let example = "\"0123456789abcdef0123456789abcdef\"";
+    let lit = entry.string(&format!("a signature such as {example}"), errors)?;
+    let text = lit.value();
+    let hash = u128::from_str_radix(&text, 16).ok().filter(|_| text.len() == 32 && !text.starts_with('+'));
+    if hash.is_none() {
+        errors.add(
+            &lit,
+            "expected the 32 hexadecimal digits of a signature; of a wrong one the compiler says the right one",
+        );
+    }
+    hash.map(|hash| Pinned { hash, lit })
 }
 
 fn named_steps(entry: &Entry, errors: &mut Errors) -> Vec<NamedStep> {

@@ -136,7 +136,13 @@ pub fn step(args: TokenStream, item: TokenStream) -> TokenStream {
 /// its name and payload are declared: `events("approved": Approval)`.
 ///
 /// # Options
-/// - `version = "1"`: new code for runs in flight is a new version. `"1"` unless given.
+/// - `version = "1"`: new code for runs in flight is a new version. `"1"` unless given. Versions of one name stand side by side, as
+///   functions of their own: `#[workflow(name = "checkout", version = "1", status = deprecated)] async fn checkout_1(..)`.
+/// - `status = active`: what the version is for. `active`, as without it: new runs are of this version; of one name one version
+///   is. `deprecated`: it goes on with the runs it has, and takes no new ones. `staging`: a run is of this version if it is
+///   asked for, by the function itself or by name and version. Not part of the signature.
+/// - `signature = "0123456789abcdef0123456789abcdef"`: pins the signature: code whose signature is another one does not
+///   compile, and the compiler says which it is.
 /// - `compensate = path` or `compensate = path(..)`: the step that undoes a completed child, as above. Part of the signature of
 ///   this workflow, and not of its parents'.
 /// - `timeout = "7d"`: how long a run may take, from its start or, if that was delayed, from when it is due; waits, pauses and

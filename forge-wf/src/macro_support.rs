@@ -30,7 +30,7 @@ pub use crate::engine::definition::{
 };
 pub use crate::engine::retry::Retry;
 pub use crate::engine::states::StateNeed;
-pub use crate::model::{Digest, Payload};
+pub use crate::model::{Digest, Payload, VersionStatus};
 
 pub use self::undo::{
     Compensation, NoCompensation, StepFunction, TypeOf, UndoError, called, scratch_context, undone_input,

@@ -1,6 +1,7 @@
 //! What the tests share: a fresh database on each backend, and workflows to run on it.
 
 pub mod backend;
+pub mod billing;
 pub mod eventually;
 pub mod family;
 pub mod undoing;

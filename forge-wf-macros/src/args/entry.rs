@@ -56,7 +56,7 @@ impl Entry {
         }
     }
 
-    fn string(&self, expected: &str, errors: &mut Errors) -> Option<LitStr> {
+    pub(super) fn string(&self, expected: &str, errors: &mut Errors) -> Option<LitStr> {
         match self.value::<Lit>(expected, errors)? {
             Lit::Str(lit) => Some(lit),
             other => {

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 
 use super::{Target, local, mixed, timeout, undo};
-use crate::args::{Args, Kind};
+use crate::args::{Args, Kind, Pinned};
 use crate::model::{Function, Parameter};
 use crate::scan::Call;
 use crate::shape;
@@ -23,6 +23,7 @@ pub(super) fn expand(target: &Target, args: &Args, function: &Function, calls: &
         callee(target, args, function),
         undone(target, function),
         definition(target, args, function, calls),
+        pin(target, args, function),
         target.registered(
             function,
             &quote_spanned!(mixed()=> #private::Registration::Workflow(<#marker as #private::Workflow>::DEFINITION)),
@@ -127,6 +128,7 @@ fn definition(target: &Target, args: &Args, function: &Function, calls: &[Call])
     let child_key = format!("child:{name}");
     let version = args.version.clone().unwrap_or_else(|| String::from("1"));
     let input_type = input(function).map_or_else(|| quote!(()), |param| param.ty.to_token_stream());
+    let status = local(args.status.unwrap_or("Active"));
     let (input_text, output_text) = texts(function);
     let (output, error) = super::ends(private, function);
     let (place, digest) = (target.place(), target.digest_of_uses(calls, &args.named_events));
@@ -183,6 +185,7 @@ fn definition(target: &Target, args: &Args, function: &Function, calls: &[Call])
                 &#private::WorkflowDefinition {
                     name: #name,
                     version: #version,
+                    status: #private::VersionStatus::#status,
                     child_key: #child_key,
                     place: #place,
                     signature: #private::Digest(<#marker>::SIGNATURE),
@@ -192,5 +195,29 @@ fn definition(target: &Target, args: &Args, function: &Function, calls: &[Call])
                 }
             };
         }
+    }
+}
+
+/// Does not compile if the signature is not the one that is written down.
+fn pin(target: &Target, args: &Args, function: &Function) -> TokenStream {
+    let (Target { private, marker, .. }, Function { cfgs, .. }) = (target, function);
+    let Some(Pinned { hash, lit }) = &args.signature else { return TokenStream::new() };
+    let name = name(args, function);
+    let before = format!("the signature of workflow {name} is ");
+    let after = format!(
+        ", and not {}, which is pinned here: its name, types, or what it calls have changed. If runs may be in flight, give \
+         the changed code a new `version` and keep the old function as `status = deprecated`; if none is, pin the new one",
+        lit.value()
+    );
+    let at = lit.span().resolved_at(mixed());
+    quote_spanned! {at=>
+        #(#cfgs)*
+        const _: () = {
+            const TEXT: [::core::primitive::u8; #private::digest::hex_text_len(#before, #after)] =
+                #private::digest::hex_text(#before, <#marker>::SIGNATURE, #after);
+            if <#marker>::SIGNATURE != #hash {
+                ::core::panic!("{}", #private::digest::as_text(&TEXT));
+            }
+        };
     }
 }

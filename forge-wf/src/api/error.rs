@@ -91,6 +91,19 @@ pub enum Error {
         /// The names they know.
         known: Vec<String>,
     },
+    /// This version of the workflow takes no new runs.
+    #[error("workflow {workflow} version {version} is deprecated and takes no new runs{}", match active {
+        Some(active) => format!(": start version {active}"),
+        None => String::new(),
+    })]
+    VersionDeprecated {
+        /// The workflow that was asked for.
+        workflow: String,
+        /// The version that was asked for.
+        version: String,
+        /// The version that live workers start instead.
+        active: Option<String>,
+    },
     /// A name or key cannot be used.
     #[error("{0}")]
     InvalidName(String),

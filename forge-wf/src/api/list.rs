@@ -178,8 +178,10 @@ impl Filter {
 /// The states a run of this status may be in.
 fn states_of(status: Status) -> &'static [State] {
     match status {
-        Status::Pending | Status::BlockedMissingHandler | Status::BlockedMissingVersion => &[State::Ready],
-        Status::BlockedSignatureMismatch => &[State::Ready],
+        Status::Pending => &[State::Ready],
+        Status::BlockedMissingHandler | Status::BlockedMissingVersion | Status::BlockedSignatureMismatch => {
+            &[State::Ready, State::Waiting]
+        }
         Status::Running => &[State::Owned],
         Status::Sleeping | Status::Waiting => &[State::Waiting],
         Status::Compensating => &[State::Ready, State::Owned, State::Waiting],

@@ -16,8 +16,8 @@ use crate::contract::digest;
 use crate::engine::child::{self, seed_of};
 use crate::engine::definition::WorkflowDefinition;
 use crate::model::limits::{KEY_BYTES_MAX, NAME_BYTES_MAX};
-use crate::model::{Limits, Payload, RunId, Timestamp};
-use crate::store::{NewRun, StartAnswer, StoreError};
+use crate::model::{Limits, Payload, RunId, Timestamp, VersionStatus};
+use crate::store::{KnownVersion, NewRun, StartAnswer, StoreError};
 
 /// How many tags a run may have.
 const TAGS_MAX: usize = 64;
@@ -182,6 +182,36 @@ impl<T> Start<'_, T> {
         })
     }
 
+    /// Refuses what no live worker would ever take.
+    async fn check_version(&self) -> Result<(), Error> {
+        let (name, version) = match &self.target {
+            Target::Known(workflow) if workflow.status != VersionStatus::Deprecated => return Ok(()),
+            Target::Known(workflow) => (workflow.name, Some(workflow.version)),
+            Target::Named(name, version) => (name.as_str(), version.as_deref()),
+        };
+        let known = self.source.store().known_versions().await?;
+        let of_name = || known.iter().filter(|known| *known.workflow == *name);
+        if matches!(self.target, Target::Named(..)) && !known.is_empty() && of_name().next().is_none() {
+            let mut known: Vec<_> = known.iter().map(|known| known.workflow.to_string()).collect();
+            known.dedup();
+            return Err(Error::UnknownWorkflow { name: name.to_owned(), known });
+        }
+        let is = |known: &&KnownVersion, status| known.status == status;
+        let deprecated =
+            |version: &str| of_name().any(|known| *known.version == *version && is(&known, VersionStatus::Deprecated));
+        match version {
+            Some(version) if matches!(self.target, Target::Known(_)) || deprecated(version) => {
+                let active = of_name().find(|known| is(known, VersionStatus::Active));
+                Err(Error::VersionDeprecated {
+                    workflow: name.to_owned(),
+                    version: version.to_owned(),
+                    active: active.map(|active| active.version.to_string()),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn send(source: &Source, run: NewRun) -> Result<StartAnswer, StoreError> {
         match source {
             Source::Engine(engine) => engine.start(run).await,
@@ -215,12 +245,7 @@ impl<'r, T: DeserializeOwned + 'r> IntoFuture for Start<'r, T> {
                 Source::Store(..) => chrono::Utc::now(),
             };
             let mut run = self.new_run(input, at)?;
-            if let Target::Named(name, _) = &self.target {
-                let known = self.source.store().known_workflows().await?;
-                if !known.is_empty() && !known.contains(name) {
-                    return Err(Error::UnknownWorkflow { name: name.clone(), known });
-                }
-            }
+            self.check_version().await?;
             if matches!(self.source, Source::Store(..)) {
                 // A client does not know which build is deployed: the first claim binds the run.
                 run.definition = None;

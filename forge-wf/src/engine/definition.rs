@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::calls::Calls;
 use super::retry::Retry;
 use super::states::{StateNeed, States};
-use crate::model::{CallId, Digest, Failure, Limits, Payload, RunId};
+use crate::model::{CallId, Digest, Failure, Limits, Payload, RunId, VersionStatus};
 
 /// Where something stands in a user's source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,6 +77,8 @@ pub struct WorkflowDefinition {
     pub name: &'static str,
     /// Its version.
     pub version: &'static str,
+    /// What this version is for.
+    pub status: VersionStatus,
     /// The key of its calls in a parent's journal, as in `child:checkout`.
     pub child_key: &'static str,
     /// Where it is written.

@@ -1,6 +1,6 @@
 //! What `inventory` collected and what was registered by hand; duplicates are refused before any work starts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::config::FOR_EVER;
@@ -8,8 +8,8 @@ use super::definition::{EventDefinition, Place, Registration, StepDefinition, Wo
 use super::states::States;
 use super::unwind::ANYONE;
 use crate::contract::digest;
-use crate::model::Digest;
 use crate::model::limits::{NAME_BYTES_MAX, check_name};
+use crate::model::{Digest, VersionStatus};
 use crate::store::{DefinitionRow, Offer};
 
 /// Every definition this process has.
@@ -27,7 +27,7 @@ impl Registry {
     ///
     /// # Errors
     /// All that is wrong, at once: nothing registered, two steps of one name, two workflows of one name and
-    /// version, two versions of one name, a step whose state nobody gave, a name that cannot be stored.
+    /// version, two active versions of one name, a step whose state nobody gave, a name that cannot be stored.
     pub fn collect(extra: &[Registration], states: &States) -> Result<Self, RegistryError> {
         Self::of(inventory::iter::<Registration>.into_iter().copied().chain(extra.iter().copied()), states)
     }
@@ -35,7 +35,7 @@ impl Registry {
     fn of(registrations: impl Iterator<Item = Registration>, states: &States) -> Result<Self, RegistryError> {
         let mut wrong = Vec::new();
         let mut steps: HashMap<&str, &'static StepDefinition> = HashMap::new();
-        let mut workflows: HashMap<&str, &'static WorkflowDefinition> = HashMap::new();
+        let mut workflows: BTreeMap<(&str, &str), &'static WorkflowDefinition> = BTreeMap::new();
         let mut events: HashMap<&str, &'static EventDefinition> = HashMap::new();
         for registration in registrations {
             match registration {
@@ -58,21 +58,31 @@ impl Registry {
                     }
                 }
                 Registration::Workflow(workflow) => {
-                    if let Some(first) = workflows.insert(workflow.name, workflow)
+                    if let Some(first) = workflows.insert((workflow.name, workflow.version), workflow)
                         && first.place != workflow.place
                     {
-                        wrong.push(if first.version == workflow.version {
-                            let what = format!("{} version {}", workflow.name, workflow.version);
-                            twice("workflow", &what, first.place, workflow.place)
-                        } else {
-                            format!(
-                                "workflow {} has two versions, {} at {} and {} at {}; versions side by side are not \
-                                 supported yet: keep one",
-                                workflow.name, first.version, first.place, workflow.version, workflow.place
-                            )
-                        });
+                        wrong.push(format!(
+                            "workflow {} version {} is defined twice, at {} with signature {} and at {} with {}: give one \
+                             another version, or another name, `name = \"..\"`",
+                            workflow.name,
+                            workflow.version,
+                            first.place,
+                            first.signature.short(),
+                            workflow.place,
+                            workflow.signature.short()
+                        ));
                     }
                 }
+            }
+        }
+        let mut active: HashMap<&str, &WorkflowDefinition> = HashMap::new();
+        for workflow in workflows.values().filter(|workflow| workflow.status == VersionStatus::Active) {
+            if let Some(first) = active.insert(workflow.name, workflow) {
+                wrong.push(format!(
+                    "workflow {} has two active versions, {} at {} and {} at {}: mark the one that takes no new runs with \
+                     `status = deprecated`, or the one that does not yet with `status = staging`",
+                    workflow.name, first.version, first.place, workflow.version, workflow.place
+                ));
             }
         }
         for workflow in workflows.values() {
@@ -136,27 +146,26 @@ impl Registry {
                 version: workflow.version.into(),
                 signature: workflow.signature,
                 algorithm: digest::ALGORITHM,
+                status: workflow.status,
             })
             .collect()
     }
 
-    /// What this process can claim: runs bound to its definitions, unbound runs of their names, and runs whose next undo is one
-    /// of its steps.
+    /// What this process can claim: runs bound to its definitions, unbound runs of their versions, of active ones also those that
+    /// asked for none, and runs whose next undo is one of its steps.
     pub fn offers(&self) -> Arc<[Offer]> {
         let steps = self.steps.keys().chain([&ANYONE]);
         let steps = steps.map(|step| Offer { needs: *step, definition: *step, version: "".into(), timeout: None });
         self.workflows
             .values()
             .flat_map(|workflow| {
-                let needs = [
-                    workflow.signature,
-                    digest::of_name(workflow.name),
-                    digest::of_version(workflow.name, workflow.version),
-                ];
+                let by_name = (workflow.status == VersionStatus::Active).then(|| digest::of_name(workflow.name));
+                let needs = [workflow.signature, digest::of_version(workflow.name, workflow.version)];
+                let needs = needs.into_iter().chain(by_name);
                 // One that databases cannot add to a time is none.
                 let timeout = workflow.timeout.filter(|timeout| *timeout < FOR_EVER);
                 let (definition, version) = (workflow.signature, Arc::<str>::from(workflow.version));
-                needs.map(|needs| Offer { needs, definition, version: version.clone(), timeout })
+                needs.map(move |needs| Offer { needs, definition, version: version.clone(), timeout })
             })
             .chain(steps)
             .collect()
@@ -195,7 +204,8 @@ mod tests {
         let signature = digest::of_version(name, version);
         let child_key = "child:checkout";
         let (place, run) = (place(line), |_| unreachable!());
-        WorkflowDefinition { name, version, child_key, place, signature, timeout: None, undo: None, run }
+        let status = VersionStatus::Active;
+        WorkflowDefinition { name, version, status, child_key, place, signature, timeout: None, undo: None, run }
     }
 
     const fn event(type_name: &'static str, line: u32) -> EventDefinition {
@@ -233,7 +243,7 @@ mod tests {
         assert!(sentences.contains("step charge is defined twice, at shop.rs:1:1 and at shop.rs:2:1"), "{sentences}");
         assert!(sentences.contains("workflow checkout version 1 is defined twice, at shop.rs:4:1"), "{sentences}");
         let sentences = wrong(&[Workflow(&CHECKOUT), Workflow(&NEXT_CHECKOUT)]);
-        assert!(sentences.contains("has two versions") && sentences.contains("shop.rs:6:1"), "{sentences}");
+        assert!(sentences.contains("has two active versions, 1 at shop.rs:4:1 and 2 at shop.rs:6:1"), "{sentences}");
         let sentences = wrong(&[Event(&APPROVED), Event(&ALSO_APPROVED), Event(&APPROVED)]);
         assert!(sentences.contains("event approved is defined twice, by Approved at shop.rs:7:1"), "{sentences}");
     }
@@ -247,6 +257,29 @@ mod tests {
             4,
             "its definition, its name, its name with the version, and what everybody offers"
         );
+    }
+
+    #[test]
+    fn versions_stand_side_by_side_and_one_of_them_is_started_by_name() {
+        static OLD: WorkflowDefinition =
+            WorkflowDefinition { status: VersionStatus::Deprecated, ..workflow("checkout", "1", 4) };
+        static STAGED: WorkflowDefinition =
+            WorkflowDefinition { status: VersionStatus::Staging, ..workflow("checkout", "3", 9) };
+        let all = [&OLD, &NEXT_CHECKOUT, &STAGED].map(Registration::Workflow);
+        let registry = Registry::of(all.into_iter(), &States::default()).unwrap_or_else(|_| panic!("refused"));
+        let offers = registry.offers();
+        let bound_by = |needs| {
+            let mut versions: Vec<_> =
+                offers.iter().filter(|offer| offer.needs == needs).map(|offer| &*offer.version).collect();
+            versions.sort_unstable();
+            // The signature of these is the digest of their version.
+            versions.dedup();
+            versions
+        };
+        assert_eq!(bound_by(digest::of_name("checkout")), ["2"]);
+        for version in ["1", "2", "3"] {
+            assert_eq!(bound_by(digest::of_version("checkout", version)), [version]);
+        }
     }
 
     #[test]

@@ -14,5 +14,5 @@ pub use failure::{Failure, FailureKind};
 pub use ids::{CallId, Digest, Lane, RunId, WorkerId};
 pub use limits::Limits;
 pub use payload::{Payload, PayloadError};
-pub use status::{BlockReason, Phase, Served, State, Status};
+pub use status::{BlockReason, Phase, Served, State, Status, VersionStatus};
 pub use time::Timestamp;

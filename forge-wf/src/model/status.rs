@@ -44,6 +44,25 @@ pub enum State {
     Retired = 15,
 }
 
+/// What a version of a workflow is for. The number is its frozen form in the database.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+#[repr(i16)]
+pub enum VersionStatus {
+    /// New runs are of this version.
+    Active = 0,
+    /// It goes on with the runs it has, and takes no new ones.
+    Deprecated = 1,
+    /// A run is of this version if it is asked for by version.
+    Staging = 2,
+}
+
+impl VersionStatus {
+    /// The status kept as this number.
+    pub fn from_wire(number: i16) -> Option<Self> {
+        [Self::Active, Self::Deprecated, Self::Staging].into_iter().find(|status| *status as i16 == number)
+    }
+}
+
 impl Phase {
     /// The phase kept as this number.
     pub fn from_wire(number: i16) -> Option<Self> {
@@ -213,7 +232,7 @@ impl Status {
                 Some(BlockReason::JournalLimit) => Self::BlockedJournalLimit,
                 Some(BlockReason::Divergence | BlockReason::Paused) | None => Self::BlockedDivergence,
             },
-            (State::Ready, _) if served != Served::Yes => match served {
+            (State::Ready | State::Waiting, _) if served != Served::Yes => match served {
                 Served::MissingHandler => Self::BlockedMissingHandler,
                 Served::MissingVersion => Self::BlockedMissingVersion,
                 _ => Self::BlockedSignatureMismatch,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Audit, Journal, Mail, Parent, StoreError};
+use super::{Audit, Journal, KnownVersion, Mail, Parent, StoreError};
 use crate::model::{BlockReason, Digest, Payload, Phase, RunId, Served, State, Status, Timestamp, WorkerId};
 
 /// Reads for people.
@@ -36,8 +36,8 @@ pub trait Inspect: Send + Sync {
     /// Who did what to this run and why, oldest first, with the database's time of each; at most 1,000, the newest.
     async fn audit(&self, run: RunId) -> Result<Vec<(Timestamp, Audit)>, StoreError>;
 
-    /// Names of the workflows that live workers serve, sorted, each once.
-    async fn known_workflows(&self) -> Result<Vec<String>, StoreError>;
+    /// The versions of workflows that live workers have, sorted by name and version, each once.
+    async fn known_versions(&self) -> Result<Vec<KnownVersion>, StoreError>;
 }
 
 /// Which runs to list; `None` asks for nothing.

@@ -20,8 +20,8 @@ pub use error::StoreError;
 pub use inspect::{Inspect, ListRuns, Listed, RunView, Unserved};
 pub use letters::{Audit, ForkRun, Forked, Inbox, Mail, MailKind, Mailbag, Mark, NewMail, Posted, RetryRun};
 pub use records::{
-    Batch, Birth, Claim, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, Journal, NewRun, NewWorker, Offer,
-    Parent, Renewal, RunImage, RunUpdate, SavedState, StartAnswer, TakenOver, Write,
+    Batch, Birth, Claim, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, Journal, KnownVersion, NewRun,
+    NewWorker, Offer, Parent, Renewal, RunImage, RunUpdate, SavedState, StartAnswer, TakenOver, Write,
 };
 
 /// What the engine needs of any database.

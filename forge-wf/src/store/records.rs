@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Mark, NewMail};
 
 use crate::journal::Entry;
-use crate::model::{BlockReason, Digest, Payload, Phase, RunId, State, Timestamp, WorkerId};
+use crate::model::{BlockReason, Digest, Payload, Phase, RunId, State, Timestamp, VersionStatus, WorkerId};
 
 /// A run about to be inserted, with its `start` entry.
 #[derive(Clone, Debug)]
@@ -242,6 +242,19 @@ pub struct DefinitionRow {
     pub signature: Digest,
     /// Which algorithm made the signature.
     pub algorithm: i16,
+    /// What the version is for.
+    pub status: VersionStatus,
+}
+
+/// A version of a workflow that live workers have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownVersion {
+    /// Name of the workflow.
+    pub workflow: Arc<str>,
+    /// Its version.
+    pub version: Arc<str>,
+    /// What most of them say it is for: that it takes new runs goes before that it does not.
+    pub status: VersionStatus,
 }
 
 /// One need a worker can serve, and the definition it would run it with.

@@ -9,9 +9,9 @@ use tokio::sync::watch;
 
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Forked, Inbox, Inspect, Journal, ListRuns, Listed, Mail,
-    Mailbag, NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store, StoreError, TakenOver,
-    Unserved,
+    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Forked, Inbox, Inspect, Journal, KnownVersion, ListRuns,
+    Listed, Mail, Mailbag, NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store,
+    StoreError, TakenOver, Unserved,
 };
 
 /// What happens to one call.
@@ -254,7 +254,7 @@ impl Inspect for FaultyStore {
     async fn unserved(&self, grace: Duration) -> Result<Vec<Unserved>, StoreError> {
         self.inner.unserved(grace).await
     }
-    async fn known_workflows(&self) -> Result<Vec<String>, StoreError> {
-        self.inner.known_workflows().await
+    async fn known_versions(&self) -> Result<Vec<KnownVersion>, StoreError> {
+        self.inner.known_versions().await
     }
 }

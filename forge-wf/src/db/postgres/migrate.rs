@@ -14,6 +14,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "waits", sql: include_str!("../../../migrations/postgres/0002_waits.sql") },
     Migration { version: 3, name: "orders", sql: include_str!("../../../migrations/postgres/0003_orders.sql") },
     Migration { version: 4, name: "deadlines", sql: include_str!("../../../migrations/postgres/0004_deadlines.sql") },
+    Migration { version: 5, name: "versions", sql: include_str!("../../../migrations/postgres/0005_versions.sql") },
 ];
 
 /// The oldest server the statements here run on.

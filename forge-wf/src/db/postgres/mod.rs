@@ -44,9 +44,9 @@ use self::read::Which;
 use super::detached;
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Forked, Inbox, Inspect, Journal, ListRuns, Listed, Mail,
-    Mailbag, NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store, StoreError, TakenOver,
-    Unserved,
+    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Forked, Inbox, Inspect, Journal, KnownVersion, ListRuns,
+    Listed, Mail, Mailbag, NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store,
+    StoreError, TakenOver, Unserved,
 };
 
 /// How long a renewal of the lease waits for an answer before it tries a new connection.
@@ -299,8 +299,8 @@ impl Inspect for PgStore {
         detached("unserved", async move { read::unserved(&it, grace).await }).await
     }
 
-    async fn known_workflows(&self) -> Result<Vec<String>, StoreError> {
+    async fn known_versions(&self) -> Result<Vec<KnownVersion>, StoreError> {
         let it = self.0.clone();
-        detached("known_workflows", async move { read::known_workflows(&it).await }).await
+        detached("known_versions", async move { read::known_versions(&it).await }).await
     }
 }

@@ -10,9 +10,9 @@ use uuid::Uuid;
 use super::Inner;
 use super::columns::{Columns, micros};
 use super::error::sorted;
-use super::rows::{entry, run_view};
+use super::rows::{entry, known_version, run_view};
 use crate::model::{Digest, Payload, RunId, WorkerId};
-use crate::store::{Journal, RunView, StoreError, Unserved};
+use crate::store::{Journal, KnownVersion, RunView, StoreError, Unserved};
 
 pub(super) async fn load_journals(inner: &Inner, runs: &[(RunId, i32)]) -> Result<Vec<Journal>, StoreError> {
     const CALL: &str = "load_journals";
@@ -101,8 +101,8 @@ pub(super) async fn unserved(inner: &Inner, grace: Duration) -> Result<Vec<Unser
     rows.iter().map(|row| read(row).map_err(sorted(CALL))).collect()
 }
 
-pub(super) async fn known_workflows(inner: &Inner) -> Result<Vec<String>, StoreError> {
-    const CALL: &str = "known_workflows";
-    let rows = inner.fetch(CALL, include_str!("sql/known_workflows.sql"), Columns::new()).await?;
-    rows.iter().map(|row| row.try_get(0).map_err(sorted(CALL))).collect()
+pub(super) async fn known_versions(inner: &Inner) -> Result<Vec<KnownVersion>, StoreError> {
+    const CALL: &str = "known_versions";
+    let rows = inner.fetch(CALL, include_str!("sql/known_versions.sql"), Columns::new()).await?;
+    rows.iter().map(known_version).collect()
 }

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::error::{corrupt, sort};
 use crate::journal::{Entry, EntryKind, EntryState, Undo, UndoState};
-use crate::model::{BlockReason, CallId, Digest, Payload, Phase, RunId, Served, State, WorkerId};
-use crate::store::{ClaimedRun, Mail, MailKind, NewMail, Parent, Posted, RunView, StoreError};
+use crate::model::{BlockReason, CallId, Digest, Payload, Phase, RunId, Served, State, VersionStatus, WorkerId};
+use crate::store::{ClaimedRun, KnownVersion, Mail, MailKind, NewMail, Parent, Posted, RunView, StoreError};
 
 /// Reads one column after the other, and says where a row makes no sense.
 struct Reader<'r> {
@@ -191,5 +191,14 @@ pub(super) fn run_view(row: &PgRow) -> Result<RunView, StoreError> {
         tags,
         parent,
         events: events.try_into().unwrap_or_default(),
+    })
+}
+
+pub(super) fn known_version(row: &PgRow) -> Result<KnownVersion, StoreError> {
+    let mut row = Reader::new("known_versions", row);
+    Ok(KnownVersion {
+        workflow: row.take::<&str>()?.into(),
+        version: row.take::<&str>()?.into(),
+        status: row.wire("status of a version", VersionStatus::from_wire)?,
     })
 }

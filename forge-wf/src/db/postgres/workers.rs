@@ -26,7 +26,8 @@ pub(super) async fn register(inner: &Inner, worker: &NewWorker) -> Result<Timest
         .each(&worker.definitions, |it| it.algorithm)
         .each(&worker.offers, |it| it.needs.to_uuid())
         .each(&worker.offers, |it| it.definition.to_uuid())
-        .each(&worker.offers, |it| &*it.version);
+        .each(&worker.offers, |it| &*it.version)
+        .each(&worker.definitions, |it| it.status as i16);
     let rows = inner.fetch(CALL, include_str!("sql/register_worker.sql"), columns).await?;
     let row = rows.first().ok_or_else(|| unavailable(CALL, "an answer without a row"))?;
     row.try_get(0).map_err(sorted(CALL))

@@ -31,9 +31,9 @@ use self::writer::Writer;
 use super::detached;
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Forked, Inbox, Inspect, Journal, ListRuns, Listed, Mail,
-    Mailbag, NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store, StoreError, TakenOver,
-    Unserved,
+    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Forked, Inbox, Inspect, Journal, KnownVersion, ListRuns,
+    Listed, Mail, Mailbag, NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store,
+    StoreError, TakenOver, Unserved,
 };
 
 /// How often a waiting worker looks whether another process has written. A look costs some microseconds and no disk.
@@ -232,8 +232,8 @@ impl Inspect for SqliteStore {
         detached("unserved", async move { read::unserved(&it.readers, grace).await }).await
     }
 
-    async fn known_workflows(&self) -> Result<Vec<String>, StoreError> {
+    async fn known_versions(&self) -> Result<Vec<KnownVersion>, StoreError> {
         let it = self.0.clone();
-        detached("known_workflows", async move { read::known_workflows(&it.readers).await }).await
+        detached("known_versions", async move { read::known_versions(&it.readers).await }).await
     }
 }

@@ -30,6 +30,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "waits", sql: include_str!("../../../migrations/sqlite/0002_waits.sql") },
     Migration { version: 3, name: "orders", sql: include_str!("../../../migrations/sqlite/0003_orders.sql") },
     Migration { version: 4, name: "deadlines", sql: include_str!("../../../migrations/sqlite/0004_deadlines.sql") },
+    Migration { version: 5, name: "versions", sql: include_str!("../../../migrations/sqlite/0005_versions.sql") },
 ];
 
 /// Opens or creates the file at `address` and brings its schema up to date.

@@ -8,9 +8,9 @@ use sqlx::{Row, query, query_as, query_scalar};
 use uuid::Uuid;
 
 use super::error::{micros, now, sorted};
-use super::rows::{entry, run_view};
+use super::rows::{entry, known_version, run_view};
 use crate::model::{Digest, Payload, RunId, WorkerId};
-use crate::store::{Journal, RunView, StoreError, Unserved};
+use crate::store::{Journal, KnownVersion, RunView, StoreError, Unserved};
 
 pub(super) async fn load_journals(pool: &SqlitePool, runs: &[(RunId, i32)]) -> Result<Vec<Journal>, StoreError> {
     let mut connection = pool.acquire().await.map_err(sorted("load_journals"))?;
@@ -102,7 +102,8 @@ pub(super) async fn unserved(pool: &SqlitePool, grace: Duration) -> Result<Vec<U
     Ok(found)
 }
 
-pub(super) async fn known_workflows(pool: &SqlitePool) -> Result<Vec<String>, StoreError> {
-    let names = query_scalar::<_, String>(include_str!("sql/known_workflows.sql")).bind(now());
-    names.fetch_all(pool).await.map_err(sorted("known_workflows"))
+pub(super) async fn known_versions(pool: &SqlitePool) -> Result<Vec<KnownVersion>, StoreError> {
+    let rows = query(include_str!("sql/known_versions.sql")).bind(now());
+    let rows = rows.fetch_all(pool).await.map_err(sorted("known_versions"))?;
+    rows.iter().map(known_version).collect()
 }

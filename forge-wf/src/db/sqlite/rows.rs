@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::error::{corrupt, micros, sort, time};
 use crate::journal::{Entry, EntryKind, EntryState, Undo, UndoState};
-use crate::model::{BlockReason, CallId, Digest, Payload, Phase, RunId, Served, State, WorkerId};
+use crate::model::{BlockReason, CallId, Digest, Payload, Phase, RunId, Served, State, VersionStatus, WorkerId};
 use crate::store::{
-    ClaimedRun, Due, Mail, MailKind, Mark, NewMail, NewRun, Parent, Posted, RunImage, RunUpdate, RunView, StoreError,
-    Write,
+    ClaimedRun, Due, KnownVersion, Mail, MailKind, Mark, NewMail, NewRun, Parent, Posted, RunImage, RunUpdate, RunView,
+    StoreError, Write,
 };
 
 /// A statement with parameters.
@@ -326,5 +326,14 @@ pub(super) fn run_view(row: &SqliteRow) -> Result<RunView, StoreError> {
         tags,
         parent,
         events: events.try_into().unwrap_or_default(),
+    })
+}
+
+pub(super) fn known_version(row: &SqliteRow) -> Result<KnownVersion, StoreError> {
+    let mut row = Columns::new("known_versions", row);
+    Ok(KnownVersion {
+        workflow: row.take::<&str>()?.into(),
+        version: row.take::<&str>()?.into(),
+        status: row.wire("status of a version", VersionStatus::from_wire)?,
     })
 }

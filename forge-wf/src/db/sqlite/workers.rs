@@ -37,14 +37,15 @@ async fn insert(connection: &mut SqliteConnection, worker: &NewWorker) -> Result
     }
     for row in &worker.definitions {
         query(
-            "INSERT INTO forge_wf_definitions (worker_id, workflow, version, signature, algorithm) \
-             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+            "INSERT INTO forge_wf_definitions (worker_id, workflow, version, signature, algorithm, status) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
         )
         .bind(id)
         .bind(row.workflow.clone())
         .bind(row.version.clone())
         .bind(row.signature.to_uuid())
         .bind(row.algorithm)
+        .bind(row.status as i16)
         .execute(&mut *connection)
         .await
         .map_err(&fail)?;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::support::*;
 use crate::journal::{Entry, EntryKind, EntryState};
-use crate::model::{CallId, Digest, Phase, RunId, Served, State, Status};
-use crate::store::{Batch, Due, NewRun, RunImage, SavedState, Store, Unserved};
+use crate::model::{CallId, Digest, Phase, RunId, Served, State, Status, VersionStatus};
+use crate::store::{Batch, DefinitionRow, Due, NewRun, NewWorker, RunImage, SavedState, Store, Unserved};
 
 pub async fn a_run_nobody_has_is_none(store: Arc<dyn Store>) {
     let id = RunId::new();
@@ -155,6 +155,24 @@ pub async fn a_run_is_missing_its_signature(store: Arc<dyn Store>) {
     assert_eq!(store.run(run, Duration::ZERO).await.unwrap().unwrap().status(), Status::BlockedSignatureMismatch);
 }
 
+pub async fn a_waiting_run_with_mail_is_missing_what_nobody_has(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let run = bound();
+    let id = run.id;
+    worker.bear(run).await;
+    let waiting = RunImage { state: State::Waiting, due: Due::Never, ..released() };
+    worker.update(id, 0, waiting).await;
+    store.remove_worker(worker.id).await.unwrap();
+    let served = store.run(id, Duration::ZERO).await.unwrap().unwrap().served;
+    assert_eq!(served, Served::Yes, "nothing makes it due");
+    assert_eq!(store.unserved(Duration::ZERO).await.unwrap(), []);
+    store.send_mail(&event(id, "1")).await.unwrap();
+    assert_eq!(unserved(&store, id).await, Served::MissingHandler);
+    assert_eq!(store.run(id, Duration::ZERO).await.unwrap().unwrap().status(), Status::BlockedMissingHandler);
+    assert_eq!(store.unserved(Duration::ZERO).await.unwrap()[0].runs, 1);
+    assert_eq!(store.run(id, LONG).await.unwrap().unwrap().status(), Status::Waiting, "it is not long ago");
+}
+
 pub async fn a_dead_worker_serves_nothing(store: Arc<dyn Store>) {
     let run = start(&store, bound()).await;
     Hand::expired(&store).await;
@@ -205,4 +223,25 @@ pub async fn journals_come_back_in_the_order_asked_for(store: Arc<dyn Store>) {
     let inputs: Vec<_> = journals.iter().map(|journal| journal.entries[0].output.clone().unwrap()).collect();
     assert_eq!(inputs[0], json("39"));
     assert_eq!(inputs[40], inputs[3]);
+}
+
+pub async fn versions_of_live_workers_are_known_with_what_they_are_for(store: Arc<dyn Store>) {
+    let serving = |workflow: &str, versions: &[(&str, VersionStatus)]| {
+        let mut worker = worker_serving(LONG, workflow, "1", NAME, ONE);
+        let row = worker.definitions.remove(0);
+        worker.definitions = (versions.iter())
+            .map(|(version, status)| DefinitionRow { version: (*version).into(), status: *status, ..row.clone() })
+            .collect();
+        worker
+    };
+    use VersionStatus::{Active, Deprecated, Staging};
+    Hand::register(&store, serving("checkout", &[("1", Active), ("2", Staging)])).await;
+    Hand::register(&store, serving("checkout", &[("1", Deprecated), ("2", Active), ("3", Staging)])).await;
+    Hand::register(&store, serving("billing", &[("9", Deprecated)])).await;
+    let dead = NewWorker { lease: Duration::ZERO, ..serving("forgotten", &[("1", Active)]) };
+    store.register_worker(&dead).await.unwrap();
+    let known = store.known_versions().await.unwrap();
+    let known: Vec<_> = known.iter().map(|known| (&*known.workflow, &*known.version, known.status)).collect();
+    let checkout = [("checkout", "1", Active), ("checkout", "2", Active), ("checkout", "3", Staging)];
+    assert_eq!(known, [&[("billing", "9", Deprecated)], &checkout[..]].concat());
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::journal::{Entry, EntryKind, EntryState};
 use crate::model::time::from_micros;
-use crate::model::{CallId, Digest, Lane, Payload, Phase, RunId, State, Timestamp, WorkerId};
+use crate::model::{CallId, Digest, Lane, Payload, Phase, RunId, State, Timestamp, VersionStatus, WorkerId};
 use crate::store::{
     Batch, Birth, Claim, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, Mail, MailKind, Mark, NewMail,
     NewRun, NewWorker, Offer, RunImage, RunUpdate, RunView, Store, StoreError, Write,
@@ -137,6 +137,7 @@ pub fn worker_serving(lease: Duration, workflow: &str, version: &str, name: Dige
             version: version.into(),
             signature,
             algorithm: 1,
+            status: VersionStatus::Active,
         }],
         offers: vec![offer(name), offer(signature)],
     }

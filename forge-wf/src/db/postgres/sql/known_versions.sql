@@ -1,5 +1,8 @@
--- known_workflows: the names that live workers serve, sorted, each once.
-SELECT DISTINCT definition.workflow
+-- known_versions: the versions of workflows that live workers have, sorted, each once, with what they are for. Of workers that do
+-- not agree, active (0) goes before staging (2) and that before deprecated (1).
+SELECT definition.workflow, definition.version,
+    CASE WHEN bool_or(definition.status = 0) THEN 0 WHEN bool_or(definition.status = 2) THEN 2 ELSE 1 END::smallint
 FROM forge_wf.definitions AS definition
 JOIN forge_wf.workers AS worker ON worker.id = definition.worker_id AND worker.lease_until > now()
-ORDER BY definition.workflow
+GROUP BY definition.workflow, definition.version
+ORDER BY definition.workflow, definition.version

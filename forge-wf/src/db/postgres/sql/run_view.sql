@@ -1,6 +1,6 @@
 -- run_view: the runs $1, newest first, or the run of workflow $2 that holds key $3, as people see them; if $5 with failure, output
--- and the number of events nobody has taken, up to 1,000. Due for longer than $4 microseconds and offered by no live worker, a
--- run is unserved. served: 0 yes, 1 nobody has the workflow, 2 nobody has the version, 3 nobody has the signature. A waiting run with an open wait for an event (kind 3) or a child (4) is not only due later.
+-- and the number of events nobody has taken, up to 1,000. Due for longer than $4 microseconds, be it by its mail, and offered by no live
+-- worker, a run is unserved. served: 0 yes, 1 nobody has the workflow, 2 nobody has the version, 3 nobody has the signature. A waiting run with an open wait for an event (kind 3) or a child (4) is not only due later.
 WITH live (id) AS MATERIALIZED (
     SELECT id FROM forge_wf.workers WHERE lease_until > now()
 ), wanted (id) AS MATERIALIZED (
@@ -15,8 +15,12 @@ SELECT run.id, run.workflow, run.version, run.definition, run.key, run.generatio
           AND entry.seq IS NULL AND entry.state = 0 AND entry.kind IN (3, 4)
     ) ELSE false END,
     CASE
-        WHEN NOT coalesce(run.worker_id IS NULL AND run.state IN (0, 2)
-            AND run.ready_at <= now() - $4 * interval '1 microsecond', false) THEN 0::smallint
+        WHEN NOT (run.worker_id IS NULL AND run.state IN (0, 2) AND (
+            coalesce(run.ready_at <= now() - $4 * interval '1 microsecond', false) OR EXISTS (
+                SELECT FROM forge_wf.inbox AS mail
+                WHERE mail.run_id = run.id AND mail.noticed_at IS NULL AND mail.sent_at <= now() - $4 * interval '1 microsecond'
+            )
+        )) THEN 0::smallint
         WHEN EXISTS (
             SELECT FROM live JOIN forge_wf.offers AS offer ON offer.worker_id = live.id AND offer.needs = run.needs
         ) THEN 0::smallint

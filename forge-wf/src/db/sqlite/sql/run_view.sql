@@ -1,4 +1,5 @@
--- run_view: a run as people see it at ?1; due since before ?2 and offered by no live worker, it is unserved.
+-- run_view: a run as people see it at ?1; due since before ?2, be it by its mail, and offered by no live worker, it is
+-- unserved.
 -- served: 0 yes, 1 nobody has the workflow, 2 nobody has the version, 3 nobody has the signature.
 -- A waiting run with an open wait for an event (kind 3) or a child (4) is not only due later. {payloads} are its failure, its
 -- output and the number of events nobody has taken, up to 1,000; or nothing of that.
@@ -10,7 +11,12 @@ SELECT run.id, run.workflow, run.version, run.definition, run.key, run.generatio
           AND entry.seq IS NULL AND entry.state = 0 AND entry.kind IN (3, 4)
     ) ELSE 0 END,
     CASE
-        WHEN NOT coalesce(run.worker_id IS NULL AND run.state IN (0, 2) AND run.ready_at <= ?2, 0) THEN 0
+        WHEN NOT (run.worker_id IS NULL AND run.state IN (0, 2) AND (
+            coalesce(run.ready_at <= ?2, 0) OR EXISTS (
+                SELECT 1 FROM forge_wf_inbox AS mail INDEXED BY forge_wf_inbox_unnoticed
+                WHERE mail.run_id = run.id AND mail.noticed_at IS NULL AND mail.sent_at <= ?2
+            )
+        )) THEN 0
         WHEN EXISTS (
             SELECT 1 FROM forge_wf_offers AS offer WHERE offer.needs = run.needs AND offer.worker_id IN (SELECT id FROM live)
         ) THEN 0

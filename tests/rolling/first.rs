@@ -1,0 +1,19 @@
+//! A worker that has version 1: `rolling_first URL`.
+
+#[path = "flow.rs"]
+mod flow;
+
+use flow::{Go, note};
+use forge_wf::prelude::*;
+
+/// Version 1.
+#[workflow(name = "rolling", version = "1")]
+pub async fn rolling_1(ctx: &WorkflowContext, n: u64) -> Result<(u64, Vec<String>)> {
+    let before = note(ctx, "1", "before").await?;
+    ctx.wait_for_event::<Go>().await?;
+    Ok((n, vec![before, note(ctx, "1", "after").await?]))
+}
+
+fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    flow::serve()
+}
