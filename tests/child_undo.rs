@@ -93,9 +93,10 @@ on_every_backend!(a_child_that_was_too_late_and_had_done_its_work_is_undone, |da
         assert_eq!(child.result().await.unwrap().n, 2);
         rt.client().resume(&run, "now it is too late").await.unwrap();
         eventually("the end", async || run.status().await.unwrap().is_ended().then_some(())).await;
-        let failed: &[&str] = if end == TripEnd::Fails { &["overbooked"] } else { &[] };
         let older: &[&str] = if end == TripEnd::Fails { &["give back 1 seat 1"] } else { &[] };
-        assert_eq!(effects(&log), [&["book 1", "send 2"], failed, &["recall 2"], older].concat());
+        // It is undone beside the body, which may fail meanwhile.
+        let seen: Vec<_> = effects(&log).into_iter().filter(|line| line != "overbooked").collect();
+        assert_eq!(seen, [&["book 1", "send 2", "recall 2"], older].concat());
     }
     rt.shutdown().await;
 });

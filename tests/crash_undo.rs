@@ -145,5 +145,5 @@ on_every_backend!(what_a_body_drops_is_undone_wherever_its_process_is_killed, |d
         };
         assert_eq!(life.journal.iter().find(left), None, "{point:?}: {:#?}", life.journal);
     };
-    every_commit(database.is_sqlite(), "fickle_trip", 12..36, check).await;
+    every_commit(database.is_sqlite(), "fickle_trip", 8..36, check).await;
 });
