@@ -17,6 +17,7 @@ mod generations;
 mod operators;
 mod orders;
 mod outages;
+mod replays;
 mod retries;
 mod rolling;
 mod sagas;

@@ -101,3 +101,54 @@ on_every_backend!(a_rolling_deploy_fails_no_run_and_runs_none_on_the_wrong_code,
     }
     client.close().await;
 });
+
+/// What a build says of the runs in flight, and whether it says that all of them fit.
+async fn preflight(program: &str, database: &Database, unreadable: bool) -> (bool, String) {
+    let mut command = Command::new(program);
+    command.arg(database.url()).arg("preflight");
+    if unreadable {
+        command.env("FORGE_WF_TEST_UNREADABLE", "1");
+    }
+    let output = command.output().await.expect("a preflight");
+    (output.status.success(), String::from_utf8(output.stdout).unwrap())
+}
+
+on_every_backend!(a_preflight_says_before_a_deploy_which_runs_do_not_fit, |database| {
+    let first = worker(env!("CARGO_BIN_EXE_rolling_first"), database).await;
+    let client = Client::connect(database.url()).await.unwrap();
+    let starts = (0..20).map(|n| client.start_by_name("rolling", serde_json::json!(n)).into_future());
+    let runs = futures::future::try_join_all(starts).await.unwrap();
+    eventually("all of them waiting", async || (count(&client, Status::Waiting).await == 20).then_some(())).await;
+    stop(first).await;
+    let before = database
+        .texts("SELECT count(*) || '' FROM forge_wf_journal", "SELECT count(*)::text FROM forge_wf.journal")
+        .await;
+
+    for fitting in [env!("CARGO_BIN_EXE_rolling_first"), env!("CARGO_BIN_EXE_rolling_both")] {
+        assert_eq!(preflight(fitting, database, false).await, (true, "rolling 1: 20 runs fit, 0 do not\n".into()));
+    }
+    let (fits, found) = preflight(env!("CARGO_BIN_EXE_rolling_second"), database, false).await;
+    assert!(!fits && found.starts_with("rolling 1: 0 runs fit, 20 do not\n"), "{found}");
+    assert_eq!(found.matches("needs a version that this build does not have").count(), 20, "{found}");
+    let (fits, found) = preflight(env!("CARGO_BIN_EXE_rolling_broken"), database, false).await;
+    assert!(!fits && found.contains(&format!("run {} of rolling 1: diverges: ", runs[0].id())), "{found}");
+    assert!(found.contains("event:go#0 as begun") && found.contains("step:note#1"), "{found}");
+    let (fits, found) = preflight(env!("CARGO_BIN_EXE_rolling_first"), database, true).await;
+    assert!(!fits && found.contains("cannot be decoded") && found.contains("step:note#0"), "{found}");
+    assert!(found.contains("no such text"), "{found}");
+
+    database
+        .texts(
+            "UPDATE forge_wf_runs SET definition = x'00000000000000000000000000000001' WHERE id = (SELECT max(id) FROM forge_wf_runs) RETURNING workflow",
+            "UPDATE forge_wf.runs SET definition = '00000000-0000-0000-0000-000000000001' WHERE id = (SELECT id FROM forge_wf.runs ORDER BY id DESC LIMIT 1) RETURNING workflow",
+        )
+        .await;
+    let (fits, found) = preflight(env!("CARGO_BIN_EXE_rolling_first"), database, false).await;
+    assert!(!fits && found.starts_with("rolling 1: 19 runs fit, 1 do not\n"), "{found}");
+    assert!(found.contains("was started with signature 00000000") && found.contains("fits all the same"), "{found}");
+    let after = database
+        .texts("SELECT count(*) || '' FROM forge_wf_journal", "SELECT count(*)::text FROM forge_wf.journal")
+        .await;
+    assert_eq!(before, after, "it writes nothing");
+    client.close().await;
+});

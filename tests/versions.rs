@@ -1,10 +1,45 @@
 //! Versions of one workflow side by side in one process.
 
-use forge_wf::Error;
+use std::collections::HashMap;
+
+use forge_wf::prelude::*;
+use forge_wf::{Error, Schema};
 use forge_wf_tests::billing::*;
 use forge_wf_tests::on_every_backend;
 
 use crate::quick;
+
+#[derive(Serialize, Deserialize, Schema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Parcel {
+    parcel_id: uuid::Uuid,
+    #[serde(default)]
+    lines: Vec<(String, u32)>,
+    #[serde(rename = "inside")]
+    parcels: Vec<Self>,
+    labels: HashMap<String, Option<Label>>,
+}
+
+#[derive(Serialize, Deserialize, Schema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum Label {
+    Fragile,
+    UseBefore {
+        day: forge_wf::Timestamp,
+    },
+    #[serde(other)]
+    Unknown,
+}
+
+#[test]
+fn forms_of_derived_types_are_frozen() {
+    let digests = [Parcel::STRUCTURE.digest(), Label::STRUCTURE.digest()].map(|digest| format!("{digest:032x}"));
+    assert_eq!(
+        digests,
+        ["460ce8318f7cee890c2e67ebfebc36f4", "256ed3b7f76ad7e03fb8109d143371a0"],
+        "databases hold signatures made of these"
+    );
+}
 
 on_every_backend!(new_runs_are_of_the_active_version_unless_they_ask_for_another, |database| {
     let rt = quick(database).build().await.unwrap();

@@ -31,6 +31,11 @@ impl Errors {
         self.broken = true;
     }
 
+    /// Says what a parser says.
+    pub(crate) fn add_error(&mut self, error: &syn::Error) {
+        self.list.push(error.clone());
+    }
+
     /// Whether the item needs the fallback.
     pub(crate) fn is_broken(&self) -> bool {
         self.broken

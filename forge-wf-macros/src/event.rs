@@ -11,6 +11,7 @@ use syn::{Attribute, Data, DeriveInput, GenericParam, Meta};
 
 use crate::args::{Args, NAME_BYTES_MAX, Options};
 use crate::check::Errors;
+use crate::expand;
 
 /// `#[derive(Event)]` on one item.
 pub(crate) fn derive(item: TokenStream) -> TokenStream {
@@ -98,13 +99,15 @@ fn expand(item: &DeriveInput, args: &Args, name: &str) -> TokenStream {
             }
         }
     });
+    // Of an event that is refused no form is asked for.
+    let form = if is_plain { expand::typed(&private, &text, &text, &quote!(#ident)) } else { quote!(0) };
     quote_spanned! {mixed=>
         #[automatically_derived]
         impl #generics #private::Callee for #ident #arguments {
             const DIGEST: ::core::primitive::u128 = #private::digest::sequence(&[
                 #private::digest::text("event"),
                 #private::digest::text(#name),
-                #private::digest::text(#text),
+                #form,
             ]);
         }
         #[automatically_derived]

@@ -187,13 +187,14 @@ impl Target {
                 quote_spanned!(mixed()=> #when <#path as #private::Callee>::DIGEST)
             }
         });
-        let named = named_events
-            .iter()
-            .map(|NamedEvent { name, ty }| format!("event:{name}:{}", shape::canonical(&ty.to_token_stream())));
+        let named = named_events.iter().map(|NamedEvent { name, ty }| {
+            let text = format!("event:{name}:{}", shape::canonical(&ty.to_token_stream()));
+            typed(private, &text, &format!("event:{name}"), &quote!(#ty))
+        });
         quote_spanned! {mixed()=>
             #private::digest::set([
                 #(#digests,)*
-                #(#private::digest::text(#named),)*
+                #(#named,)*
             ])
         }
     }
@@ -300,6 +301,13 @@ fn output_text(function: &Function) -> String {
     let Some(ty) = &function.returns else { return String::from("()") };
     let value = shape::value_and_error(ty).0.unwrap_or(ty);
     shape::canonical(&value.to_token_stream())
+}
+
+/// The digest of something that carries a type: by its form if the user said what that is, else by `text`, which names it.
+pub(crate) fn typed(private: &TokenStream, text: &str, name: &str, ty: &TokenStream) -> TokenStream {
+    quote_spanned! {mixed()=>
+        #private::typed(#text, #name, { use #private::NoSchema as _; <#private::SchemaOf<(#ty)>>::STRUCTURE })
+    }
 }
 
 /// A name that does not meet the user's.

@@ -1,4 +1,5 @@
-//! The macros of [forge-wf](https://docs.rs/forge-wf): `#[step]`, `#[workflow]`, `#[helper]` and `#[derive(Event)]`.
+//! The macros of [forge-wf](https://docs.rs/forge-wf): `#[step]`, `#[workflow]`, `#[helper]`, `#[derive(Event)]` and
+//! `#[derive(Schema)]`.
 //!
 //! Compile time only: this crate knows tokens, never the engine. An attribute walks through the rooms in this order:
 //!
@@ -8,7 +9,7 @@
 //! - `scan` finds the calls and waits in a body
 //! - `expand` writes; after an error in the signature it is `fallback` instead, so that the user reads one message
 //!
-//! `event` is all of the derive. Use the macros through `forge_wf`, which re-exports them.
+//! `event` and `schema` are all of the derives. Use the macros through `forge_wf`, which re-exports them.
 
 mod args;
 mod check;
@@ -17,6 +18,7 @@ mod expand;
 mod fallback;
 mod model;
 mod scan;
+mod schema;
 mod shape;
 
 use proc_macro::TokenStream;
@@ -232,4 +234,30 @@ pub fn helper(args: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_derive(Event, attributes(event))]
 pub fn event(item: TokenStream) -> TokenStream {
     event::derive(item.into()).into()
+}
+
+/// Makes the form of a type part of the signatures of the workflows that carry it, as trait and macro `Schema` of `forge_wf` say.
+///
+/// The type is a struct or an enum; of a generic one its parameters have to be `Schema` as well. What serde's attributes change of
+/// the form counts as they do.
+///
+/// # Options
+/// - `#[schema(opaque)]` on a field: it counts by the name of its type. For types that hold each other.
+/// - `#[schema(crate = path)]` on the type: where `forge_wf` is, if it was renamed.
+///
+/// # Example
+/// ```ignore
+/// use forge_wf::prelude::*;
+///
+/// #[derive(Serialize, Deserialize, Schema)]
+/// #[serde(tag = "kind", rename_all = "snake_case")]
+/// pub enum Payment {
+///     Card { number: String, cents: u64 },
+///     #[serde(rename = "invoice")]
+///     Bill(#[schema(opaque)] Address),
+/// }
+/// ```
+#[proc_macro_derive(Schema, attributes(schema))]
+pub fn schema(item: TokenStream) -> TokenStream {
+    schema::derive(item.into()).into()
 }

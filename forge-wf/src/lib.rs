@@ -48,6 +48,7 @@ pub use api::fork::MakeFork;
 pub use api::handle::{Counts, RunHandle};
 pub use api::list::{Cursor, Filter, Page, RunSummary};
 pub use api::order::{AuditLine, GiveOrder};
+pub use api::preflight::{Preflight, Problem, Verdict, VersionCounts, preflight};
 pub use api::runtime::Runtime;
 pub use api::send::{RunRef, SendEvent, UntakenEvent};
 pub use api::show::{EntryDetails, RunDetails};
@@ -56,9 +57,10 @@ pub use api::step_context::StepContext;
 pub use api::time::{checked_seconds, days, hours, minutes, seconds};
 pub use api::timeout::{Timed, Timeout};
 pub use api::wait::{EventCall, SleepCall};
+pub use contract::schema::Schema;
 pub use engine::random::WorkflowRng;
 pub use engine::retry::Retry;
-pub use forge_wf_macros::{Event, helper, step, workflow};
+pub use forge_wf_macros::{Event, Schema, helper, step, workflow};
 pub use model::{ChildError, PayloadError, RunId, Status, Timestamp};
 pub use store::{Join, StoreError, Unserved};
 
@@ -81,7 +83,7 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     pub use crate::{
-        ChildError, Client, Event, Failure, Result, Retry, RunRef, Runtime, StepContext, StepError, WorkflowContext,
-        days, helper, hours, minutes, seconds, step, workflow,
+        ChildError, Client, Event, Failure, Result, Retry, RunRef, Runtime, Schema, StepContext, StepError,
+        WorkflowContext, days, helper, hours, minutes, seconds, step, workflow,
     };
 }

@@ -24,6 +24,7 @@ pub use crate::api::definition::{
 pub use crate::api::failure::{Failure, StepFailure};
 pub use crate::api::step_context::StepContext;
 pub use crate::contract::digest;
+pub use crate::contract::schema::{NoSchema, Schema, SchemaOf, SelfReference, Structure, typed};
 pub use crate::engine::definition::{
     Body, BodyFuture, EventDefinition, Place, Registration, StepDefinition, StepEnv, StepFuture, StepOptions,
     StepOutcome, UndoArgs, UndoDefinition, WorkflowDefinition,

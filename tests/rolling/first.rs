@@ -3,17 +3,17 @@
 #[path = "flow.rs"]
 mod flow;
 
-use flow::{Go, note};
+use flow::{Go, Noted, note};
 use forge_wf::prelude::*;
 
 /// Version 1.
 #[workflow(name = "rolling", version = "1")]
-pub async fn rolling_1(ctx: &WorkflowContext, n: u64) -> Result<(u64, Vec<String>)> {
+pub async fn rolling_1(ctx: &WorkflowContext, n: u64) -> Result<(u64, Vec<Noted>)> {
     let before = note(ctx, "1", "before").await?;
     ctx.wait_for_event::<Go>().await?;
     Ok((n, vec![before, note(ctx, "1", "after").await?]))
 }
 
-fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+fn main() -> std::result::Result<std::process::ExitCode, Box<dyn std::error::Error>> {
     flow::serve()
 }

@@ -1,5 +1,6 @@
-//! What every version of the workflow `rolling` has in common, and the process that serves it.
+//! What every version of the workflow `rolling` has in common, and the process that serves it, or that only looks whether it could.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use forge_wf::prelude::*;
@@ -8,16 +9,36 @@ use forge_wf::prelude::*;
 #[derive(Serialize, Deserialize, Event)]
 pub struct Go;
 
-/// Done before the wait and after it.
-#[step]
-pub async fn note(version: &str, when: &str) -> Result<String> {
-    Ok(format!("{version} {when}"))
+/// What a step returns. A build for which `FORGE_WF_TEST_UNREADABLE` is set cannot read it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Noted(String);
+
+impl TryFrom<String> for Noted {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> std::result::Result<Self, &'static str> {
+        if std::env::var_os("FORGE_WF_TEST_UNREADABLE").is_some() { Err("no such text") } else { Ok(Self(text)) }
+    }
 }
 
-/// Serves until a signal comes.
+/// Done before the wait and after it.
+#[step]
+pub async fn note(version: &str, when: &str) -> Result<Noted> {
+    Ok(Noted(format!("{version} {when}")))
+}
+
+/// Serves until a signal comes; as `PROGRAM URL preflight` it says whether it could.
 #[tokio::main]
-pub async fn serve() -> std::result::Result<(), Box<dyn std::error::Error>> {
+pub async fn serve() -> std::result::Result<ExitCode, Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1).expect("the URL of a database");
+    if std::env::args().nth(2).as_deref() == Some("preflight") {
+        let client = Client::connect(&url).await?;
+        let found = forge_wf::preflight(&client).await?;
+        print!("{found}");
+        client.close().await;
+        return Ok(found.exit_code());
+    }
     let rt = Runtime::builder()
         .database(&url)
         .lease(Duration::from_secs(2))
@@ -28,5 +49,6 @@ pub async fn serve() -> std::result::Result<(), Box<dyn std::error::Error>> {
         .build()
         .await?;
     println!("ready");
-    Ok(rt.run_until_signal().await?)
+    rt.run_until_signal().await?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -3,18 +3,18 @@
 #[path = "flow.rs"]
 mod flow;
 
-use flow::{Go, note};
+use flow::{Go, Noted, note};
 use forge_wf::prelude::*;
 
 /// Version 2, which does one thing more.
 #[workflow(name = "rolling", version = "2")]
-pub async fn rolling_2(ctx: &WorkflowContext, n: u64) -> Result<(u64, Vec<String>)> {
+pub async fn rolling_2(ctx: &WorkflowContext, n: u64) -> Result<(u64, Vec<Noted>)> {
     let before = note(ctx, "2", "before").await?;
     let between = note(ctx, "2", "between").await?;
     ctx.wait_for_event::<Go>().await?;
     Ok((n, vec![before, between, note(ctx, "2", "after").await?]))
 }
 
-fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+fn main() -> std::result::Result<std::process::ExitCode, Box<dyn std::error::Error>> {
     flow::serve()
 }

@@ -102,33 +102,39 @@ fn callee(target: &Target, args: &Args, function: &Function) -> TokenStream {
 }
 
 /// The digest of all that a call of the step says.
-fn interface(private: &TokenStream, function: &Function, key: &str) -> TokenStream {
-    let params = function
-        .of_role(Role::Argument)
-        .map(|param| format!("{}:{}", argument_name(param), Shape::of(&param.ty).canonical()));
-    let output = format!("->{}", super::output_text(function));
+fn interface(target: &Target, function: &Function, key: &str) -> TokenStream {
+    let Target { private, marker, .. } = target;
+    let params = function.of_role(Role::Argument).enumerate().map(|(n, param)| {
+        let name = argument_name(param);
+        let text = format!("{name}:{}", Shape::of(&param.ty).canonical());
+        super::typed(private, &text, &name, &input(target, n, param))
+    });
+    let output = quote_spanned!(mixed()=> <#marker as #private::Step>::Output);
+    let output = super::typed(private, &format!("->{}", super::output_text(function)), "->", &output);
     quote_spanned! {mixed()=>
         #private::digest::sequence(&[
             #private::digest::text(#key),
-            #(#private::digest::text(#params),)*
-            #private::digest::text(#output),
+            #(#params,)*
+            #output,
         ])
     }
 }
 
 /// The types of its arguments as they are read back.
 fn inputs(target: &Target, function: &Function) -> TokenStream {
-    let Target { private, marker, .. } = target;
-    let types = function.of_role(Role::Argument).enumerate().map(|(n, param)| {
-        let owned = quote_spanned!(mixed()=> <#marker as #private::Argument<#n>>::Owned);
-        match Shape::of(&param.ty).passing {
-            Passing::Value | Passing::Reference | Passing::Text => owned,
-            Passing::Slice => quote_spanned!(mixed()=> ::std::vec::Vec<#owned>),
-            Passing::Option | Passing::OptionText => quote_spanned!(mixed()=> ::core::option::Option<#owned>),
-            Passing::OptionSlice => quote_spanned!(mixed()=> ::core::option::Option<::std::vec::Vec<#owned>>),
-        }
-    });
+    let types = function.of_role(Role::Argument).enumerate().map(|(n, param)| input(target, n, param));
     quote_spanned!(mixed()=> (#(#types,)*))
+}
+
+fn input(target: &Target, n: usize, param: &Parameter) -> TokenStream {
+    let Target { private, marker, .. } = target;
+    let owned = quote_spanned!(mixed()=> <#marker as #private::Argument<#n>>::Owned);
+    match Shape::of(&param.ty).passing {
+        Passing::Value | Passing::Reference | Passing::Text => owned,
+        Passing::Slice => quote_spanned!(mixed()=> ::std::vec::Vec<#owned>),
+        Passing::Option | Passing::OptionText => quote_spanned!(mixed()=> ::core::option::Option<#owned>),
+        Passing::OptionSlice => quote_spanned!(mixed()=> ::core::option::Option<::std::vec::Vec<#owned>>),
+    }
 }
 
 fn definition(target: &Target, args: &Args, function: &Function, key: &str) -> TokenStream {
@@ -136,7 +142,7 @@ fn definition(target: &Target, args: &Args, function: &Function, key: &str) -> T
     let (output, error) = super::ends(private, function);
     let (place, options) = (target.place(), options(private, args));
     let states = function.of_role(Role::State).map(|param| state::need(private, param));
-    let (inputs, interface) = (inputs(target, function), interface(private, function, key));
+    let (inputs, interface) = (inputs(target, function), interface(target, function, key));
     let (undo_items, undo) = undo::undo(target, args.compensate.as_ref(), || undone_inputs(target, function));
     let names = function.of_role(Role::Argument).map(argument_name);
     let (runner, attempt) = (attempt(target, args, function), local("__forge_wf_attempt"));

@@ -65,24 +65,29 @@ fn name(args: &Args, function: &Function) -> String {
 }
 
 /// Its input and output as the digests hold them.
-fn texts(function: &Function) -> (String, String) {
+fn types(target: &Target, function: &Function) -> (TokenStream, TokenStream) {
+    let Target { private, marker, .. } = target;
     let input = input(function).map_or_else(|| quote!(()), |param| param.ty.to_token_stream());
-    (shape::canonical(&input), super::output_text(function))
+    let of = |text: &str, what: &str| {
+        let name = local(what);
+        super::typed(private, text, what, &quote_spanned!(mixed()=> <#marker as #private::Workflow>::#name))
+    };
+    (of(&shape::canonical(&input), "Input"), of(&super::output_text(function), "Output"))
 }
 
 /// What a parent relies on: the interface alone. A look at what the child calls would be a const cycle where workflows
 /// call each other, and its version is its own affair.
 fn callee(target: &Target, args: &Args, function: &Function) -> TokenStream {
     let (Target { private, marker, .. }, Function { cfgs, .. }) = (target, function);
-    let (name, (input_text, output_text)) = (name(args, function), texts(function));
+    let (name, (input, output)) = (name(args, function), types(target, function));
     quote_spanned! {mixed()=>
         #(#cfgs)*
         impl #private::Callee for #marker {
             const DIGEST: ::core::primitive::u128 = #private::digest::sequence(&[
                 #private::digest::text("child"),
                 #private::digest::text(#name),
-                #private::digest::text(#input_text),
-                #private::digest::text(#output_text),
+                #input,
+                #output,
             ]);
         }
     }
@@ -129,7 +134,7 @@ fn definition(target: &Target, args: &Args, function: &Function, calls: &[Call])
     let version = args.version.clone().unwrap_or_else(|| String::from("1"));
     let input_type = input(function).map_or_else(|| quote!(()), |param| param.ty.to_token_stream());
     let status = local(args.status.unwrap_or("Active"));
-    let (input_text, output_text) = texts(function);
+    let (input_digest, output_digest) = types(target, function);
     let (output, error) = super::ends(private, function);
     let (place, digest) = (target.place(), target.digest_of_uses(calls, &args.named_events));
     let compensate = args.compensate.as_ref();
@@ -163,8 +168,8 @@ fn definition(target: &Target, args: &Args, function: &Function, calls: &[Call])
                 #private::digest::text("workflow"),
                 #private::digest::text(#name),
                 #private::digest::text(#version),
-                #private::digest::text(#input_text),
-                #private::digest::text(#output_text),
+                #input_digest,
+                #output_digest,
                 #digest,
                 #undone
             ]);

@@ -13,6 +13,7 @@ use super::context::WorkflowContext;
 use super::definition::{Uses, Workflow};
 use super::slot::Slot;
 use super::timeout::{Timed, Timeout};
+use crate::contract::schema::{Schema, Structure};
 use crate::engine::calls::Delivery;
 use crate::engine::request::{ChildRequest, Request};
 use crate::model::failure::ARGUMENTS_UNUSABLE;
@@ -130,6 +131,10 @@ impl<M: Workflow> fmt::Debug for DetachedCall<'_, M> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChildHandle {
     run: RunId,
+}
+
+impl Schema for ChildHandle {
+    const STRUCTURE: Structure = Structure::of("child");
 }
 
 impl ChildHandle {

@@ -44,6 +44,10 @@ impl Client {
         Ok(Self { source: Source::Store(connect(url).await?, grace, Limits::default()) })
     }
 
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
+    }
+
     pub(crate) fn of(source: Source) -> Self {
         Self { source }
     }

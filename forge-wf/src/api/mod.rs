@@ -16,6 +16,7 @@ pub mod handle;
 pub mod list;
 pub mod order;
 mod pace;
+pub mod preflight;
 pub mod runtime;
 pub mod saga;
 pub mod send;

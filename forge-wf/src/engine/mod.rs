@@ -18,6 +18,7 @@ pub mod config;
 pub mod counters;
 pub mod definition;
 pub mod drive;
+pub mod dry;
 mod lease;
 mod leaving;
 mod life;

@@ -29,10 +29,19 @@ impl Registry {
     /// All that is wrong, at once: nothing registered, two steps of one name, two workflows of one name and
     /// version, two active versions of one name, a step whose state nobody gave, a name that cannot be stored.
     pub fn collect(extra: &[Registration], states: &States) -> Result<Self, RegistryError> {
-        Self::of(inventory::iter::<Registration>.into_iter().copied().chain(extra.iter().copied()), states)
+        let all = inventory::iter::<Registration>.into_iter().copied().chain(extra.iter().copied());
+        Self::of(all, Some(states))
     }
 
-    fn of(registrations: impl Iterator<Item = Registration>, states: &States) -> Result<Self, RegistryError> {
+    /// Everything `inventory` collected in this process, to look at and not to run.
+    ///
+    /// # Errors
+    /// As [`Registry::collect`], but for the state of steps.
+    pub fn definitions_only() -> Result<Self, RegistryError> {
+        Self::of(inventory::iter::<Registration>.into_iter().copied(), None)
+    }
+
+    fn of(registrations: impl Iterator<Item = Registration>, states: Option<&States>) -> Result<Self, RegistryError> {
         let mut wrong = Vec::new();
         let mut steps: HashMap<&str, &'static StepDefinition> = HashMap::new();
         let mut workflows: BTreeMap<(&str, &str), &'static WorkflowDefinition> = BTreeMap::new();
@@ -101,7 +110,7 @@ impl Registry {
             if let Err(sentence) = check_name("step name", step.key, NAME_BYTES_MAX) {
                 wrong.push(format!("{sentence} ({})", step.place));
             }
-            for need in step.states.iter().filter(|need| !states.meets(need)) {
+            for need in step.states.iter().filter(|need| states.is_some_and(|states| !states.meets(need))) {
                 wrong.push(format!(
                     "step {} ({}) needs state of type {}: add {} to the builder",
                     step.key.trim_start_matches("step:"),
@@ -130,6 +139,25 @@ impl Registry {
     /// The workflow with this signature.
     pub fn workflow(&self, definition: Digest) -> Option<&'static WorkflowDefinition> {
         self.workflows.get(&definition).copied()
+    }
+
+    /// This version of a workflow.
+    pub fn version(&self, name: &str, version: &str) -> Option<&'static WorkflowDefinition> {
+        self.workflows.values().find(|workflow| workflow.name == name && workflow.version == version).copied()
+    }
+
+    /// Whether there is a workflow of this name.
+    pub fn has_name(&self, name: &str) -> bool {
+        self.workflows.values().any(|workflow| workflow.name == name)
+    }
+
+    /// Whether a run that is not bound may begin here: of this version, or of an active one.
+    pub fn may_start(&self, name: &str, version: Option<&str>) -> bool {
+        let fits = |workflow: &&WorkflowDefinition| match version {
+            Some(version) => workflow.version == version,
+            None => workflow.status == VersionStatus::Active,
+        };
+        self.workflows.values().copied().filter(|workflow| workflow.name == name).any(|workflow| fits(&workflow))
     }
 
     /// The step with this digest.
@@ -230,7 +258,7 @@ mod tests {
     static NEXT_CHECKOUT: WorkflowDefinition = workflow("checkout", "2", 6);
 
     fn wrong(registrations: &[Registration]) -> String {
-        match Registry::of(registrations.iter().copied(), &States::default()) {
+        match Registry::of(registrations.iter().copied(), Some(&States::default())) {
             Ok(_) => panic!("it was accepted"),
             Err(RegistryError(sentences)) => sentences.join("\n"),
         }
@@ -251,7 +279,7 @@ mod tests {
     #[test]
     fn what_is_registered_by_hand_too_is_no_duplicate() {
         let both = [Registration::Workflow(&CHECKOUT), Registration::Workflow(&CHECKOUT)];
-        let registry = Registry::of(both.into_iter(), &States::default()).unwrap_or_else(|_| panic!("refused"));
+        let registry = Registry::of(both.into_iter(), Some(&States::default())).unwrap_or_else(|_| panic!("refused"));
         assert_eq!(
             registry.offers().len(),
             4,
@@ -266,7 +294,7 @@ mod tests {
         static STAGED: WorkflowDefinition =
             WorkflowDefinition { status: VersionStatus::Staging, ..workflow("checkout", "3", 9) };
         let all = [&OLD, &NEXT_CHECKOUT, &STAGED].map(Registration::Workflow);
-        let registry = Registry::of(all.into_iter(), &States::default()).unwrap_or_else(|_| panic!("refused"));
+        let registry = Registry::of(all.into_iter(), Some(&States::default())).unwrap_or_else(|_| panic!("refused"));
         let offers = registry.offers();
         let bound_by = |needs| {
             let mut versions: Vec<_> =
@@ -290,6 +318,6 @@ mod tests {
         let mut states = States::default();
         states.add(7_u8);
         let enough = [Registration::Step(&STOCKED), Registration::Workflow(&CHECKOUT)];
-        assert!(Registry::of(enough.into_iter(), &states).is_ok());
+        assert!(Registry::of(enough.into_iter(), Some(&states)).is_ok());
     }
 }

@@ -248,6 +248,12 @@ impl Unwinding {
         }
     }
 
+    /// The key of the step with this digest, as the journal names it.
+    pub fn step_of(&self, digest: Digest) -> Option<String> {
+        let undos = self.entries.iter().chain(self.records.values()).filter_map(|entry| entry.undo.as_ref());
+        undos.into_iter().find(|undo| undo.digest == digest).map(|undo| undo.step.clone())
+    }
+
     /// The child of this call has ended, which was asked to: the entry that changes. One that had done its work all the same is
     /// undone like any other, if that is possible.
     pub fn child_ended(&mut self, call: &CallId, recipe: Option<Recipe>) -> Option<Entry> {

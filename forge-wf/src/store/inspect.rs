@@ -91,6 +91,8 @@ pub struct RunView {
     pub key: Option<Arc<str>>,
     /// Its generation.
     pub generation: i32,
+    /// What its random numbers follow from.
+    pub seed: i64,
     /// Which way it goes.
     pub phase: Phase,
     /// Where it stands.
@@ -147,6 +149,7 @@ impl RunView {
             definition: None,
             key: None,
             generation: 0,
+            seed: 0,
             phase,
             state,
             due_later: false,

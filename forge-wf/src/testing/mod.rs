@@ -1,9 +1,11 @@
-//! What tests need of the library: crash points, stores that fail on cue, the promises every store keeps.
+//! What tests need of the library: replays of ended runs, crash points, stores that fail on cue, the promises every store keeps.
 
 pub mod crash;
 mod faulty;
+mod replays;
 
 pub use faulty::{Fault, FaultyStore, Plan};
+pub use replays::replays_equal;
 
 use std::sync::Arc;
 

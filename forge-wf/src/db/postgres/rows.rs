@@ -166,6 +166,7 @@ pub(super) fn run_view(row: &PgRow) -> Result<RunView, StoreError> {
     let owner = row.take::<Option<&str>>()?.map(Arc::from);
     let tags = row.payload()?;
     let parent = row.parent()?;
+    let seed = row.take()?;
     Ok(RunView {
         id,
         workflow,
@@ -173,6 +174,7 @@ pub(super) fn run_view(row: &PgRow) -> Result<RunView, StoreError> {
         definition,
         key,
         generation,
+        seed,
         phase,
         state,
         due_later,

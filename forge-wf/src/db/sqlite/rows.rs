@@ -301,6 +301,7 @@ pub(super) fn run_view(row: &SqliteRow) -> Result<RunView, StoreError> {
     let owner = row.take::<Option<&str>>()?.map(Arc::from);
     let tags = row.payload()?;
     let parent = row.parent()?;
+    let seed = row.take()?;
     Ok(RunView {
         id,
         workflow,
@@ -308,6 +309,7 @@ pub(super) fn run_view(row: &SqliteRow) -> Result<RunView, StoreError> {
         definition,
         key,
         generation,
+        seed,
         phase,
         state,
         due_later,

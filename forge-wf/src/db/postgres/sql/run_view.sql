@@ -42,7 +42,7 @@ SELECT run.id, run.workflow, run.version, run.definition, run.key, run.generatio
         ) AS events
     ) ELSE 0 END,
     run.worker_id, run.created_at, run.ready_at, run.ended_at, run.deadline_at, run.priority, run.takeovers, run.owner, run.tags,
-    run.parent_id, run.parent_call
+    run.parent_id, run.parent_call, run.seed
 FROM wanted
 JOIN forge_wf.runs AS run ON run.id = wanted.id
 LEFT JOIN forge_wf.journal AS ending
