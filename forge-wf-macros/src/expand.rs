@@ -21,7 +21,7 @@ use crate::args::{Args, Kind, NamedEvent};
 use crate::check::{self, Errors};
 use crate::model::{Function, Parameter};
 use crate::scan::{self, Call, Found};
-use crate::{fallback, shape};
+use crate::{fallback, lint, shape};
 
 /// One attribute on one item.
 pub(crate) fn attribute(kind: Kind, args: TokenStream, item: TokenStream) -> TokenStream {
@@ -38,6 +38,9 @@ pub(crate) fn attribute(kind: Kind, args: TokenStream, item: TokenStream) -> Tok
     check::compensation(&args, &function, &mut errors);
     let target = Target::new(&args, &function);
     let calls = calls(kind, &target, &args, &mut function, &mut errors);
+    if kind != Kind::Step {
+        lint::check(&function, &mut errors);
+    }
     let expanded = match kind {
         _ if errors.is_broken() => fallback::expand(kind, &target, &function),
         Kind::Step => step::expand(&target, &args, &function),

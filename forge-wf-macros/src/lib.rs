@@ -6,7 +6,7 @@
 //! - `args` parses what stands inside the attribute
 //! - `model` understands the function it stands on, `shape` its types
 //! - `check` judges, and names the token it blames
-//! - `scan` finds the calls and waits in a body
+//! - `scan` finds the calls and waits in a body, `lint` what gives something else on every replay
 //! - `expand` writes; after an error in the signature it is `fallback` instead, so that the user reads one message
 //!
 //! `event` and `schema` are all of the derives. Use the macros through `forge_wf`, which re-exports them.
@@ -16,6 +16,7 @@ mod check;
 mod event;
 mod expand;
 mod fallback;
+mod lint;
 mod model;
 mod scan;
 mod schema;
@@ -119,6 +120,13 @@ pub fn step(args: TokenStream, item: TokenStream) -> TokenStream {
 /// does not compile until `steps(path)` names it. A plain function that only looks like a call is written
 /// `(log)(ctx, ..)`.
 ///
+/// # Determinism
+/// The body runs again after a crash, and has to make the same calls again. What gives something else then is a compile error that
+/// says what to write instead: clocks (`ctx.now()`), random ids and numbers (`ctx.uuid()`, `ctx.rng()`), tasks, threads and timers of
+/// the process (a step, `ctx.sleep(..)`, `.timeout(..)`), `select!` without `biased;`, and a walk over a `HashMap` or `HashSet`
+/// (a `BTreeMap`). It is found in the text, also inside macros and behind `use .. as ..` in the body. Where it does not matter,
+/// `forge_wf::nondet!(..)` around it says so.
+///
 /// # Children
 /// Calling a workflow, `ship(ctx, order).await?`, starts a run of its own and waits for what it returns. The caller's
 /// signature holds the child's name, input and output, and nothing of its inside: a new version of the child leaves the
@@ -180,7 +188,8 @@ pub fn workflow(args: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Makes an async function a helper: a part of a workflow that may call steps, workflows and other helpers, and wait.
 ///
-/// It takes `ctx: &WorkflowContext` first and otherwise what it likes, generics included, and returns what it likes. What
+/// It takes `ctx: &WorkflowContext` first and otherwise what it likes, generics included, and returns what it likes. Its body is as
+/// deterministic as that of a [`macro@workflow`], by the same compile errors. What
 /// it calls and waits for becomes part of the signature of every workflow that calls it. A function with a `&WorkflowContext` that
 /// is neither a [`macro@workflow`] nor a `#[helper]` cannot call steps.
 ///

@@ -94,7 +94,7 @@ pub(crate) fn add(found: &mut Vec<Call>, call: Call) {
 }
 
 /// Opens the invisible groups that `macro_rules!` leaves around what it passes on.
-fn flatten(tokens: TokenStream) -> Vec<TokenTree> {
+pub(crate) fn flatten(tokens: TokenStream) -> Vec<TokenTree> {
     let mut flat = Vec::new();
     for token in tokens {
         match token {
@@ -273,15 +273,15 @@ fn is_field(tokens: &[TokenTree], at: usize) -> bool {
     is_punct(back(1), '.') && !is_punct(back(2), '.')
 }
 
-fn is_punct(token: Option<&TokenTree>, what: char) -> bool {
+pub(crate) fn is_punct(token: Option<&TokenTree>, what: char) -> bool {
     matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == what)
 }
 
-fn is_word(token: Option<&TokenTree>, what: &str) -> bool {
+pub(crate) fn is_word(token: Option<&TokenTree>, what: &str) -> bool {
     matches!(token, Some(TokenTree::Ident(ident)) if ident == what)
 }
 
-fn is_colons(tokens: &[TokenTree], at: usize) -> bool {
+pub(crate) fn is_colons(tokens: &[TokenTree], at: usize) -> bool {
     is_punct(tokens.get(at), ':') && is_punct(tokens.get(at + 1), ':')
 }
 

@@ -64,6 +64,25 @@ pub use forge_wf_macros::{Event, Schema, helper, step, workflow};
 pub use model::{ChildError, PayloadError, RunId, Status, Timestamp};
 pub use store::{Join, StoreError, Unserved};
 
+/// Takes code in the body of a workflow or helper out of the determinism lint: for what gives something else on every replay and does
+/// not change which calls the body makes, nor with what. Whether that is so, nobody checks but the replay.
+///
+/// ```
+/// use forge_wf::prelude::*;
+///
+/// #[workflow]
+/// async fn checkout(ctx: &WorkflowContext, order: u64) -> Result<u64> {
+///     println!("{order} at {:?}", forge_wf::nondet!(std::time::SystemTime::now()));
+///     Ok(order)
+/// }
+/// ```
+#[macro_export]
+macro_rules! nondet {
+    ($code:expr) => {
+        $code
+    };
+}
+
 /// Everything a file of workflows needs:
 ///
 /// ```

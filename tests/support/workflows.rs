@@ -211,7 +211,7 @@ pub async fn body_panics(ctx: &WorkflowContext, job: Job) -> Result<u64> {
 pub async fn awaits_foreign(ctx: &WorkflowContext, job: Job) -> Result<u64> {
     let n = add(ctx, &job.log, job.n).await?;
     if !crate_behaves() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        forge_wf::nondet!(tokio::time::sleep(Duration::from_millis(1))).await;
     }
     Ok(n)
 }
