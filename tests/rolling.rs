@@ -152,3 +152,24 @@ on_every_backend!(a_preflight_says_before_a_deploy_which_runs_do_not_fit, |datab
     assert_eq!(before, after, "it writes nothing");
     client.close().await;
 });
+
+on_every_backend!(runs_that_fit_a_newer_version_go_on_with_it_and_the_others_stay, |database| {
+    let first = worker(env!("CARGO_BIN_EXE_rolling_first"), database).await;
+    let client = Client::connect(database.url()).await.unwrap();
+    let starts = (0..20).map(|n| client.start_by_name("rolling", serde_json::json!(n)).into_future());
+    let runs = futures::future::try_join_all(starts).await.unwrap();
+    eventually("all of them waiting", async || (count(&client, Status::Waiting).await == 20).then_some(())).await;
+    stop(first).await;
+    let moving = worker(env!("CARGO_BIN_EXE_rolling_moving"), database).await;
+    go(&client, &runs).await;
+    for run in &runs {
+        let (n, noted): Done = serde_json::from_value(run.result().await.unwrap()).unwrap();
+        let details = client.show(run.id()).await.unwrap();
+        let moves = details.entries.iter().filter(|entry| entry.kind == "move").count();
+        let expected = if n % 2 == 0 { ("2", 1, "2 after") } else { ("1", 0, "1 after") };
+        assert_eq!((details.version.as_deref().unwrap(), moves, &*noted[1]), expected, "{n}: {noted:?}");
+        assert_eq!(noted[0], "1 before", "what was done stays done");
+    }
+    stop(moving).await;
+    client.close().await;
+});

@@ -50,6 +50,7 @@ impl Kind {
                 &[
                     "version",
                     "status",
+                    "replaces",
                     "signature",
                     "compensate",
                     "timeout",
@@ -59,7 +60,7 @@ impl Kind {
                     "marker",
                     "crate",
                 ],
-                &["replaces", "schedule"],
+                &["schedule"],
             ),
             Self::Helper => (&["steps", "events", "marker", "crate"], &[]),
         };
@@ -124,6 +125,8 @@ pub(crate) struct Args {
     pub(crate) version: Option<String>,
     /// What the version is for, as the variant that says so.
     pub(crate) status: Option<&'static str>,
+    /// The version whose runs go on with this one.
+    pub(crate) replaces: Option<String>,
     pub(crate) signature: Option<Pinned>,
     pub(crate) marker: Option<Ident>,
     pub(crate) root: Option<Path>,
@@ -145,6 +148,7 @@ impl Args {
                 "timeout" => args.timeout = entry.duration("\"30s\"", errors).map(|(timeout, _)| timeout),
                 "name" => args.name = entry.name("a name such as", options.example_name, errors),
                 "version" => args.version = entry.name("a string such as", "\"1\"", errors),
+                "replaces" => args.replaces = entry.name("the version whose runs go on here, such as", "\"1\"", errors),
                 "status" => args.status = status(&entry, errors),
                 "signature" => args.signature = pinned(&entry, errors),
                 "marker" => args.marker = entry.value("a name for the type, such as `Charge`", errors),

@@ -6,7 +6,7 @@ async fn checkout(ctx: &WorkflowContext) -> Result<()> {
     Ok(())
 }
 
-#[workflow(replaces = "1")]
+#[workflow(replaces = 1)]
 async fn other(ctx: &WorkflowContext) -> Result<()> {
     let _ = ctx;
     Ok(())

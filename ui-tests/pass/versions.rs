@@ -9,7 +9,7 @@ async fn checkout_1(ctx: &WorkflowContext, cents: u64) -> Result<u64> {
     Ok(cents)
 }
 
-#[workflow(version = "2", status = active)]
+#[workflow(version = "2", status = active, replaces = "1")]
 async fn checkout(ctx: &WorkflowContext, cents: u64) -> Result<u64> {
     // A new version may call the old one.
     Ok(checkout_1(ctx, cents).await?)

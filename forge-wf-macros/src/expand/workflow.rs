@@ -134,6 +134,10 @@ fn definition(target: &Target, args: &Args, function: &Function, calls: &[Call])
     let version = args.version.clone().unwrap_or_else(|| String::from("1"));
     let input_type = input(function).map_or_else(|| quote!(()), |param| param.ty.to_token_stream());
     let status = local(args.status.unwrap_or("Active"));
+    let replaces = match &args.replaces {
+        Some(replaced) => quote_spanned!(mixed()=> ::core::option::Option::Some(#replaced)),
+        None => quote_spanned!(mixed()=> ::core::option::Option::None),
+    };
     let (input_digest, output_digest) = types(target, function);
     let (output, error) = super::ends(private, function);
     let (place, digest) = (target.place(), target.digest_of_uses(calls, &args.named_events));
@@ -191,6 +195,7 @@ fn definition(target: &Target, args: &Args, function: &Function, calls: &[Call])
                     name: #name,
                     version: #version,
                     status: #private::VersionStatus::#status,
+                    replaces: #replaces,
                     child_key: #child_key,
                     place: #place,
                     signature: #private::Digest(<#marker>::SIGNATURE),

@@ -84,6 +84,7 @@ impl EntryDetails {
                 EntryKind::Undo => "undo",
                 EntryKind::Resolve => "resolve",
                 EntryKind::Unwind => "unwind",
+                EntryKind::Move => "move",
                 EntryKind::End => "end",
             },
             state: match entry.state {

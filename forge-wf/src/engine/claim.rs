@@ -186,11 +186,17 @@ impl Engine {
     async fn begin(
         self: &Arc<Self>,
         session: &Arc<Session>,
-        run: ClaimedRun,
+        mut run: ClaimedRun,
         journal: Result<Journal, String>,
         mail: Inbox,
         permit: OwnedSemaphorePermit,
     ) {
+        if let Ok(journal) = &journal
+            && !self.move_on(session, &mut run, journal).await
+        {
+            // It is somebody else's, or will be taken up as lost.
+            return;
+        }
         let Inbox { page, beyond } = mail;
         let ends = page.mail.iter().chain(&beyond).any(|mail| mail.mail.kind.ends_the_run());
         let message = match self.turn_of(session, &run, journal, page, ends, permit) {

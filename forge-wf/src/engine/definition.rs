@@ -79,6 +79,8 @@ pub struct WorkflowDefinition {
     pub version: &'static str,
     /// What this version is for.
     pub status: VersionStatus,
+    /// The version whose runs go on with this one, if their journals fit it.
+    pub replaces: Option<&'static str>,
     /// The key of its calls in a parent's journal, as in `child:checkout`.
     pub child_key: &'static str,
     /// Where it is written.

@@ -24,6 +24,7 @@ mod leaving;
 mod life;
 mod mail;
 pub mod mailbox;
+mod moves;
 pub mod order;
 pub mod pauses;
 pub mod random;
@@ -83,6 +84,8 @@ pub struct Engine {
     turns: Mutex<HashMap<RunId, Resident>>,
     /// Runs whose steps would not end: left to the end of the lease, so not to be adopted.
     left_behind: Mutex<HashSet<RunId>>,
+    /// Runs that are known to fit no newer version of their workflow.
+    stays: Mutex<HashSet<RunId>>,
     /// Since when this worker claims nothing, so that a suspect run can be executed alone.
     alone_since: Mutex<Option<Instant>>,
     /// Runs this worker owns without a turn, for the next claim.
@@ -135,6 +138,7 @@ impl Engine {
             tick: Tick::default(),
             turns: Mutex::default(),
             left_behind: Mutex::default(),
+            stays: Mutex::default(),
             alone_since: Mutex::default(),
             adopt: Mutex::default(),
             session: RwLock::new(None),

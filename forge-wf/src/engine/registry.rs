@@ -15,6 +15,8 @@ use crate::store::{DefinitionRow, Offer};
 /// Every definition this process has.
 pub struct Registry {
     workflows: HashMap<Digest, &'static WorkflowDefinition>,
+    /// What replaces a definition.
+    successors: HashMap<Digest, &'static WorkflowDefinition>,
     steps: HashMap<Digest, &'static StepDefinition>,
 }
 
@@ -94,6 +96,24 @@ impl Registry {
                 ));
             }
         }
+        let mut successors: HashMap<(&str, &str), &WorkflowDefinition> = HashMap::new();
+        for workflow in workflows.values() {
+            let Some(replaced) = workflow.replaces else { continue };
+            if !workflows.contains_key(&(workflow.name, replaced)) {
+                wrong.push(format!(
+                    "workflow {} version {} ({}) replaces version {replaced}, which is not there: keep that one with \
+                     `status = deprecated` while runs may be of it, or remove `replaces`",
+                    workflow.name, workflow.version, workflow.place
+                ));
+            }
+            if let Some(first) = successors.insert((workflow.name, replaced), workflow) {
+                wrong.push(format!(
+                    "workflow {} version {replaced} is replaced by version {} at {} and by version {} at {}: remove one \
+                     `replaces`",
+                    workflow.name, first.version, first.place, workflow.version, workflow.place
+                ));
+            }
+        }
         for workflow in workflows.values() {
             for (what, text) in [("workflow name", workflow.name), ("workflow version", workflow.version)] {
                 if let Err(sentence) = check_name(what, text, NAME_BYTES_MAX) {
@@ -131,14 +151,22 @@ impl Registry {
             wrong.sort();
             return Err(RegistryError(wrong));
         }
+        let successors = (workflows.iter())
+            .filter_map(|((name, _), next)| Some((workflows.get(&(*name, next.replaces?))?.signature, *next)))
+            .collect();
         let workflows = workflows.into_values().map(|workflow| (workflow.signature, workflow)).collect();
         let steps = steps.into_values().map(|step| (step.digest, step)).collect();
-        Ok(Self { workflows, steps })
+        Ok(Self { workflows, successors, steps })
     }
 
     /// The workflow with this signature.
     pub fn workflow(&self, definition: Digest) -> Option<&'static WorkflowDefinition> {
         self.workflows.get(&definition).copied()
+    }
+
+    /// What replaces this definition.
+    pub fn successor(&self, definition: Digest) -> Option<&'static WorkflowDefinition> {
+        self.successors.get(&definition).copied()
     }
 
     /// This version of a workflow.
@@ -233,7 +261,18 @@ mod tests {
         let child_key = "child:checkout";
         let (place, run) = (place(line), |_| unreachable!());
         let status = VersionStatus::Active;
-        WorkflowDefinition { name, version, status, child_key, place, signature, timeout: None, undo: None, run }
+        WorkflowDefinition {
+            name,
+            version,
+            status,
+            replaces: None,
+            child_key,
+            place,
+            signature,
+            timeout: None,
+            undo: None,
+            run,
+        }
     }
 
     const fn event(type_name: &'static str, line: u32) -> EventDefinition {
@@ -308,6 +347,26 @@ mod tests {
         for version in ["1", "2", "3"] {
             assert_eq!(bound_by(digest::of_version("checkout", version)), [version]);
         }
+    }
+
+    #[test]
+    fn what_replaces_a_version_is_known_and_only_one_does() {
+        static OLD: WorkflowDefinition =
+            WorkflowDefinition { status: VersionStatus::Deprecated, ..workflow("checkout", "1", 4) };
+        static NEW: WorkflowDefinition = WorkflowDefinition { replaces: Some("1"), ..workflow("checkout", "2", 6) };
+        static NEWER: WorkflowDefinition =
+            WorkflowDefinition { replaces: Some("1"), status: VersionStatus::Staging, ..workflow("checkout", "3", 9) };
+        let both = [&OLD, &NEW].map(Registration::Workflow);
+        let registry = Registry::of(both.into_iter(), None).unwrap_or_else(|_| panic!("refused"));
+        assert_eq!(registry.successor(OLD.signature).map(|next| next.version), Some("2"));
+        assert!(registry.successor(NEW.signature).is_none());
+        let sentences = wrong(&[&OLD, &NEW, &NEWER].map(Registration::Workflow));
+        assert!(
+            sentences.contains("version 1 is replaced by version 2 at shop.rs:6:1 and by version 3"),
+            "{sentences}"
+        );
+        let sentences = wrong(&[Registration::Workflow(&NEW)]);
+        assert!(sentences.contains("replaces version 1, which is not there: keep that one"), "{sentences}");
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub enum EntryKind {
     Resolve = 6,
     /// The run turns back: nothing but undoing follows, and the end.
     Unwind = 7,
+    /// The run goes on with a newer version of its workflow. It has no seq, and its body knows nothing of it.
+    Move = 8,
     /// The run's outcome; nothing follows it.
     End = 9,
 }
@@ -212,6 +214,6 @@ macro_rules! wire {
         }
     };
 }
-wire!(EntryKind: Start, Step, Sleep, Event, Child, Undo, Resolve, Unwind, End);
+wire!(EntryKind: Start, Step, Sleep, Event, Child, Undo, Resolve, Unwind, Move, End);
 wire!(EntryState: Started, Completed, Failed, Abandoned);
 wire!(UndoState: Open, Started, Done, Failed, Skipped);

@@ -174,9 +174,9 @@ impl History {
         self.open.get(call)
     }
 
-    /// The calls whose entry has no seq.
+    /// The calls of the body whose entry has no seq.
     pub fn open_calls(&self) -> impl Iterator<Item = &CallId> {
-        self.open.keys()
+        self.open.values().filter(|entry| entry.kind != EntryKind::Move).map(|entry| &entry.call)
     }
 
     /// Whether the journal as it was loaded holds an outcome of this call.

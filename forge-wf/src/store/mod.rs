@@ -18,7 +18,7 @@ pub mod records;
 
 pub use error::StoreError;
 pub use inspect::{Inspect, ListRuns, Listed, RunView, Unserved};
-pub use letters::{Audit, ForkRun, Forked, Inbox, Mail, MailKind, Mailbag, Mark, NewMail, Posted, RetryRun};
+pub use letters::{Audit, ForkRun, Forked, Inbox, Mail, MailKind, Mailbag, Mark, MoveRun, NewMail, Posted, RetryRun};
 pub use records::{
     Batch, Birth, Claim, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, Journal, KnownVersion, NewRun,
     NewWorker, Offer, Parent, Renewal, RunImage, RunUpdate, SavedState, StartAnswer, TakenOver, Write,
@@ -126,6 +126,10 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// that. What the original has to undo is not copied; or, if it has ended and that is asked for, it is, and the original's
     /// is marked as skipped in the same transaction. Repeating it is safe.
     async fn fork_run(&self, fork: &ForkRun, audit: &Audit) -> Result<Forked, StoreError>;
+
+    /// Binds a run to another definition, with an entry that says so, if this worker owns it under this claim; whether it does.
+    /// Outside of the lanes, since nothing of the run is on its way yet. Repeating it is safe.
+    async fn move_run(&self, moved: &MoveRun) -> Result<bool, StoreError>;
 
     /// Un-noticed mail of the runs this worker owns, in order of arrival: of each run a page of the oldest, of all together at
     /// most four times as much. Once that is marked as noticed, the next call returns more. A page has [`MAIL_PAGE`] mails, or

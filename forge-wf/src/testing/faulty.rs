@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
     Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Forked, Inbox, Inspect, Journal, KnownVersion, ListRuns,
-    Listed, Mail, Mailbag, NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store,
+    Listed, Mail, Mailbag, MoveRun, NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store,
     StoreError, TakenOver, Unserved,
 };
 
@@ -185,6 +185,9 @@ impl Store for FaultyStore {
     }
     async fn retry_run(&self, retry: &RetryRun, audit: &Audit) -> Result<Posted, StoreError> {
         self.faulty("retry_run", self.inner.retry_run(retry, audit)).await
+    }
+    async fn move_run(&self, moved: &MoveRun) -> Result<bool, StoreError> {
+        self.faulty("move_run", self.inner.move_run(moved)).await
     }
     async fn fork_run(&self, fork: &ForkRun, audit: &Audit) -> Result<Forked, StoreError> {
         self.faulty("fork_run", self.inner.fork_run(fork, audit)).await

@@ -45,7 +45,7 @@ use super::detached;
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
     Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Forked, Inbox, Inspect, Journal, KnownVersion, ListRuns,
-    Listed, Mail, Mailbag, NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store,
+    Listed, Mail, Mailbag, MoveRun, NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store,
     StoreError, TakenOver, Unserved,
 };
 
@@ -216,6 +216,11 @@ impl Store for PgStore {
     async fn retry_run(&self, retry: &RetryRun, audit: &Audit) -> Result<Posted, StoreError> {
         let (it, columns) = (self.0.clone(), anew::retry_columns(retry, audit));
         detached("retry_run", async move { anew::retry(&it, columns).await }).await
+    }
+
+    async fn move_run(&self, moved: &MoveRun) -> Result<bool, StoreError> {
+        let (it, columns) = (self.0.clone(), anew::move_columns(moved));
+        detached("move_run", async move { anew::move_run(&it, columns).await }).await
     }
 
     async fn fork_run(&self, fork: &ForkRun, audit: &Audit) -> Result<Forked, StoreError> {

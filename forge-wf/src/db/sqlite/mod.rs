@@ -32,7 +32,7 @@ use super::detached;
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
     Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Forked, Inbox, Inspect, Journal, KnownVersion, ListRuns,
-    Listed, Mail, Mailbag, NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store,
+    Listed, Mail, Mailbag, MoveRun, NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store,
     StoreError, TakenOver, Unserved,
 };
 
@@ -145,6 +145,11 @@ impl Store for SqliteStore {
     async fn retry_run(&self, retry: &RetryRun, audit: &Audit) -> Result<Posted, StoreError> {
         let (it, retry, audit) = (self.0.clone(), retry.clone(), audit.clone());
         detached("retry_run", async move { anew::retry(&it.writer, &retry, &audit).await }).await
+    }
+
+    async fn move_run(&self, moved: &MoveRun) -> Result<bool, StoreError> {
+        let (it, moved) = (self.0.clone(), moved.clone());
+        detached("move_run", async move { anew::move_run(&it.writer, &moved).await }).await
     }
 
     async fn fork_run(&self, fork: &ForkRun, audit: &Audit) -> Result<Forked, StoreError> {

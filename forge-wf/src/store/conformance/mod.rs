@@ -68,6 +68,7 @@ macro_rules! conformance_suite {
                 a_claim_takes_only_what_it_offers,
                 a_claim_binds_an_unbound_run,
                 a_run_that_is_bound_by_a_claim_has_the_timeout_of_the_offer,
+                a_run_is_moved_by_its_owner_only_and_says_so_once,
                 a_released_run_may_be_unbound_again,
                 a_repeated_claim_returns_the_same_runs,
                 a_claim_that_found_nothing_may_be_repeated_or_skipped,
