@@ -161,6 +161,7 @@ on_every_backend!(a_look_for_mail_that_fails_is_soon_repeated, |database| {
     let hour = Duration::from_secs(3_600);
     let rt = quick(database).poll_interval(hour).park_for(hour).store(store.clone()).build().await.unwrap();
     let run = rt.start(approvals, 1).await.unwrap();
+    eventually("the run waiting", async || (run.status().await.unwrap() == Status::Waiting).then_some(())).await;
     store.fail_looks(3);
     rt.send_event(&run, Approved { by: "Ada".into() }).await.unwrap();
     let result = tokio::time::timeout(Duration::from_secs(60), run.result()).await.expect("another look");

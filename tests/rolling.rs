@@ -39,6 +39,11 @@ async fn count(client: &Client, status: Status) -> usize {
     }
 }
 
+async fn start(client: &Client, count: u64) -> Vec<RunHandle<serde_json::Value>> {
+    let starts = (0..count).map(|n| client.start_by_name("rolling", serde_json::json!(n)).into_future());
+    futures::future::try_join_all(starts).await.unwrap()
+}
+
 async fn go(client: &Client, runs: &[RunHandle<serde_json::Value>]) {
     let sent = runs.iter().map(|run| client.send_event_named(run.id(), "go", serde_json::Value::Null).into_future());
     futures::future::try_join_all(sent).await.unwrap();
@@ -59,11 +64,7 @@ on_every_backend!(a_rolling_deploy_fails_no_run_and_runs_none_on_the_wrong_code,
     const SECOND: &str = env!("CARGO_BIN_EXE_rolling_second");
     let mut workers = vec![worker(FIRST, database).await, worker(FIRST, database).await];
     let client = Client::connect(database.url()).await.unwrap();
-    let start = async |count: u64| {
-        let starts = (0..count).map(|n| client.start_by_name("rolling", serde_json::json!(n)).into_future());
-        futures::future::try_join_all(starts).await.unwrap()
-    };
-    let old = start(RUNS).await;
+    let old = start(&client, RUNS).await;
     eventually("all of them waiting", async || (count(&client, Status::Waiting).await == 500).then_some(())).await;
 
     // One after the other is replaced; meanwhile a fleet of both serves all runs.
@@ -73,7 +74,7 @@ on_every_backend!(a_rolling_deploy_fails_no_run_and_runs_none_on_the_wrong_code,
         go(&client, &old[place * 100..][..100]).await;
         ended_as(&client, &old[place * 100..][..100], "1").await;
     }
-    let new = start(20).await;
+    let new = start(&client, 20).await;
     let asked = client.start_by_name("rolling", serde_json::json!(0)).version("1").await.unwrap_err();
     let Error::VersionDeprecated { active, .. } = &asked else { panic!("{asked}") };
     assert_eq!(active.as_deref(), Some("2"), "{asked}");
@@ -116,8 +117,7 @@ async fn preflight(program: &str, database: &Database, unreadable: bool) -> (boo
 on_every_backend!(a_preflight_says_before_a_deploy_which_runs_do_not_fit, |database| {
     let first = worker(env!("CARGO_BIN_EXE_rolling_first"), database).await;
     let client = Client::connect(database.url()).await.unwrap();
-    let starts = (0..20).map(|n| client.start_by_name("rolling", serde_json::json!(n)).into_future());
-    let runs = futures::future::try_join_all(starts).await.unwrap();
+    let runs = start(&client, 20).await;
     eventually("all of them waiting", async || (count(&client, Status::Waiting).await == 20).then_some(())).await;
     stop(first).await;
     let before = database
@@ -156,8 +156,7 @@ on_every_backend!(a_preflight_says_before_a_deploy_which_runs_do_not_fit, |datab
 on_every_backend!(runs_that_fit_a_newer_version_go_on_with_it_and_the_others_stay, |database| {
     let first = worker(env!("CARGO_BIN_EXE_rolling_first"), database).await;
     let client = Client::connect(database.url()).await.unwrap();
-    let starts = (0..20).map(|n| client.start_by_name("rolling", serde_json::json!(n)).into_future());
-    let runs = futures::future::try_join_all(starts).await.unwrap();
+    let runs = start(&client, 20).await;
     eventually("all of them waiting", async || (count(&client, Status::Waiting).await == 20).then_some(())).await;
     stop(first).await;
     let moving = worker(env!("CARGO_BIN_EXE_rolling_moving"), database).await;

@@ -151,7 +151,7 @@ impl Turn {
             is_dropped || matches!(entry.kind, EntryKind::Undo | EntryKind::Resolve)
         };
         let entries = entries.flat_map(|history| history.open_entries()).filter(|entry| is_in(entry)).cloned();
-        Unwinding::new(Ending { cause: Cause::Dropped, result: Ok(Payload::null()), undone_by: None }, entries)
+        Unwinding::new(undoing_dropped(), entries)
     }
 
     /// An undo of what the body has dropped has its outcome, or the step that was run to find out. One that gave up is left to
@@ -176,8 +176,7 @@ impl Turn {
         let gave_up = |entry: &Entry| failed(entry) || history.open(&resolve_call(&entry.call)).is_some_and(failed);
         let is_in = |entry: &&Entry| matches!(entry.kind, EntryKind::Undo | EntryKind::Resolve) || gave_up(entry);
         let entries: Vec<_> = history.open_entries().filter(is_in).cloned().collect();
-        let ending = Ending { cause: Cause::Dropped, result: Ok(Payload::null()), undone_by: None };
-        for entry in Unwinding::new(ending, entries).settle(call, state) {
+        for entry in Unwinding::new(undoing_dropped(), entries).settle(call, state) {
             self.note_open(&entry);
             let staged = self.entry(entry, false);
             self.stage(staged);
@@ -191,6 +190,11 @@ impl Turn {
             drive.note_open(entry);
         }
     }
+}
+
+/// The end of a run that is about to go well: of that only what its body has dropped is undone.
+fn undoing_dropped() -> Ending {
+    Ending { cause: Cause::Dropped, result: Ok(Payload::null()), undone_by: None }
 }
 
 /// Whether it may have been done, though it does not run now.
