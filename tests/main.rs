@@ -13,6 +13,7 @@ mod dropped;
 mod events;
 mod extremes;
 mod faults;
+mod fixtures;
 mod generations;
 mod operators;
 mod orders;

@@ -54,5 +54,10 @@ on_every_backend!(new_runs_are_of_the_active_version_unless_they_ask_for_another
         let words = "workflow billing version 1 is deprecated and takes no new runs: start version 2";
         assert_eq!(error.to_string(), words);
     }
+    // A start that is only repeated finds its run, though no other run could be of that version now.
+    let first = rt.start(billing, ()).key("k").await.unwrap();
+    let again = rt.start(billing_1, ()).key("k").await.unwrap();
+    assert_eq!((again.id(), again.created()), (first.id(), false));
+    assert!(rt.start(billing_1, ()).key("other").await.is_err());
     rt.shutdown().await;
 });

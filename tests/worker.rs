@@ -3,14 +3,16 @@
 //! `worker URL serve` serves until a signal. `worker URL start COUNT LOG` starts COUNT runs of `three`, keyed, and waits
 //! for all; `worker URL ten COUNT LOG` the same with `ten`, `worker URL everything COUNT LOG` with `everything`, to whose runs it
 //! sends what they wait for, `worker URL trip COUNT LOG` with trips of five legs that fail and are undone, the same with
-//! `divided_trip`, `fickle_trip` and `deliver`, `worker URL doomed COUNT LOG` with a run that takes its process down and COUNT innocent ones. Each prints `ready` once it serves and `done` at the end.
+//! `divided_trip`, `fickle_trip` and `deliver`, `worker URL doomed COUNT LOG` with a run that takes its process down and COUNT innocent ones.
+//! `worker URL keepsakes` makes the runs of a fixture. Each prints `ready` once it serves and `done` at the end.
 
 use std::time::Duration;
 
 use forge_wf::Status;
 use forge_wf::prelude::*;
+use forge_wf_tests::keepsake::keepsake;
 use forge_wf_tests::undoing::{Trip, TripEnd, doomed_trip};
-use forge_wf_tests::waiting::{Counted, everything};
+use forge_wf_tests::waiting::{Approved, Counted, everything};
 use forge_wf_tests::workflows::{Job, ten, three};
 use futures::future::try_join_all;
 
@@ -79,6 +81,18 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
                 }
             });
             try_join_all(starts).await.map_err(|error: Box<dyn std::error::Error>| error)?;
+        }
+        "keepsakes" => {
+            let mut runs = Vec::new();
+            for n in 0..3 {
+                runs.push(rt.start(keepsake, n).await?);
+            }
+            let _ = runs[1].result().await;
+            rt.send_event(&runs[2], Approved { by: "the same build".into() }).await?;
+            runs[2].result().await?;
+            while runs[0].status().await? != Status::Waiting {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
         "doomed" => {
             let doomed = rt.start(doomed_trip, args[3].clone()).key("doomed").await?;

@@ -4,6 +4,7 @@ pub mod backend;
 pub mod billing;
 pub mod eventually;
 pub mod family;
+pub mod keepsake;
 pub mod undoing;
 pub mod waiting;
 pub mod workflows;

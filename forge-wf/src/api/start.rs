@@ -245,7 +245,17 @@ impl<'r, T: DeserializeOwned + 'r> IntoFuture for Start<'r, T> {
                 Source::Store(..) => chrono::Utc::now(),
             };
             let mut run = self.new_run(input, at)?;
-            self.check_version().await?;
+            if let Err(error) = self.check_version().await {
+                // A start that is only repeated finds its run, whatever became of its version.
+                let holder = match (&self.key, &error) {
+                    (Some(key), Error::VersionDeprecated { workflow, .. }) => self.source.by_key(workflow, key).await?,
+                    _ => None,
+                };
+                return match holder {
+                    Some(holder) => Ok(RunHandle::new(holder.id, false, self.source.clone())),
+                    None => Err(error),
+                };
+            }
             if matches!(self.source, Source::Store(..)) {
                 // A client does not know which build is deployed: the first claim binds the run.
                 run.definition = None;
