@@ -5,10 +5,10 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 
 use super::error::Error;
-use super::handle::{RunHandle, Source};
+use super::handle::{RunHandle, Source, asked_twice};
 use super::order::check_who_and_why;
 use crate::model::RunId;
-use crate::store::{Audit, ForkRun, Forked, StoreError};
+use crate::store::{Audit, ForkRun, Forked};
 
 /// A fork that is about to be made: see [`Client::fork`](crate::Client::fork). Awaiting it makes it.
 ///
@@ -51,14 +51,7 @@ impl MakeFork {
         let takes = if takes_undos { ", with its undos" } else { "" };
         let details = format!("{} of {run} up to {up_to}{takes}: {reason}", fork.id);
         let audit = Audit { who: who.into(), action: "fork".into(), details: details.into() };
-        // The id makes it safe to ask again when an answer was lost.
-        let forked = match source.store().fork_run(&fork, &audit).await {
-            Err(StoreError::Unavailable { .. } | StoreError::Busy { .. }) => {
-                source.store().fork_run(&fork, &audit).await?
-            }
-            answer => answer?,
-        };
-        match forked {
+        match asked_twice(|| source.store().fork_run(&fork, &audit)).await? {
             Forked::Made => {}
             Forked::NotEnded => return Err(Error::RunNotEnded { run }),
             Forked::Unknown => return Err(Error::NoSuchRun { run }),

@@ -17,7 +17,7 @@ use crate::engine::counters::Counters;
 use crate::engine::pauses::Pauses;
 use crate::engine::waiters::Outcome;
 use crate::model::{BlockReason, Failure, Limits, Payload, RunId, Served, State, Status, Timestamp};
-use crate::store::{MailKind, RunView, Store, Unserved};
+use crate::store::{MailKind, RunView, Store, StoreError, Unserved};
 
 /// Where a handle looks.
 #[derive(Clone)]
@@ -26,6 +26,17 @@ pub(crate) enum Source {
     Engine(Arc<Engine>),
     /// The database only.
     Store(Arc<dyn Store>, Duration, Limits),
+}
+
+/// Asks once more if the database gave no answer: for what is safe to repeat, by an id that its sender made.
+pub(crate) async fn asked_twice<T, F>(mut ask: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    match ask().await {
+        Err(StoreError::Unavailable { .. } | StoreError::Busy { .. }) => ask().await,
+        answer => answer,
+    }
 }
 
 impl Source {

@@ -7,13 +7,13 @@ use std::pin::Pin;
 use uuid::Uuid;
 
 use super::error::{Error, valid};
-use super::handle::Source;
+use super::handle::{Source, asked_twice};
 use super::send::{RunRef, posted};
 use crate::engine::child::seed_of;
 use crate::engine::order::{Order, Settled};
 use crate::model::limits::NAME_BYTES_MAX;
 use crate::model::{Limits, Payload, RunId, Timestamp};
-use crate::store::{Audit, MailKind, NewMail, Posted, RetryRun, StoreError};
+use crate::store::{Audit, MailKind, NewMail, Posted, RetryRun};
 
 /// How long a reason may be. It is kept, shown, and part of failures.
 const REASON_BYTES_MAX: usize = 2_000;
@@ -73,14 +73,7 @@ impl GiveOrder {
         let body = Payload::encode(&order, &Limits { payload_bytes: usize::MAX })
             .map_err(|error| Error::InvalidName(error.to_string()))?;
         let mail = NewMail { id: Uuid::now_v7(), run, kind, name: action.into(), body: Some(body) };
-        // The id makes it safe to send again when an answer was lost.
-        let answer = match source.store().send_order(&mail, &audit).await {
-            Err(StoreError::Unavailable { .. } | StoreError::Busy { .. }) => {
-                source.store().send_order(&mail, &audit).await?
-            }
-            answer => answer?,
-        };
-        match answer {
+        match asked_twice(|| source.store().send_order(&mail, &audit)).await? {
             Posted::Ended(state) if kind == MailKind::Retry && state.may_be_retried() => {
                 posted(run, source.begin_anew(run, keep, &audit).await?)?;
             }
@@ -148,12 +141,7 @@ impl Source {
         let generation = self.view(run).await?.generation;
         let retry = RetryRun { run, generation, keep, seed: seed_of(RunId::new()) };
         // Whoever comes second finds it in a later generation, and changes nothing.
-        Ok(match self.store().retry_run(&retry, audit).await {
-            Err(StoreError::Unavailable { .. } | StoreError::Busy { .. }) => {
-                self.store().retry_run(&retry, audit).await?
-            }
-            answer => answer?,
-        })
+        Ok(asked_twice(|| self.store().retry_run(&retry, audit)).await?)
     }
 
     pub(crate) async fn audit(&self, run: RunId) -> Result<Vec<AuditLine>, Error> {

@@ -10,11 +10,11 @@ use uuid::{Builder, Uuid};
 use super::child::ChildHandle;
 use super::definition::{Event, Workflow, WorkflowFn};
 use super::error::{Error, valid};
-use super::handle::{RunHandle, Source};
+use super::handle::{RunHandle, Source, asked_twice};
 use crate::engine::mailbox::AboutEvent;
 use crate::model::limits::{KEY_BYTES_MAX, NAME_BYTES_MAX};
 use crate::model::{Limits, Payload, RunId, Timestamp};
-use crate::store::{Join, MailKind, NewMail, Posted, StoreError};
+use crate::store::{Join, MailKind, NewMail, Posted};
 
 /// Which run: by its id, or by the key it was started with.
 ///
@@ -207,12 +207,7 @@ impl Source {
     /// Puts mail into an inbox and lets everybody know who may wait for it.
     async fn post(&self, mail: &NewMail) -> Result<(), Error> {
         let store = self.store();
-        // The id makes it safe to send again when an answer was lost.
-        let answer = match store.send_mail(mail).await {
-            Err(StoreError::Unavailable { .. } | StoreError::Busy { .. }) => store.send_mail(mail).await?,
-            answer => answer?,
-        };
-        posted(mail.run, answer)?;
+        posted(mail.run, asked_twice(|| store.send_mail(mail)).await?)?;
         self.announce().await;
         Ok(())
     }

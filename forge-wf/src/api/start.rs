@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::{Error, valid};
-use super::handle::{RunHandle, Source};
+use super::handle::{RunHandle, Source, asked_twice};
 use crate::contract::digest;
 use crate::engine::child::{self, seed_of};
 use crate::engine::definition::WorkflowDefinition;
@@ -216,12 +216,7 @@ impl<T> Start<'_, T> {
         match source {
             Source::Engine(engine) => engine.start(run).await,
             Source::Store(store, ..) => {
-                // The id makes it safe to ask again when an answer was lost.
-                let answer = match store.start_run(&run).await {
-                    Err(StoreError::Unavailable { .. } | StoreError::Busy { .. }) => store.start_run(&run).await,
-                    answer => answer,
-                };
-                let answer = answer?;
+                let answer = asked_twice(|| store.start_run(&run)).await?;
                 source.announce().await;
                 Ok(StartAnswer { created: answer.created || answer.id == run.id, ..answer })
             }
