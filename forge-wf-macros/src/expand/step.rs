@@ -207,15 +207,7 @@ fn attempt(target: &Target, args: &Args, function: &Function) -> TokenStream {
         passed.push(pass);
     }
     // What reads the arguments is gone before the body runs: its future need not hold it.
-    let (names, takes): (Vec<_>, Vec<_>) = reads.into_iter().unzip();
-    let read_all = (!names.is_empty()).then(|| {
-        quote_spanned! {mixed()=>
-            let (#(#names,)*) = {
-                let mut #read = #private::ReadArguments::of(&args)?;
-                (#(#takes,)*)
-            };
-        }
-    });
+    let read_all = read_all(private, &read, &quote_spanned!(mixed()=> &args), reads);
     let retry_if = match args.retry.as_ref().and_then(|retry| retry.condition.as_ref()) {
         Some(path) => quote!(#path),
         None => quote_spanned!(mixed()=> |_| true),
@@ -230,6 +222,25 @@ fn attempt(target: &Target, args: &Args, function: &Function) -> TokenStream {
             let returned = <#marker>::body(#(#passed),*).await;
             ::core::result::Result::Ok(#private::step_outcome::<#marker>(&#env, &args, returned, #retry_if))
         }
+    }
+}
+
+/// Takes recorded arguments apart, each into the name it is held by; nothing if there are none.
+fn read_all(
+    private: &TokenStream,
+    read: &syn::Ident,
+    args: &TokenStream,
+    reads: Vec<(syn::Ident, TokenStream)>,
+) -> TokenStream {
+    if reads.is_empty() {
+        return TokenStream::new();
+    }
+    let (names, takes): (Vec<_>, Vec<_>) = reads.into_iter().unzip();
+    quote_spanned! {mixed()=>
+        let (#(#names,)*) = {
+            let mut #read = #private::ReadArguments::of(#args)?;
+            (#(#takes,)*)
+        };
     }
 }
 
@@ -249,25 +260,15 @@ fn read_argument(held: &syn::Ident, param: &Parameter) -> (syn::Ident, TokenStre
 /// Its arguments under their own names, for the call that undoes it.
 fn undone_inputs(target: &Target, function: &Function) -> undo::Inputs {
     let (Target { private, marker, .. }, read) = (target, local("read"));
-    let (mut held, mut takes, mut lets) = (Vec::new(), Vec::new(), TokenStream::new());
+    let (mut reads, mut lets) = (Vec::new(), TokenStream::new());
     for (n, param) in function.of_role(Role::Argument).enumerate() {
-        let one = format_ident!("held_{n}", span = mixed());
-        let (take, pass) = read_argument(&one, param);
+        let held = format_ident!("held_{n}", span = mixed());
+        let (take, pass) = read_argument(&held, param);
         let (name, text) = (param.name(), argument_name(param));
-        takes.push(quote_spanned!(mixed()=> #read.#take::<#marker, #n>(#text)?));
         lets.extend(quote_spanned!(mixed()=> let #name = #pass;));
-        held.push(one);
+        reads.push((held, quote_spanned!(mixed()=> #read.#take::<#marker, #n>(#text)?)));
     }
-    let read = if held.is_empty() {
-        TokenStream::new()
-    } else {
-        quote_spanned! {mixed()=>
-            let (#(#held,)*) = {
-                let mut #read = #private::ReadArguments::of(args)?;
-                (#(#takes,)*)
-            };
-        }
-    };
+    let read = read_all(private, &read, &quote_spanned!(mixed()=> args), reads);
     undo::Inputs { read, lets }
 }
 

@@ -158,9 +158,9 @@ pub async fn preflight(client: &Client) -> Result<Preflight, Error> {
 impl Source {
     async fn preflight(&self, registry: &Registry) -> Result<Preflight, Error> {
         let live = vec![State::Ready, State::Owned, State::Waiting, State::Paused, State::Blocked];
-        let mut list =
-            ListRuns { states: Some(live), limit: PAGE, look_at: PAGE.saturating_mul(10), ..ListRuns::default() };
-        let mut counts: BTreeMap<(String, Option<String>), VersionCounts> = BTreeMap::new();
+        let mut list = ListRuns { states: Some(live), limit: PAGE, look_at: 10 * PAGE, ..ListRuns::default() };
+        // Of each version, runs that fit and others.
+        let mut counts: BTreeMap<(String, Option<String>), (u64, u64)> = BTreeMap::new();
         let mut problems = Vec::new();
         loop {
             let page = self.store().list_runs(&list, self.grace()).await?;
@@ -170,16 +170,11 @@ impl Source {
             for (view, journal) in views.iter().zip(journals) {
                 let verdict = verdict(registry, view, journal.entries, self.limits());
                 let (workflow, version) = (view.workflow.to_string(), view.version.as_deref().map(str::to_owned));
-                let key = (workflow.clone(), version.clone());
-                let count = counts.entry(key).or_insert_with(|| VersionCounts {
-                    workflow: workflow.clone(),
-                    version: version.clone(),
-                    ..VersionCounts::default()
-                });
+                let (fits, others) = counts.entry((workflow.clone(), version.clone())).or_default();
                 match verdict {
-                    None => count.fits += 1,
+                    None => *fits += 1,
                     Some(verdict) => {
-                        count.others += 1;
+                        *others += 1;
                         if problems.len() < PROBLEMS_MAX {
                             problems.push(Problem { run: view.id, workflow, version, verdict });
                         }
@@ -190,7 +185,8 @@ impl Source {
             tokio::task::yield_now().await;
             list.before = page.next;
             if page.next.is_none() {
-                return Ok(Preflight { versions: counts.into_values().collect(), problems });
+                let counted = |((workflow, version), (fits, others))| VersionCounts { workflow, version, fits, others };
+                return Ok(Preflight { versions: counts.into_iter().map(counted).collect(), problems });
             }
         }
     }

@@ -25,8 +25,8 @@ impl Engine {
                 () = tokio::time::sleep(self.config.heartbeat) => {}
                 () = session.lost() => return,
             }
-            // A renewal tells at once that somebody died. The rest is for what nobody tells, and has time.
             self.remind_overdue().await;
+            // A renewal tells at once that somebody died. The rest is for what nobody tells, and has time.
             let told = session.others_expired();
             let due = last.is_none_or(|last| last.elapsed() >= SWEEP_ANYWAY);
             if told || due {
