@@ -172,3 +172,28 @@ on_every_backend!(runs_that_fit_a_newer_version_go_on_with_it_and_the_others_sta
     stop(moving).await;
     client.close().await;
 });
+
+on_every_backend!(a_run_that_begins_anew_is_looked_at_again_whether_it_fits, |database| {
+    let first = worker(env!("CARGO_BIN_EXE_rolling_first"), database).await;
+    let client = Client::connect(database.url()).await.unwrap();
+    let run = client.start_by_name("holding", serde_json::json!(1)).await.unwrap();
+    let waits = async || (client.show(run.id()).await.unwrap().status == Status::Waiting).then_some(());
+    eventually("it waiting", waits).await;
+    stop(first).await;
+
+    // What it holds does not fit version 2, which this worker finds out when it takes it up to cancel it.
+    let moving = worker(env!("CARGO_BIN_EXE_rolling_moving"), database).await;
+    client.cancel(&run, "it shall hold nothing").await.unwrap();
+    let error = run.result().await.unwrap_err();
+    assert!(matches!(error, Error::RunFailed { status: Status::Cancelled, .. }), "{error}");
+    assert_eq!(client.show(run.id()).await.unwrap().version.as_deref(), Some("1"));
+
+    // What is kept of it does.
+    client.retry(&run, "with what it noted").keep_completed().await.unwrap();
+    go(&client, std::slice::from_ref(&run)).await;
+    let (_, noted): Done = serde_json::from_value(run.result().await.unwrap()).unwrap();
+    assert_eq!(noted, ["1 before", "2 after"]);
+    assert_eq!(client.show(run.id()).await.unwrap().version.as_deref(), Some("2"));
+    stop(moving).await;
+    client.close().await;
+});

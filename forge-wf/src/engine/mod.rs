@@ -84,8 +84,8 @@ pub struct Engine {
     turns: Mutex<HashMap<RunId, Resident>>,
     /// Runs whose steps would not end: left to the end of the lease, so not to be adopted.
     left_behind: Mutex<HashSet<RunId>>,
-    /// Runs that are known to fit no newer version of their workflow.
-    stays: Mutex<HashSet<RunId>>,
+    /// Generations of runs that are known to fit no newer version of their workflow.
+    stays: Mutex<HashSet<(RunId, i32)>>,
     /// Since when this worker claims nothing, so that a suspect run can be executed alone.
     alone_since: Mutex<Option<Instant>>,
     /// Runs this worker owns without a turn, for the next claim.

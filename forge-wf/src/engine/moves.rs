@@ -1,8 +1,8 @@
 //! Runs that go on with a newer version of their workflow.
 //!
 //! A version may replace another one. A claimed run of that whose journal the newer one replays is bound to it before it goes on, and
-//! an entry says so; one that does not fit stays what it is. That never changes, since a journal only grows: whoever has found out
-//! does not look again.
+//! an entry says so; one that does not fit stays what it is. That never changes within a generation, since its journal only grows:
+//! whoever has found out does not look again.
 
 use std::sync::PoisonError;
 
@@ -13,30 +13,34 @@ use crate::journal::{Entry, EntryKind, EntryState};
 use crate::model::{CallId, Payload, Phase};
 use crate::store::{ClaimedRun, Journal, MoveRun};
 
-/// Runs that are known to fit no newer version, up to this number; then they are looked at again.
+/// Generations that are known to fit no newer version, up to this number; then they are looked at again.
 const KNOWN_MAX: usize = 100_000;
 
 impl Engine {
     /// Binds the run to the newest version that replaces its own and that its journal fits. `false` if that is not known to be
     /// durable: then nothing is to be done with it here.
     pub(super) async fn move_on(&self, session: &Session, run: &mut ClaimedRun, journal: &Journal) -> bool {
+        if run.phase != Phase::Forward {
+            return true;
+        }
         let is_move = |entry: &&Entry| entry.kind == EntryKind::Move;
         let mut moves = journal.entries.iter().filter(is_move).count() as u32;
         while let Some(next) = run.definition.and_then(|definition| self.registry.successor(definition)) {
-            let known = self.stays.lock().unwrap_or_else(PoisonError::into_inner).contains(&run.id);
-            if known || run.phase != Phase::Forward {
+            let this = (run.id, run.generation);
+            if self.stays.lock().unwrap_or_else(PoisonError::into_inner).contains(&this) {
                 return true;
             }
             let (id, seed, entries, limits) = (run.id, run.seed, journal.entries.clone(), self.config.limits);
             // In a task: a long journal is not to hold up the claims of others.
             let replayed = tokio::spawn(async move { dry_replay(next, id, seed, entries, limits).map(drop) });
-            if let Ok(Err(misfit)) = &replayed.await {
-                tracing::info!(run = %id, workflow = next.name, version = next.version, ?misfit, "a run stays with its version");
+            let replayed = replayed.await;
+            if !matches!(replayed, Ok(Ok(()))) {
+                tracing::info!(run = %id, workflow = next.name, version = next.version, misfit = ?replayed.ok(), "a run stays with its version");
                 let mut stays = self.stays.lock().unwrap_or_else(PoisonError::into_inner);
                 if stays.len() >= KNOWN_MAX {
                     stays.clear();
                 }
-                stays.insert(id);
+                stays.insert(this);
                 return true;
             }
             let call = CallId::new("move", moves);
