@@ -142,6 +142,14 @@ fn a_call_recorded_as_dropped_must_not_be_waited_for() {
     refused(&of_node(Node::Call(0)), &[dropped], &["step:a#0 as dropped", "the code waits for it now"]).unwrap();
 }
 
+#[test]
+fn restless_parts_that_fill_each_others_gaps_come_to_rest() {
+    let restless = |pattern, key| Node::Restless(pattern, Box::new(Node::Call(key)));
+    let program = of_node(Node::JoinAll(vec![restless(170, 0), restless(20, 0), restless(73, 1)]));
+    let journal = in_a_task(|| record(&program, 0, false)).unwrap().journal;
+    assert_eq!(journal.len(), 3);
+}
+
 fn unreadable() -> Vec<Entry> {
     let mut entry = entry_of(&CallId::new("step:a", 0), 1, 9);
     entry.output = Some(crate::model::Payload::from_json_text("\"nine\""));

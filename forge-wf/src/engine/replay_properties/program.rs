@@ -280,12 +280,17 @@ pub(super) fn run<'a>(node: &'a Node, ctx: &'a Ctx, input: u64) -> BoxFuture<'a,
     .boxed()
 }
 
+/// How often one restless part wakes itself. Without an end to it, parts side by side whose patterns fill each other's
+/// gaps would wake their body at every poll, which is a body that never rests.
+const RESTLESS_WAKES_MAX: u32 = 64;
+
 async fn restless(pattern: u8, mut part: BoxFuture<'_, Value>) -> Value {
-    let mut polls = 0;
+    let (mut polls, mut wakes) = (0, 0);
     future::poll_fn(move |cx| {
         polls += 1;
         match pattern.rotate_left(polls) & 3 {
-            1 => {
+            1 if wakes < RESTLESS_WAKES_MAX => {
+                wakes += 1;
                 cx.waker().wake_by_ref();
                 std::task::Poll::Pending
             }
