@@ -230,3 +230,11 @@ fn time(question: &Question) -> String {
         Err(_) => format!("{local} (over)"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn contracts_are_kept() {
+        forge_wf::contract::assert_lock!();
+    }
+}

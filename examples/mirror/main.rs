@@ -182,3 +182,11 @@ fn ellipsis(all: u64, named: usize) {
         println!("  ... and {} more; the journal names them all", all - named as u64);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn contracts_are_kept() {
+        forge_wf::contract::assert_lock!();
+    }
+}

@@ -153,3 +153,11 @@ fn print(run: &RunDetails) {
         println!("  {seq:>3}  {:<9}  {}{undo}", entry.state, entry.call);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn contracts_are_kept() {
+        forge_wf::contract::assert_lock!();
+    }
+}

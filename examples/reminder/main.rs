@@ -184,3 +184,11 @@ fn moment(text: &str) -> Result<Timestamp, String> {
         Ok(_) => Ok(moment.to_utc()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn contracts_are_kept() {
+        forge_wf::contract::assert_lock!();
+    }
+}

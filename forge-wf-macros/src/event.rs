@@ -101,6 +101,8 @@ fn expand(item: &DeriveInput, args: &Args, name: &str) -> TokenStream {
     });
     // Of an event that is refused no form is asked for.
     let form = if is_plain { expand::typed(&private, &text, &text, &quote!(#ident)) } else { quote!(0) };
+    let own = quote_spanned!(mixed=> <Self as #private::Callee>::DIGEST);
+    let part = expand::contract::part(&private, "Event", name, &format!("({text})"), &own);
     quote_spanned! {mixed=>
         #[automatically_derived]
         impl #generics #private::Callee for #ident #arguments {
@@ -109,6 +111,7 @@ fn expand(item: &DeriveInput, args: &Args, name: &str) -> TokenStream {
                 #private::digest::text(#name),
                 #form,
             ]);
+            const PART: #private::parts::Part = #part;
         }
         #[automatically_derived]
         impl #generics #private::Event for #ident #arguments #clause {

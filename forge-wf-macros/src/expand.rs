@@ -4,6 +4,7 @@
 //! mixed-site, so our locals never meet the user's names, and lints take it for what it is: not the user's code. What
 //! the user may be told about (a type, a path) keeps the user's token.
 
+pub(crate) mod contract;
 mod helper;
 mod state;
 mod step;
@@ -182,24 +183,33 @@ impl Target {
         named_events: &[NamedEvent],
     ) -> TokenStream {
         let private = &self.private;
-        let digests = calls.into_iter().map(|Call { path, cfgs, is_wait }| {
-            let when = cfg_attribute(cfgs);
-            if *is_wait {
-                quote_spanned!(mixed()=> #when { use #private::NoEvent as _; <#private::WaitDigest<(#path)>>::DIGEST })
-            } else {
-                quote_spanned!(mixed()=> #when <#path as #private::Callee>::DIGEST)
-            }
-        });
-        let named = named_events.iter().map(|NamedEvent { name, ty }| {
-            let text = format!("event:{name}:{}", shape::canonical(&ty.to_token_stream()));
-            typed(private, &text, &format!("event:{name}"), &quote!(#ty))
-        });
+        let digests = self.of_calls(calls, "DIGEST");
+        let named = named_events.iter().map(|event| self.digest_of_named(event));
         quote_spanned! {mixed()=>
             #private::digest::set([
                 #(#digests,)*
                 #(#named,)*
             ])
         }
+    }
+
+    /// A constant of each call and wait, as the elements of an array.
+    fn of_calls<'c>(&self, calls: impl IntoIterator<Item = &'c Call>, what: &str) -> Vec<TokenStream> {
+        let (private, what) = (&self.private, local(what));
+        let of_call = |Call { path, cfgs, is_wait }: &Call| {
+            let when = cfg_attribute(cfgs);
+            if *is_wait {
+                quote_spanned!(mixed()=> #when { use #private::NoEvent as _; <#private::WaitDigest<(#path)>>::#what })
+            } else {
+                quote_spanned!(mixed()=> #when <#path as #private::Callee>::#what)
+            }
+        };
+        calls.into_iter().map(of_call).collect()
+    }
+
+    fn digest_of_named(&self, NamedEvent { name, ty }: &NamedEvent) -> TokenStream {
+        let text = format!("event:{name}:{}", shape::canonical(&ty.to_token_stream()));
+        typed(&self.private, &text, &format!("event:{name}"), &quote!(#ty))
     }
 }
 

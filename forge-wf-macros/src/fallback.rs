@@ -17,6 +17,7 @@ pub(crate) fn expand(kind: Kind, target: &Target, function: &Function) -> TokenS
     let Function { cfgs, .. } = function;
     let Target { private, marker, .. } = target;
     let type_item = target.type_item(kind, function);
+    let part = expand::contract::part(private, "Step", "", "", &quote!(0));
     let rest = match kind {
         Kind::Step => step(target, function),
         Kind::Workflow => workflow(target, function),
@@ -27,6 +28,7 @@ pub(crate) fn expand(kind: Kind, target: &Target, function: &Function) -> TokenS
         #(#cfgs)*
         impl #private::Callee for #marker {
             const DIGEST: ::core::primitive::u128 = 0;
+            const PART: #private::parts::Part = #part;
         }
         #rest
     }

@@ -9,7 +9,7 @@
 //! - `scan` finds the calls and waits in a body, `lint` what gives something else on every replay
 //! - `expand` writes; after an error in the signature it is `fallback` instead, so that the user reads one message
 //!
-//! `event` and `schema` are all of the derives. Use the macros through `forge_wf`, which re-exports them.
+//! `lock` reads the lock file; `event` and `schema` are all of the derives. Use the macros through `forge_wf`, which re-exports them.
 
 mod args;
 mod check;
@@ -17,6 +17,7 @@ mod event;
 mod expand;
 mod fallback;
 mod lint;
+mod lock;
 mod model;
 mod scan;
 mod schema;
@@ -155,7 +156,7 @@ pub fn step(args: TokenStream, item: TokenStream) -> TokenStream {
 ///   first, without effects, and bound to it if nothing differs; an entry `move` says so. The others stay what they are. Both
 ///   versions have to be there. Not part of the signature.
 /// - `signature = "0123456789abcdef0123456789abcdef"`: pins the signature: code whose signature is another one does not
-///   compile, and the compiler says which it is.
+///   compile, and the compiler says which it is. For all workflows at once: `forge_wf::contract::assert_lock!`.
 /// - `compensate = path` or `compensate = path(..)`: the step that undoes a completed child, as above. Part of the signature of
 ///   this workflow, and not of its parents'.
 /// - `timeout = "7d"`: how long a run may take, from its start or, if that was delayed, from when it is due; waits, pauses and

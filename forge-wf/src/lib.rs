@@ -18,7 +18,6 @@ extern crate self as forge_wf;
 #[path = "macro_support.rs"]
 pub mod __private;
 pub mod api;
-#[doc(hidden)]
 pub mod contract;
 #[doc(hidden)]
 pub mod db;

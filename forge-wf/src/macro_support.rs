@@ -11,6 +11,8 @@ use serde_json::value::RawValue;
 
 pub use inventory;
 
+#[path = "macro_support/lock.rs"]
+mod lock;
 #[path = "macro_support/undo.rs"]
 mod undo;
 
@@ -23,8 +25,8 @@ pub use crate::api::definition::{
 };
 pub use crate::api::failure::{Failure, StepFailure};
 pub use crate::api::step_context::StepContext;
-pub use crate::contract::digest;
 pub use crate::contract::schema::{NoSchema, Schema, SchemaOf, SelfReference, Structure, typed};
+pub use crate::contract::{digest, lockfile, message, parts};
 pub use crate::engine::definition::{
     Body, BodyFuture, EventDefinition, Place, Registration, StepDefinition, StepEnv, StepFuture, StepOptions,
     StepOutcome, UndoArgs, UndoDefinition, WorkflowDefinition,
@@ -33,11 +35,13 @@ pub use crate::engine::retry::Retry;
 pub use crate::engine::states::StateNeed;
 pub use crate::model::{Digest, Payload, VersionStatus};
 
+pub use self::lock::assert_lock;
 pub use self::undo::{
     Compensation, NoCompensation, StepFunction, TypeOf, UndoError, called, scratch_context, undone_input,
     undone_output, written,
 };
 
+use crate::contract::parts::{Part, PartKind};
 use crate::engine::compensate::undo_args;
 use crate::model::failure::{ARGUMENTS_UNUSABLE, INPUT_UNUSABLE, RESULT_UNUSABLE};
 use crate::model::fingerprint::fingerprint;
@@ -280,12 +284,16 @@ pub struct WaitDigest<E>(PhantomData<E>);
 impl<E: Event> WaitDigest<E> {
     /// Part of the waiter's signature.
     pub const DIGEST: u128 = E::DIGEST;
+    /// As a part of the waiter's contract.
+    pub const PART: Part = E::PART;
 }
 
 /// See [`WaitDigest`]; its own constant goes first where there is one.
 pub trait NoEvent {
     /// Part of no signature that compiles.
     const DIGEST: u128 = 0;
+    /// Part of no contract that compiles.
+    const PART: Part = Part { kind: PartKind::Event, name: "", text: "", digest: 0, parts: &[] };
 }
 
 impl<E> NoEvent for WaitDigest<E> {}

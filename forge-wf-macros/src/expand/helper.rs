@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 use syn::GenericParam;
 
-use super::{Target, local, mixed};
+use super::{Target, contract, local, mixed};
 use crate::args::{Args, Kind};
 use crate::model::Function;
 use crate::scan::Call;
@@ -17,7 +17,10 @@ pub(super) fn expand(target: &Target, args: &Args, function: &Function, calls: &
     // A call of itself says nothing new, and would be a const cycle.
     let own = marker.to_string();
     let others = calls.iter().filter(|call| call.key() != own);
-    let (name, digest) = (function.name(), target.digest_of_uses(others, &args.named_events));
+    let (name, digest) = (function.name(), target.digest_of_uses(others.clone(), &args.named_events));
+    let parts = contract::parts_of_uses(target, others, &args.named_events);
+    let own = quote_spanned!(mixed()=> <#marker as #private::Callee>::DIGEST);
+    let part = contract::part_of(private, "Helper", &name, "", &own, &parts);
     let parts = [
         wrapper(target, function),
         target.type_item(Kind::Helper, function),
@@ -32,6 +35,7 @@ pub(super) fn expand(target: &Target, args: &Args, function: &Function, calls: &
                     #private::digest::text(#name),
                     #digest,
                 ]);
+                const PART: #private::parts::Part = #part;
             }
         },
     ];

@@ -3,14 +3,14 @@
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 
-use super::{Target, duration, local, mixed, state, timeout, undo};
+use super::{Target, contract, duration, local, mixed, state, timeout, undo};
 use crate::args::{Args, Kind};
 use crate::model::{Function, Parameter, Role};
 use crate::shape::{Passing, Shape};
 
 pub(super) fn expand(target: &Target, args: &Args, function: &Function) -> TokenStream {
     let params: Vec<TokenStream> = function.params.iter().map(super::parameter).collect();
-    let key = format!("step:{}", args.name.clone().unwrap_or_else(|| function.name()));
+    let key = format!("step:{}", step_name(args, function));
     let (private, marker) = (&target.private, &target.marker);
     let parts = [
         wrapper(target, function),
@@ -25,6 +25,10 @@ pub(super) fn expand(target: &Target, args: &Args, function: &Function) -> Token
         ),
     ];
     parts.into_iter().collect()
+}
+
+fn step_name(args: &Args, function: &Function) -> String {
+    args.name.clone().unwrap_or_else(|| function.name())
 }
 
 fn wrapper(target: &Target, function: &Function) -> TokenStream {
@@ -93,10 +97,14 @@ fn callee(target: &Target, args: &Args, function: &Function) -> TokenStream {
         Some(undone) => quote_spanned!(mixed()=> #private::digest::sequence(&[#own, #undone])),
         None => own,
     };
+    let (own, name) = (quote_spanned!(mixed()=> <#marker as #private::Callee>::DIGEST), step_name(args, function));
+    let undone = contract::undone_text(args).map(|(by, given)| format!(", undone by {by}{given}")).unwrap_or_default();
+    let part = contract::part(private, "Step", &name, &(contract::interface_text(function) + &undone), &own);
     quote_spanned! {mixed()=>
         #(#cfgs)*
         impl #private::Callee for #marker {
             const DIGEST: ::core::primitive::u128 = #digest;
+            const PART: #private::parts::Part = #part;
         }
     }
 }

@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 
-use super::{Target, local, mixed, timeout, undo};
+use super::{Target, contract, local, mixed, timeout, undo};
 use crate::args::{Args, Kind, Pinned};
 use crate::model::{Function, Parameter};
 use crate::scan::Call;
@@ -24,6 +24,7 @@ pub(super) fn expand(target: &Target, args: &Args, function: &Function, calls: &
         undone(target, function),
         definition(target, args, function, calls),
         pin(target, args, function),
+        contract::kept(target, function, &name(args, function), &version(args)),
         target.registered(
             function,
             &quote_spanned!(mixed()=> #private::Registration::Workflow(<#marker as #private::Workflow>::DEFINITION)),
@@ -64,6 +65,10 @@ fn name(args: &Args, function: &Function) -> String {
     args.name.clone().unwrap_or_else(|| function.name())
 }
 
+fn version(args: &Args) -> String {
+    args.version.clone().unwrap_or_else(|| String::from("1"))
+}
+
 /// Its input and output as the digests hold them.
 fn types(target: &Target, function: &Function) -> (TokenStream, TokenStream) {
     let Target { private, marker, .. } = target;
@@ -80,6 +85,8 @@ fn types(target: &Target, function: &Function) -> (TokenStream, TokenStream) {
 fn callee(target: &Target, args: &Args, function: &Function) -> TokenStream {
     let (Target { private, marker, .. }, Function { cfgs, .. }) = (target, function);
     let (name, (input, output)) = (name(args, function), types(target, function));
+    let own = quote_spanned!(mixed()=> <#marker as #private::Callee>::DIGEST);
+    let part = contract::part(private, "Child", &name, &contract::interface_text(function), &own);
     quote_spanned! {mixed()=>
         #(#cfgs)*
         impl #private::Callee for #marker {
@@ -89,6 +96,7 @@ fn callee(target: &Target, args: &Args, function: &Function) -> TokenStream {
                 #input,
                 #output,
             ]);
+            const PART: #private::parts::Part = #part;
         }
     }
 }
@@ -131,7 +139,7 @@ fn definition(target: &Target, args: &Args, function: &Function, calls: &[Call])
     let name = name(args, function);
     let timeout = timeout(args);
     let child_key = format!("child:{name}");
-    let version = args.version.clone().unwrap_or_else(|| String::from("1"));
+    let version = version(args);
     let input_type = input(function).map_or_else(|| quote!(()), |param| param.ty.to_token_stream());
     let status = local(args.status.unwrap_or("Active"));
     let replaces = match &args.replaces {
@@ -144,6 +152,7 @@ fn definition(target: &Target, args: &Args, function: &Function, calls: &[Call])
     let compensate = args.compensate.as_ref();
     let (undo_items, undo) = undo::undo(target, compensate, || undone_input(target, function));
     let undone = undo::digests(target, compensate);
+    let contract = contract::contract(private, &parts(target, args, function, calls));
     let (body, ctx, input_value) = (local("body"), local("ctx"), local("input"));
     let (take, pass) = match input(function) {
         Some(_) => (
@@ -199,6 +208,7 @@ fn definition(target: &Target, args: &Args, function: &Function, calls: &[Call])
                     child_key: #child_key,
                     place: #place,
                     signature: #private::Digest(<#marker>::SIGNATURE),
+                    contract: #contract,
                     timeout: #timeout,
                     undo: #undo,
                     run: __forge_wf_run,
@@ -206,6 +216,25 @@ fn definition(target: &Target, args: &Args, function: &Function, calls: &[Call])
             };
         }
     }
+}
+
+/// What its signature is made of, in words.
+fn parts(target: &Target, args: &Args, function: &Function, calls: &[Call]) -> Vec<TokenStream> {
+    let private = &target.private;
+    let (input_digest, output_digest) = types(target, function);
+    let input = input(function).map_or_else(|| quote!(()), |param| param.ty.to_token_stream());
+    let mut parts = vec![
+        contract::part(private, "Input", "", &shape::canonical(&input), &input_digest),
+        contract::part(private, "Output", "", &super::output_text(function), &output_digest),
+    ];
+    if let (Some((by, given)), Some(undone)) =
+        (contract::undone_text(args), undo::digests(target, args.compensate.as_ref()))
+    {
+        let digest = quote_spanned!(mixed()=> #private::digest::sequence(&[#undone]));
+        parts.push(contract::part(private, "Compensation", &by, &given, &digest));
+    }
+    parts.extend(contract::parts_of_uses(target, calls, &args.named_events));
+    parts
 }
 
 /// Does not compile if the signature is not the one that is written down.
@@ -223,10 +252,11 @@ fn pin(target: &Target, args: &Args, function: &Function) -> TokenStream {
     quote_spanned! {at=>
         #(#cfgs)*
         const _: () = {
-            const TEXT: [::core::primitive::u8; #private::digest::hex_text_len(#before, #after)] =
-                #private::digest::hex_text(#before, <#marker>::SIGNATURE, #after);
+            const LEN: ::core::primitive::usize = #private::message::around_hex::<0>(#before, 0, #after).len();
+            const TEXT: #private::message::Message<LEN> =
+                #private::message::around_hex(#before, <#marker>::SIGNATURE, #after);
             if <#marker>::SIGNATURE != #hash {
-                ::core::panic!("{}", #private::digest::as_text(&TEXT));
+                ::core::panic!("{}", TEXT.text());
             }
         };
     }

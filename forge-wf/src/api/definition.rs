@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::failure::{Failure, StepFailure};
+use crate::contract::parts::Part;
 use crate::engine::definition::{Registration, StepDefinition, WorkflowDefinition};
 
 /// The argument number `N` of a step, as an attempt reads it back.
@@ -90,6 +91,8 @@ pub trait Registered {
 pub trait Callee {
     /// Part of the caller's signature.
     const DIGEST: u128;
+    /// The same in words, for the lock file.
+    const PART: Part;
 }
 
 /// A named, typed payload sent to a run from outside: `#[derive(Event)]`.

@@ -51,41 +51,6 @@ pub const fn set<const N: usize>(mut parts: [u128; N]) -> u128 {
     state
 }
 
-/// How long [`hex_text`] is.
-pub const fn hex_text_len(before: &str, after: &str) -> usize {
-    before.len() + 32 + after.len()
-}
-
-/// A digest in hexadecimal digits between two texts, for messages that the compiler shows.
-pub const fn hex_text<const N: usize>(before: &str, digest: u128, after: &str) -> [u8; N] {
-    let mut text = [b' '; N];
-    let at = put(&mut text, 0, before.as_bytes());
-    let mut digit = 0;
-    while digit < 32 {
-        text[at + digit] = b"0123456789abcdef"[((digest >> (4 * (31 - digit))) & 15) as usize];
-        digit += 1;
-    }
-    put(&mut text, at + 32, after.as_bytes());
-    text
-}
-
-const fn put<const N: usize>(text: &mut [u8; N], at: usize, part: &[u8]) -> usize {
-    let mut n = 0;
-    while n < part.len() {
-        text[at + n] = part[n];
-        n += 1;
-    }
-    at + n
-}
-
-/// What [`hex_text`] wrote.
-pub const fn as_text(text: &[u8]) -> &str {
-    match std::str::from_utf8(text) {
-        Ok(text) => text,
-        Err(_) => "",
-    }
-}
-
 const fn pair(left: u128, right: u128) -> u128 {
     let (left, right) = (left.to_le_bytes(), right.to_le_bytes());
     let mut both = [0; 32];

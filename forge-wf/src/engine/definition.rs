@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::calls::Calls;
 use super::retry::Retry;
 use super::states::{StateNeed, States};
+use crate::contract::parts::Contract;
 use crate::model::{CallId, Digest, Failure, Limits, Payload, RunId, VersionStatus};
 
 /// Where something stands in a user's source.
@@ -87,6 +88,8 @@ pub struct WorkflowDefinition {
     pub place: Place,
     /// Hash of all that its runs in flight rely on.
     pub signature: Digest,
+    /// What that is made of, and whose it is.
+    pub contract: Contract,
     /// How long a run may take, from its start.
     pub timeout: Option<Duration>,
     /// How whoever called it undoes a run of it that has completed. Its arguments are the run's input.

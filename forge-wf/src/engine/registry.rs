@@ -235,6 +235,7 @@ fn twice(what: &str, name: &str, first: Place, second: Place) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::parts::Contract;
     use crate::engine::definition::StepOptions;
     use crate::engine::states::StateNeed;
 
@@ -269,6 +270,7 @@ mod tests {
             child_key,
             place,
             signature,
+            contract: Contract { package: "shop", target: "lib", parts: &[] },
             timeout: None,
             undo: None,
             run,

@@ -1,0 +1,128 @@
+//! A project's `forge-wf.lock`, as its developer meets it: a package of its own, built by cargo.
+//!
+//! `lock/before.rs` is deployed, `lock/after.rs` breaks what its runs rely on. After a wanted change of words:
+//! `TRYBUILD=overwrite cargo test -p forge-wf-ui-tests --test lock`, then read the diff.
+
+mod toolchain;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+struct Shop {
+    folder: PathBuf,
+}
+
+impl Shop {
+    fn new() -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("shop");
+        fs::create_dir_all(folder.join("src")).unwrap();
+        let ours = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let library = ours.join("../forge-wf").canonicalize().unwrap();
+        let manifest = include_str!("lock/Cargo.toml.in").replace("{forge-wf}", &library.display().to_string());
+        fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+        // The versions that are there already, so nothing is asked of a registry.
+        fs::copy(ours.join("../Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+        let shop = Self { folder };
+        let _ = fs::remove_file(shop.lock());
+        shop
+    }
+
+    fn lock(&self) -> PathBuf {
+        self.folder.join("forge-wf.lock")
+    }
+
+    fn write(&self, source: &str) {
+        fs::write(self.folder.join("src/lib.rs"), source).unwrap();
+    }
+
+    fn cargo(&self, arguments: &[&str], bless: bool) -> Output {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(arguments).args(["--offline", "--quiet"]).current_dir(&self.folder);
+        // What cargo has set for this test is not the shop's.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PKG_")) {
+            cargo.env_remove(name);
+        }
+        cargo.env("CARGO_TARGET_DIR", self.folder.with_file_name("shop-target")).env_remove("CARGO_MANIFEST_DIR");
+        cargo.env("CARGO_TERM_COLOR", "never").env_remove("FORGE_WF_BLESS");
+        if bless {
+            cargo.env("FORGE_WF_BLESS", "1");
+        }
+        cargo.output().unwrap()
+    }
+
+    fn succeeds(&self, arguments: &[&str], bless: bool) {
+        let output = self.cargo(arguments, bless);
+        assert!(output.status.success(), "cargo {arguments:?}:\n{}", said(&output));
+    }
+
+    fn fails(&self, arguments: &[&str], bless: bool) -> String {
+        let output = self.cargo(arguments, bless);
+        assert!(!output.status.success(), "cargo {arguments:?} succeeded:\n{}", said(&output));
+        said(&output)
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// Compares with what is kept beside the sources.
+fn assert_is(text: &str, name: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("lock").join(name);
+    if std::env::var_os("TRYBUILD").is_some_and(|value| value == "overwrite") {
+        fs::write(&path, text).unwrap();
+    }
+    assert_eq!(text, fs::read_to_string(&path).unwrap_or_default(), "{name}");
+}
+
+#[test]
+fn a_contract_that_changed_under_the_same_version_does_not_compile() {
+    let (shop, before, after) = (Shop::new(), include_str!("lock/before.rs"), include_str!("lock/after.rs"));
+    shop.write(before);
+    let message = shop.fails(&["test", "--lib"], false);
+    assert!(message.contains("workflow checkout version 1 of lib is not in it"), "{message}");
+    assert!(message.contains("write it: FORGE_WF_BLESS=1 cargo test"), "{message}");
+    shop.succeeds(&["test", "--lib"], true);
+    let lock = fs::read_to_string(shop.lock()).unwrap();
+    assert_is(&lock, "forge-wf.lock");
+    // Documentation tests too, one of which has a workflow of the same name.
+    shop.succeeds(&["test"], false);
+
+    // rustc says so; writing the file anew is no way around it.
+    shop.write(after);
+    for (arguments, bless) in [(["check", "--lib"], false), (["test", "--lib"], true)] {
+        let message = shop.fails(&arguments, bless);
+        let error = message.find("error[E0080]").unwrap_or_else(|| panic!("{message}"));
+        let end = message[error..].find("error: could not compile").map_or(message.len(), |end| error + end);
+        if !bless && toolchain::has_the_words_of("lock/changed.stderr") {
+            assert_is(message[error..end].trim_end(), "changed.stderr");
+        }
+        assert_eq!(fs::read_to_string(shop.lock()).unwrap(), lock);
+    }
+
+    // With a version of its own it compiles, and the old one is missed until the file is written anew, or the function kept.
+    shop.write(
+        &after.replace("#[workflow]\npub async fn checkout", "#[workflow(version = \"2\")]\npub async fn checkout"),
+    );
+    let message = shop.fails(&["test", "--lib"], false);
+    assert!(message.contains("workflow checkout version 2 of lib is not in it"), "{message}");
+    assert!(message.contains("workflow checkout version 1 of lib is in it, and not in this program"), "{message}");
+    shop.succeeds(&["test", "--lib"], true);
+
+    // The file alone has changed, and cargo looks again.
+    shop.write(before);
+    fs::write(shop.lock(), &lock).unwrap();
+    shop.succeeds(&["check", "--lib"], false);
+    let mut other = lock.replace("score", "rating");
+    let digit = other.find("signature = \"1:").unwrap() + "signature = \"1:".len();
+    let flipped = if other[digit..].starts_with('0') { "1" } else { "0" };
+    other.replace_range(digit..=digit, flipped);
+    fs::write(shop.lock(), other).unwrap();
+    let message = shop.fails(&["check", "--lib"], false);
+    assert!(message.contains("added: step score(id: String) -> usize"), "{message}");
+    assert!(message.contains("removed: step rating(id: String) -> usize"), "{message}");
+    fs::write(shop.lock(), lock.replacen("format = 1", "format = 2", 1)).unwrap();
+    let message = shop.fails(&["check", "--lib"], false);
+    assert!(message.contains("forge-wf.lock cannot be read: it has format 2"), "{message}");
+}
