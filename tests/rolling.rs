@@ -10,10 +10,10 @@ use tokio::process::{Child, Command};
 
 const RUNS: u64 = 500;
 
-type Done = (u64, Vec<String>);
+pub type Done = (u64, Vec<String>);
 
 /// A worker process that is ready.
-async fn worker(program: &str, database: &Database) -> Child {
+pub async fn worker(program: &str, database: &Database) -> Child {
     let mut command = Command::new(program);
     let mut child = command.arg(database.url()).stdout(Stdio::piped()).kill_on_drop(true).spawn().expect("a worker");
     let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
@@ -22,13 +22,13 @@ async fn worker(program: &str, database: &Database) -> Child {
 }
 
 /// Stops a worker as a deploy does, and waits for its end.
-async fn stop(mut worker: Child) {
+pub async fn stop(mut worker: Child) {
     let id = worker.id().expect("it runs").to_string();
     assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     assert!(worker.wait().await.unwrap().success());
 }
 
-async fn count(client: &Client, status: Status) -> usize {
+pub async fn count(client: &Client, status: Status) -> usize {
     let mut filter = Filter::new().workflow("rolling").status(status).page_size(1_000);
     let mut runs = 0;
     loop {
@@ -39,18 +39,18 @@ async fn count(client: &Client, status: Status) -> usize {
     }
 }
 
-async fn start(client: &Client, count: u64) -> Vec<RunHandle<serde_json::Value>> {
+pub async fn start(client: &Client, count: u64) -> Vec<RunHandle<serde_json::Value>> {
     let starts = (0..count).map(|n| client.start_by_name("rolling", serde_json::json!(n)).into_future());
     futures::future::try_join_all(starts).await.unwrap()
 }
 
-async fn go(client: &Client, runs: &[RunHandle<serde_json::Value>]) {
+pub async fn go(client: &Client, runs: &[RunHandle<serde_json::Value>]) {
     let sent = runs.iter().map(|run| client.send_event_named(run.id(), "go", serde_json::Value::Null).into_future());
     futures::future::try_join_all(sent).await.unwrap();
 }
 
 /// What came of these runs, which all were of this version from their start to their end.
-async fn ended_as(client: &Client, runs: &[RunHandle<serde_json::Value>], version: &str) {
+pub async fn ended_as(client: &Client, runs: &[RunHandle<serde_json::Value>], version: &str) {
     for run in runs {
         let result: Done = serde_json::from_value(run.result().await.unwrap()).unwrap();
         assert!(result.1.iter().all(|line| line.starts_with(version)), "{}: {result:?}", run.id());
@@ -104,7 +104,7 @@ on_every_backend!(a_rolling_deploy_fails_no_run_and_runs_none_on_the_wrong_code,
 });
 
 /// What a build says of the runs in flight, and whether it says that all of them fit.
-async fn preflight(program: &str, database: &Database, unreadable: bool) -> (bool, String) {
+pub async fn preflight(program: &str, database: &Database, unreadable: bool) -> (bool, String) {
     let mut command = Command::new(program);
     command.arg(database.url()).arg("preflight");
     if unreadable {
@@ -150,50 +150,5 @@ on_every_backend!(a_preflight_says_before_a_deploy_which_runs_do_not_fit, |datab
         .texts("SELECT count(*) || '' FROM forge_wf_journal", "SELECT count(*)::text FROM forge_wf.journal")
         .await;
     assert_eq!(before, after, "it writes nothing");
-    client.close().await;
-});
-
-on_every_backend!(runs_that_fit_a_newer_version_go_on_with_it_and_the_others_stay, |database| {
-    let first = worker(env!("CARGO_BIN_EXE_rolling_first"), database).await;
-    let client = Client::connect(database.url()).await.unwrap();
-    let runs = start(&client, 20).await;
-    eventually("all of them waiting", async || (count(&client, Status::Waiting).await == 20).then_some(())).await;
-    stop(first).await;
-    let moving = worker(env!("CARGO_BIN_EXE_rolling_moving"), database).await;
-    go(&client, &runs).await;
-    for run in &runs {
-        let (n, noted): Done = serde_json::from_value(run.result().await.unwrap()).unwrap();
-        let details = client.show(run.id()).await.unwrap();
-        let moves = details.entries.iter().filter(|entry| entry.kind == "move").count();
-        let expected = if n % 2 == 0 { ("2", 1, "2 after") } else { ("1", 0, "1 after") };
-        assert_eq!((details.version.as_deref().unwrap(), moves, &*noted[1]), expected, "{n}: {noted:?}");
-        assert_eq!(noted[0], "1 before", "what was done stays done");
-    }
-    stop(moving).await;
-    client.close().await;
-});
-
-on_every_backend!(a_run_that_begins_anew_is_looked_at_again_whether_it_fits, |database| {
-    let first = worker(env!("CARGO_BIN_EXE_rolling_first"), database).await;
-    let client = Client::connect(database.url()).await.unwrap();
-    let run = client.start_by_name("holding", serde_json::json!(1)).await.unwrap();
-    let waits = async || (client.show(run.id()).await.unwrap().status == Status::Waiting).then_some(());
-    eventually("it waiting", waits).await;
-    stop(first).await;
-
-    // What it holds does not fit version 2, which this worker finds out when it takes it up to cancel it.
-    let moving = worker(env!("CARGO_BIN_EXE_rolling_moving"), database).await;
-    client.cancel(&run, "it shall hold nothing").await.unwrap();
-    let error = run.result().await.unwrap_err();
-    assert!(matches!(error, Error::RunFailed { status: Status::Cancelled, .. }), "{error}");
-    assert_eq!(client.show(run.id()).await.unwrap().version.as_deref(), Some("1"));
-
-    // What is kept of it does.
-    client.retry(&run, "with what it noted").keep_completed().await.unwrap();
-    go(&client, std::slice::from_ref(&run)).await;
-    let (_, noted): Done = serde_json::from_value(run.result().await.unwrap()).unwrap();
-    assert_eq!(noted, ["1 before", "2 after"]);
-    assert_eq!(client.show(run.id()).await.unwrap().version.as_deref(), Some("2"));
-    stop(moving).await;
     client.close().await;
 });

@@ -152,9 +152,9 @@ pub fn step(args: TokenStream, item: TokenStream) -> TokenStream {
 /// - `status = active`: what the version is for. `active`, as without it: new runs are of this version; of one name one version
 ///   is. `deprecated`: it goes on with the runs it has, and takes no new ones. `staging`: a run is of this version if it is
 ///   asked for, by the function itself or by name and version. Not part of the signature.
-/// - `replaces = "1"`: runs of that version go on with this one, if their journals fit it: a claimed run is replayed with this code
-///   first, without effects, and bound to it if nothing differs; an entry `move` says so. The others stay what they are. Both
-///   versions have to be there. Not part of the signature.
+/// - `replaces = "1"`: runs of that version go on with this one, if their journals fit it: a run that is due is replayed with this
+///   code first, without effects, and bound to it if nothing differs; an entry `move` says so. The others stay what they are: keep
+///   version 1 as `status = deprecated` until there are none, or they wait for a worker that has it. Not part of the signature.
 /// - `signature = "0123456789abcdef0123456789abcdef"`: pins the signature: code whose signature is another one does not
 ///   compile, and the compiler says which it is. For all workflows at once: `forge_wf::contract::assert_lock!`.
 /// - `compensate = path` or `compensate = path(..)`: the step that undoes a completed child, as above. Part of the signature of

@@ -46,6 +46,7 @@ pub use api::failure::{Failure, FailureKind, Result, StepError};
 pub use api::fork::MakeFork;
 pub use api::handle::{Counts, RunHandle};
 pub use api::list::{Cursor, Filter, Page, RunSummary};
+pub use api::moves::{MoveRuns, RunsMoved};
 pub use api::order::{AuditLine, GiveOrder};
 pub use api::preflight::{Preflight, Problem, Verdict, VersionCounts, preflight};
 pub use api::runtime::Runtime;

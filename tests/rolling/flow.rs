@@ -28,7 +28,8 @@ pub async fn note(version: &str, when: &str) -> Result<Noted> {
     Ok(Noted(format!("{version} {when}")))
 }
 
-/// Serves until a signal comes; as `PROGRAM URL preflight` it says whether it could.
+/// Serves until a signal comes; as `PROGRAM URL preflight` it says whether it could, and as `PROGRAM URL move VERSION` it moves all
+/// runs that fit to that version.
 #[tokio::main]
 pub async fn serve() -> std::result::Result<ExitCode, Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1).expect("the URL of a database");
@@ -38,6 +39,16 @@ pub async fn serve() -> std::result::Result<ExitCode, Box<dyn std::error::Error>
         print!("{found}");
         client.close().await;
         return Ok(found.exit_code());
+    }
+    if std::env::args().nth(2).as_deref() == Some("move") {
+        let version = std::env::args().nth(3).expect("a version");
+        let client = Client::connect(&url).await?;
+        let all = forge_wf::Filter::new().workflow("rolling");
+        let found =
+            client.move_runs(all, version, 1_000, "the old one is wrong").by("ada").patience(Duration::ZERO).await?;
+        println!("{}", serde_json::to_string(&found)?);
+        client.close().await;
+        return Ok(ExitCode::SUCCESS);
     }
     let rt = Runtime::builder()
         .database(&url)

@@ -12,6 +12,7 @@ use super::error::Error;
 use super::fork::MakeFork;
 use super::handle::{RunHandle, Source};
 use super::list::{Filter, Page};
+use super::moves::MoveRuns;
 use super::order::{AuditLine, GiveOrder};
 use super::send::{RunRef, SendEvent, UntakenEvent};
 use super::show::RunDetails;
@@ -242,6 +243,26 @@ impl Client {
     /// The database does not answer.
     pub async fn list(&self, filter: &Filter) -> Result<Page, Error> {
         self.source.list(filter).await
+    }
+
+    /// Has the newest runs that fit `filter`, at most so many, go on with another version of their workflow, if their journals fit that.
+    /// The version has to be in this program, also where no worker of it runs. See [`MoveRuns`].
+    ///
+    /// ```no_run
+    /// # async fn example(client: forge_wf::Client) -> Result<(), forge_wf::Error> {
+    /// let old = forge_wf::Filter::new().workflow("checkout").version("1");
+    /// let found = client.move_runs(old, "2", 10_000, "version 1 books twice").by("Ada").await?;
+    /// println!("{} moved, {} stay, {} are busy", found.moved, found.stayed, found.busy.len());
+    /// # Ok(()) }
+    /// ```
+    pub fn move_runs(
+        &self,
+        filter: Filter,
+        version: impl Into<String>,
+        at_most: usize,
+        reason: impl Into<String>,
+    ) -> MoveRuns {
+        MoveRuns::new(self.source.clone(), filter, version.into(), at_most, reason.into())
     }
 
     /// Cancels the newest runs that fit `filter`, at most so many. See [`Client::cancel`].

@@ -275,7 +275,7 @@ impl<T: DeserializeOwned> RunHandle<T> {
         let status = view.status();
         match (view.state, view.output, view.failure) {
             (State::Completed, Some(output), _) => self.decode(&output),
-            (State::Blocked | State::Ready, _, failure) => {
+            (state, _, failure) if !state.is_ended() => {
                 let message = failure.and_then(|failure| failure.decode::<Failure>().ok()).map_or_else(
                     || {
                         "no live worker can run it: start a worker that has its workflow in the version it is bound to"

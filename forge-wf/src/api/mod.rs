@@ -14,6 +14,7 @@ pub mod failure;
 pub mod fork;
 pub mod handle;
 pub mod list;
+pub mod moves;
 pub mod order;
 mod pace;
 pub mod preflight;

@@ -19,7 +19,7 @@ use crate::store::{ListRuns, RunView};
 /// Runs read at a time.
 const PAGE: u32 = 500;
 /// Runs that do not fit are kept up to this number; all are counted.
-const PROBLEMS_MAX: usize = 1_000;
+pub(super) const PROBLEMS_MAX: usize = 1_000;
 
 /// What a look at the runs in flight found.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -203,7 +203,9 @@ fn verdict(registry: &Registry, view: &RunView, entries: Vec<Entry>, limits: Lim
     let exact = registry.workflow(definition);
     let version = view.version.as_deref().unwrap_or_default();
     let Some(workflow) = exact.or_else(|| registry.version(&view.workflow, version)) else {
-        return Some(Verdict::MissingVersion);
+        // One that is replaced goes on with its replacement if it can, and waits for its own version if not.
+        let fits = |next| dry_replay(next, view.id, view.seed, entries, limits).is_ok();
+        return (!registry.heir(&view.workflow, version).is_some_and(fits)).then_some(Verdict::MissingVersion);
     };
     let misfit = dry_replay(workflow, view.id, view.seed, entries, limits).err();
     if exact.is_none() {
@@ -216,7 +218,7 @@ fn verdict(registry: &Registry, view: &RunView, entries: Vec<Entry>, limits: Lim
     misfit.map(words)
 }
 
-fn words(misfit: Misfit) -> Verdict {
+pub(super) fn words(misfit: Misfit) -> Verdict {
     match misfit {
         Misfit::Diverges(message) => Verdict::Diverges(message),
         Misfit::CannotDecode(message) => Verdict::CannotDecode(message),

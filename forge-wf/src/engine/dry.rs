@@ -24,6 +24,13 @@ pub enum Misfit {
     Breaks(String),
 }
 
+impl std::fmt::Display for Misfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Diverges(message) | Self::CannotDecode(message) | Self::Breaks(message)) = self;
+        f.write_str(message)
+    }
+}
+
 /// Replays the journal of one generation. What the body returned, if it did; `None` if it goes on, be it as another generation.
 ///
 /// # Errors

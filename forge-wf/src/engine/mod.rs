@@ -24,7 +24,7 @@ mod leaving;
 mod life;
 mod mail;
 pub mod mailbox;
-mod moves;
+pub mod moves;
 pub mod order;
 pub mod pauses;
 pub mod random;
@@ -69,7 +69,7 @@ use turn::{Message, Turn};
 use waiters::{Outcome, Waiters};
 
 use crate::model::{CallId, RunId, Timestamp};
-use crate::store::{ClaimedRun, Offer, Store};
+use crate::store::{ClaimedRun, Offer, Store, StrayVersion};
 
 /// One worker process: its definitions, its turns, and the database they live on.
 pub struct Engine {
@@ -77,6 +77,7 @@ pub struct Engine {
     config: Config,
     registry: Registry,
     offers: Arc<[Offer]>,
+    stray_versions: Arc<[StrayVersion]>,
     states: Arc<States>,
     clock: DbClock,
     tick: Tick,
@@ -129,6 +130,7 @@ impl Engine {
         let config = config.bounded();
         Arc::new(Self {
             offers: registry.offers(),
+            stray_versions: registry.stray_versions(),
             slots: Arc::new(Semaphore::new(config.concurrency.clamp(1, Semaphore::MAX_PERMITS))),
             store,
             registry,

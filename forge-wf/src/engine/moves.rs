@@ -1,20 +1,29 @@
-//! Runs that go on with a newer version of their workflow.
+//! Runs that go on with another version of their workflow.
 //!
 //! A version may replace another one. A claimed run of that whose journal the newer one replays is bound to it before it goes on, and
 //! an entry says so; one that does not fit stays what it is. That never changes within a generation, since its journal only grows:
 //! whoever has found out does not look again.
+//!
+//! A run whose own version is not there cannot be claimed for that. Such a **stray** is moved while nobody owns it, and then claimed
+//! like any other; so are runs that an operator wants moved.
 
 use std::sync::PoisonError;
 
 use super::Engine;
-use super::dry::dry_replay;
+use super::definition::WorkflowDefinition;
+use super::dry::{Misfit, dry_replay};
 use super::session::Session;
+use crate::contract::digest;
 use crate::journal::{Entry, EntryKind, EntryState};
-use crate::model::{CallId, Payload, Phase};
-use crate::store::{ClaimedRun, Journal, MoveRun};
+use crate::model::{CallId, Limits, Payload, Phase, RunId, Timestamp};
+use crate::store::{Audit, ClaimedRun, FindStrays, Journal, MoveRun, Mover, Store, StoreError, moves};
 
 /// Generations that are known to fit no newer version, up to this number; then they are looked at again.
 const KNOWN_MAX: usize = 100_000;
+/// Strays that are looked at in one go: their journals are loaded together.
+const STRAYS: u32 = 100;
+/// So often in a row, before other duties have their turn.
+const STRAY_PAGES: usize = 20;
 
 impl Engine {
     /// Binds the run to the newest version that replaces its own and that its journal fits. `false` if that is not known to be
@@ -23,41 +32,21 @@ impl Engine {
         if run.phase != Phase::Forward {
             return true;
         }
-        let is_move = |entry: &&Entry| entry.kind == EntryKind::Move;
-        let mut moves = journal.entries.iter().filter(is_move).count() as u32;
+        let mut moved_before = moves_in(&journal.entries);
         while let Some(next) = run.definition.and_then(|definition| self.registry.successor(definition)) {
-            let this = (run.id, run.generation);
-            if self.stays.lock().unwrap_or_else(PoisonError::into_inner).contains(&this) {
+            if self.stays(run.id, run.generation) {
                 return true;
             }
-            let (id, seed, entries, limits) = (run.id, run.seed, journal.entries.clone(), self.config.limits);
-            // In a task: a long journal is not to hold up the claims of others.
-            let replayed = tokio::spawn(async move { dry_replay(next, id, seed, entries, limits).map(drop) });
-            let replayed = replayed.await;
-            if !matches!(replayed, Ok(Ok(()))) {
-                tracing::info!(run = %id, workflow = next.name, version = next.version, misfit = ?replayed.ok(), "a run stays with its version");
-                let mut stays = self.stays.lock().unwrap_or_else(PoisonError::into_inner);
-                if stays.len() >= KNOWN_MAX {
-                    stays.clear();
-                }
-                stays.insert(this);
+            if let Err(misfit) = fits(next, run.id, run.seed, journal.entries.clone(), self.config.limits).await {
+                tracing::info!(run = %run.id, workflow = next.name, version = next.version, %misfit, "a run stays with its version");
+                self.note_that_it_stays(run.id, run.generation);
                 return true;
             }
-            let call = CallId::new("move", moves);
-            moves += 1;
-            let mut entry = Entry::new(call, EntryKind::Move, EntryState::Completed, self.clock.now());
             let from = next.replaces.unwrap_or_default();
-            entry.args =
-                Some(Payload::from_json_text(serde_json::json!({ "from": from, "to": next.version }).to_string()));
-            let moved = MoveRun {
-                run: run.id,
-                worker: session.worker,
-                claim_no: run.claim_no,
-                generation: run.generation,
-                definition: next.signature,
-                version: next.version.into(),
-                entry,
-            };
+            let by = Mover::Owner { worker: session.worker, claim_no: run.claim_no };
+            let moved =
+                a_move(next, run.id, run.generation, by, move_entry(moved_before, from, next, self.clock.now()));
+            moved_before += 1;
             if !self.write_move(session, &moved).await {
                 return false;
             }
@@ -67,8 +56,69 @@ impl Engine {
         true
     }
 
+    /// Binds strays whose journals fit to what this worker has, from the one after `after` on, and notes where the next look begins.
+    pub(super) async fn move_strays(&self, session: &Session, after: &mut Option<RunId>) {
+        for _ in 0..STRAY_PAGES {
+            let find = FindStrays {
+                worker: session.worker,
+                algorithm: digest::ALGORITHM,
+                versions: self.stray_versions.clone(),
+                after: *after,
+                limit: STRAYS,
+            };
+            match self.move_found(&find).await {
+                Ok((moved, last)) => {
+                    *after = last;
+                    if moved > 0 {
+                        tracing::info!(runs = moved, "runs of versions that are not here go on with those that are");
+                        self.runs_are_ready();
+                    }
+                }
+                Err(error) => return tracing::debug!(%error, "could not look for runs of other versions; trying again"),
+            }
+            if after.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// How many were moved, and the last one if there may be more.
+    async fn move_found(&self, find: &FindStrays) -> Result<(u64, Option<RunId>), StoreError> {
+        let strays = self.store.strays(find).await?;
+        let last = strays.last().filter(|_| strays.len() as u32 >= find.limit).map(|stray| stray.run);
+        let strays: Vec<_> = strays.into_iter().filter(|stray| !self.stays(stray.run, stray.generation)).collect();
+        let asked: Vec<_> = strays.iter().map(|stray| (stray.run, stray.generation)).collect();
+        let journals = if asked.is_empty() { Vec::new() } else { self.store.load_journals(&asked).await? };
+        let mut moved = 0;
+        for (stray, journal) in strays.iter().zip(journals) {
+            let Some(next) = self.registry.heir(&stray.workflow, &stray.version) else { continue };
+            let unowned = Unowned { journal, seed: stray.seed, version: &stray.version };
+            match move_unowned(&*self.store, next, unowned, self.config.limits, None).await? {
+                Moved::Done => moved += 1,
+                Moved::Busy => {}
+                Moved::Stays(misfit) => {
+                    tracing::info!(run = %stray.run, workflow = next.name, version = next.version, %misfit, "a run stays with its version");
+                    self.note_that_it_stays(stray.run, stray.generation);
+                }
+            }
+        }
+        Ok((moved, last))
+    }
+
+    fn stays(&self, run: RunId, generation: i32) -> bool {
+        self.stays.lock().unwrap_or_else(PoisonError::into_inner).contains(&(run, generation))
+    }
+
+    fn note_that_it_stays(&self, run: RunId, generation: i32) {
+        let mut stays = self.stays.lock().unwrap_or_else(PoisonError::into_inner);
+        if stays.len() >= KNOWN_MAX {
+            stays.clear();
+        }
+        stays.insert((run, generation));
+    }
+
     async fn write_move(&self, session: &Session, moved: &MoveRun) -> bool {
-        match session.until_answered("a move", || self.store.move_run(moved)).await {
+        match session.until_answered("a move", || self.store.move_run(moved, None)).await {
             Some(Ok(owned)) => owned,
             Some(Err(error)) => {
                 tracing::error!(run = %moved.run, %error, "a run could not be moved");
@@ -77,4 +127,75 @@ impl Engine {
             None => false,
         }
     }
+}
+
+/// A run that nobody owned when this was read.
+pub struct Unowned<'a> {
+    /// Its journal.
+    pub journal: Journal,
+    /// Its seed.
+    pub seed: i64,
+    /// The version it is of.
+    pub version: &'a str,
+}
+
+/// What came of moving a run that nobody owned.
+#[derive(Debug)]
+pub enum Moved {
+    /// It is of the other version now.
+    Done,
+    /// Somebody has taken it, or wrote to it, since it was read.
+    Busy,
+    /// Its journal does not fit.
+    Stays(Misfit),
+}
+
+/// Binds a run to another definition, if its journal fits and nobody owns it. Safe to repeat.
+///
+/// # Errors
+/// The database does not answer; the run may have been moved.
+pub async fn move_unowned(
+    store: &dyn Store,
+    next: &'static WorkflowDefinition,
+    run: Unowned<'_>,
+    limits: Limits,
+    audit: Option<&Audit>,
+) -> Result<Moved, StoreError> {
+    let Journal { run: id, generation, entries } = run.journal;
+    let (weight, moved_before) = (moves::weight(&entries), moves_in(&entries));
+    // When it was recorded is the database's to say.
+    let entry = move_entry(moved_before, run.version, next, Timestamp::default());
+    if let Err(misfit) = fits(next, id, run.seed, entries, limits).await {
+        return Ok(Moved::Stays(misfit));
+    }
+    let moved = a_move(next, id, generation, Mover::Anybody { weight }, entry);
+    Ok(if store.move_run(&moved, audit).await? { Moved::Done } else { Moved::Busy })
+}
+
+/// Whether a journal fits. In a task: a long one is not to hold up others, and a panic of its body is no panic here.
+async fn fits(
+    next: &'static WorkflowDefinition,
+    run: RunId,
+    seed: i64,
+    entries: Vec<Entry>,
+    limits: Limits,
+) -> Result<(), Misfit> {
+    match tokio::spawn(async move { dry_replay(next, run, seed, entries, limits).map(drop) }).await {
+        Ok(fits) => fits,
+        Err(_) => Err(Misfit::Breaks("its replay did not end".into())),
+    }
+}
+
+fn moves_in(entries: &[Entry]) -> u32 {
+    entries.iter().filter(|entry| entry.kind == EntryKind::Move).count() as u32
+}
+
+fn move_entry(n: u32, from: &str, next: &WorkflowDefinition, at: Timestamp) -> Entry {
+    let mut entry = Entry::new(CallId::new("move", n), EntryKind::Move, EntryState::Completed, at);
+    entry.args = Some(Payload::from_json_text(serde_json::json!({ "from": from, "to": next.version }).to_string()));
+    entry
+}
+
+fn a_move(next: &WorkflowDefinition, run: RunId, generation: i32, by: Mover, entry: Entry) -> MoveRun {
+    MoveRun { run, by, generation, definition: next.signature, version: next.version.into(), entry }
 }

@@ -10,14 +10,24 @@ use super::unwind::ANYONE;
 use crate::contract::digest;
 use crate::model::limits::{NAME_BYTES_MAX, check_name};
 use crate::model::{Digest, VersionStatus};
-use crate::store::{DefinitionRow, Offer};
+use crate::store::{DefinitionRow, Offer, StrayVersion};
 
 /// Every definition this process has.
 pub struct Registry {
     workflows: HashMap<Digest, &'static WorkflowDefinition>,
     /// What replaces a definition.
     successors: HashMap<Digest, &'static WorkflowDefinition>,
+    /// What goes on with runs of a version under a signature that is not there: those of a version that a newer one replaces, and
+    /// those of its own whose signature was computed by an older algorithm.
+    heirs: HashMap<(&'static str, &'static str), Heir>,
     steps: HashMap<Digest, &'static StepDefinition>,
+}
+
+/// What goes on with runs of a version.
+#[derive(Clone, Copy)]
+struct Heir {
+    workflow: &'static WorkflowDefinition,
+    is_replacement: bool,
 }
 
 /// What is wrong with the definitions of this process; each sentence names the places in the source.
@@ -99,11 +109,10 @@ impl Registry {
         let mut successors: HashMap<(&str, &str), &WorkflowDefinition> = HashMap::new();
         for workflow in workflows.values() {
             let Some(replaced) = workflow.replaces else { continue };
-            if !workflows.contains_key(&(workflow.name, replaced)) {
+            if replaced == workflow.version {
                 wrong.push(format!(
-                    "workflow {} version {} ({}) replaces version {replaced}, which is not there: keep that one with \
-                     `status = deprecated` while runs may be of it, or remove `replaces`",
-                    workflow.name, workflow.version, workflow.place
+                    "workflow {} version {replaced} ({}) replaces itself: name the version before it",
+                    workflow.name, workflow.place
                 ));
             }
             if let Some(first) = successors.insert((workflow.name, replaced), workflow) {
@@ -154,9 +163,13 @@ impl Registry {
         let successors = (workflows.iter())
             .filter_map(|((name, _), next)| Some((workflows.get(&(*name, next.replaces?))?.signature, *next)))
             .collect();
+        let heir = |workflow, is_replacement| Heir { workflow, is_replacement };
+        let mut heirs: HashMap<_, _> =
+            (workflows.values()).filter_map(|next| Some(((next.name, next.replaces?), heir(*next, true)))).collect();
+        heirs.extend(workflows.iter().map(|(version, workflow)| (*version, heir(*workflow, false))));
         let workflows = workflows.into_values().map(|workflow| (workflow.signature, workflow)).collect();
         let steps = steps.into_values().map(|step| (step.digest, step)).collect();
-        Ok(Self { workflows, successors, steps })
+        Ok(Self { workflows, successors, heirs, steps })
     }
 
     /// The workflow with this signature.
@@ -167,6 +180,21 @@ impl Registry {
     /// What replaces this definition.
     pub fn successor(&self, definition: Digest) -> Option<&'static WorkflowDefinition> {
         self.successors.get(&definition).copied()
+    }
+
+    /// What goes on with a run of this version whose signature is not there, if its journal fits.
+    pub fn heir(&self, name: &str, version: &str) -> Option<&'static WorkflowDefinition> {
+        self.heirs.iter().find(|(of, _)| **of == (name, version)).map(|(_, heir)| heir.workflow)
+    }
+
+    /// The versions whose runs this process may go on with although it does not have their signature.
+    pub fn stray_versions(&self) -> Arc<[StrayVersion]> {
+        let version = |((workflow, version), heir): (&(&str, &str), &Heir)| StrayVersion {
+            workflow: (*workflow).into(),
+            version: (*version).into(),
+            is_replaced: heir.is_replacement,
+        };
+        self.heirs.iter().map(version).collect()
     }
 
     /// This version of a workflow.
@@ -367,8 +395,28 @@ mod tests {
             sentences.contains("version 1 is replaced by version 2 at shop.rs:6:1 and by version 3"),
             "{sentences}"
         );
-        let sentences = wrong(&[Registration::Workflow(&NEW)]);
-        assert!(sentences.contains("replaces version 1, which is not there: keep that one"), "{sentences}");
+        static OWN: WorkflowDefinition = WorkflowDefinition { replaces: Some("1"), ..workflow("checkout", "1", 4) };
+        let sentences = wrong(&[Registration::Workflow(&OWN)]);
+        assert!(sentences.contains("checkout version 1 (shop.rs:4:1) replaces itself"), "{sentences}");
+    }
+
+    #[test]
+    fn runs_of_a_version_that_is_not_there_go_to_what_replaces_it() {
+        static NEW: WorkflowDefinition = WorkflowDefinition { replaces: Some("1"), ..workflow("checkout", "2", 6) };
+        static OLD: WorkflowDefinition =
+            WorkflowDefinition { status: VersionStatus::Deprecated, ..workflow("checkout", "1", 4) };
+        let alone =
+            Registry::of([Registration::Workflow(&NEW)].into_iter(), None).unwrap_or_else(|_| panic!("refused"));
+        let both = [&OLD, &NEW].map(Registration::Workflow);
+        let both = Registry::of(both.into_iter(), None).unwrap_or_else(|_| panic!("refused"));
+        for (registry, heir, is_replaced) in [(&alone, "2", true), (&both, "1", false)] {
+            assert_eq!(registry.heir("checkout", "1").map(|next| next.version), Some(heir));
+            let mut versions = registry.stray_versions().to_vec();
+            versions.sort_by(|a, b| a.version.cmp(&b.version));
+            assert_eq!((&*versions[0].version, versions[0].is_replaced), ("1", is_replaced));
+            assert_eq!((&*versions[1].version, versions[1].is_replaced), ("2", false));
+        }
+        assert!(alone.heir("checkout", "3").is_none() && alone.heir("ship", "1").is_none());
     }
 
     #[test]

@@ -20,12 +20,14 @@ impl Engine {
         let mut missing = HashSet::new();
         let mut said = String::new();
         let mut last: Option<Instant> = None;
+        let mut last_stray = None;
         while !session.is_lost() {
             tokio::select! {
                 () = tokio::time::sleep(self.config.heartbeat) => {}
                 () = session.lost() => return,
             }
             self.remind_overdue().await;
+            self.move_strays(&session, &mut last_stray).await;
             // A renewal tells at once that somebody died. The rest is for what nobody tells, and has time.
             let told = session.others_expired();
             let due = last.is_none_or(|last| last.elapsed() >= SWEEP_ANYWAY);

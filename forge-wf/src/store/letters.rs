@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::journal::Entry;
-use crate::model::{Digest, Payload, RunId, State, Timestamp, WorkerId};
+use crate::model::{Payload, RunId, State, Timestamp};
 
 /// What mail asks of a run's owner. The number is its frozen form in the database.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -117,25 +116,6 @@ pub struct ForkRun {
     pub takes_undos: bool,
     /// The new run, made by the caller so that this can be repeated.
     pub id: RunId,
-}
-
-/// A run that is to go on with a newer version of its workflow.
-#[derive(Clone, Debug)]
-pub struct MoveRun {
-    /// The run.
-    pub run: RunId,
-    /// Who owns it.
-    pub worker: WorkerId,
-    /// The claim it is owned under.
-    pub claim_no: i64,
-    /// Its generation.
-    pub generation: i32,
-    /// The definition it goes on with.
-    pub definition: Digest,
-    /// Its version.
-    pub version: Arc<str>,
-    /// What the journal says of the move.
-    pub entry: Entry,
 }
 
 /// What became of a fork.

@@ -14,11 +14,13 @@ pub mod conformance;
 pub mod error;
 pub mod inspect;
 pub mod letters;
+pub mod moves;
 pub mod records;
 
 pub use error::StoreError;
 pub use inspect::{Inspect, ListRuns, Listed, RunView, Unserved};
-pub use letters::{Audit, ForkRun, Forked, Inbox, Mail, MailKind, Mailbag, Mark, MoveRun, NewMail, Posted, RetryRun};
+pub use letters::{Audit, ForkRun, Forked, Inbox, Mail, MailKind, Mailbag, Mark, NewMail, Posted, RetryRun};
+pub use moves::{FindStrays, MoveRun, Mover, Stray, StrayVersion};
 pub use records::{
     Batch, Birth, Claim, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, Journal, KnownVersion, NewRun,
     NewWorker, Offer, Parent, Renewal, RunImage, RunUpdate, SavedState, StartAnswer, TakenOver, Write,
@@ -127,9 +129,15 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// is marked as skipped in the same transaction. Repeating it is safe.
     async fn fork_run(&self, fork: &ForkRun, audit: &Audit) -> Result<Forked, StoreError>;
 
-    /// Binds a run to another definition, with an entry that says so, if this worker owns it under this claim; whether it does.
-    /// Outside of the lanes, since nothing of the run is on its way yet. Repeating it is safe.
-    async fn move_run(&self, moved: &MoveRun) -> Result<bool, StoreError>;
+    /// Binds a run to another definition, with an entry that says so and, if an operator asked for it, a line in the audit; whether
+    /// it is bound to that now. It is not if somebody else owns it, if its generation is another one, if it turns back or has ended,
+    /// or if its journal is not what the mover looked at. Outside of the lanes, since nothing of the run is on its way. Repeating
+    /// it is safe.
+    async fn move_run(&self, moved: &MoveRun, audit: Option<&Audit>) -> Result<bool, StoreError>;
+
+    /// Strays of a worker, by id: runs that are due (by the database's clock, or by mail nobody has noticed) and that nobody owns, as
+    /// [`FindStrays`] describes them. Runs that turn back are none: undoing needs no version.
+    async fn strays(&self, find: &FindStrays) -> Result<Vec<Stray>, StoreError>;
 
     /// Un-noticed mail of the runs this worker owns, in order of arrival: of each run a page of the oldest, of all together at
     /// most four times as much. Once that is marked as noticed, the next call returns more. A page has [`MAIL_PAGE`] mails, or

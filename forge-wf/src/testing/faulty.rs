@@ -9,9 +9,9 @@ use tokio::sync::watch;
 
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Forked, Inbox, Inspect, Journal, KnownVersion, ListRuns,
-    Listed, Mail, Mailbag, MoveRun, NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store,
-    StoreError, TakenOver, Unserved,
+    Audit, Batch, Claim, ClaimRequest, CommitAnswer, FindStrays, ForkRun, Forked, Inbox, Inspect, Journal,
+    KnownVersion, ListRuns, Listed, Mail, Mailbag, MoveRun, NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun,
+    RunView, StartAnswer, Store, StoreError, Stray, TakenOver, Unserved,
 };
 
 /// What happens to one call.
@@ -186,8 +186,11 @@ impl Store for FaultyStore {
     async fn retry_run(&self, retry: &RetryRun, audit: &Audit) -> Result<Posted, StoreError> {
         self.faulty("retry_run", self.inner.retry_run(retry, audit)).await
     }
-    async fn move_run(&self, moved: &MoveRun) -> Result<bool, StoreError> {
-        self.faulty("move_run", self.inner.move_run(moved)).await
+    async fn move_run(&self, moved: &MoveRun, audit: Option<&Audit>) -> Result<bool, StoreError> {
+        self.faulty("move_run", self.inner.move_run(moved, audit)).await
+    }
+    async fn strays(&self, find: &FindStrays) -> Result<Vec<Stray>, StoreError> {
+        self.faulty("strays", self.inner.strays(find)).await
     }
     async fn fork_run(&self, fork: &ForkRun, audit: &Audit) -> Result<Forked, StoreError> {
         self.faulty("fork_run", self.inner.fork_run(fork, audit)).await

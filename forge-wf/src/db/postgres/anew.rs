@@ -1,12 +1,12 @@
-//! Runs that begin anew: as their next generation, as another run, or with another version of their workflow.
+//! Runs that begin anew: as their next generation, or as another run.
 
 use sqlx::Row;
 
 use super::Inner;
-use super::columns::{Columns, text};
+use super::columns::Columns;
 use super::error::sorted;
 use super::rows::posted;
-use crate::store::{Audit, ForkRun, Forked, MoveRun, Posted, RetryRun, StoreError};
+use crate::store::{Audit, ForkRun, Forked, Posted, RetryRun, StoreError};
 
 /// The parameters of `retry_run.sql`.
 pub(super) fn retry_columns(retry: &RetryRun, audit: &Audit) -> Columns {
@@ -34,26 +34,4 @@ pub(super) async fn fork(inner: &Inner, columns: Columns) -> Result<Forked, Stor
     let Some(row) = rows.first() else { return Ok(Forked::Unknown) };
     let may_be_copied = row.try_get(0).map_err(sorted(CALL))?;
     Ok(if may_be_copied { Forked::Made } else { Forked::NotEnded })
-}
-
-/// The parameters of `move_run.sql`.
-pub(super) fn move_columns(moved: &MoveRun) -> Columns {
-    let MoveRun { run, worker, claim_no, generation, definition, version, entry } = moved;
-    Columns::new()
-        .with(run.0)
-        .with(worker.0)
-        .with(*claim_no)
-        .with(definition.to_uuid())
-        .with(&**version)
-        .with(*generation)
-        .with(&*entry.call.key)
-        .with(entry.call.n.cast_signed())
-        .with(entry.kind as i16)
-        .with(entry.state as i16)
-        .with(text(&entry.args))
-        .with(entry.at)
-}
-
-pub(super) async fn move_run(inner: &Inner, columns: Columns) -> Result<bool, StoreError> {
-    Ok(!inner.fetch("move_run", include_str!("sql/move_run.sql"), columns).await?.is_empty())
 }

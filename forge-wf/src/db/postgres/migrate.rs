@@ -15,6 +15,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 3, name: "orders", sql: include_str!("../../../migrations/postgres/0003_orders.sql") },
     Migration { version: 4, name: "deadlines", sql: include_str!("../../../migrations/postgres/0004_deadlines.sql") },
     Migration { version: 5, name: "versions", sql: include_str!("../../../migrations/postgres/0005_versions.sql") },
+    Migration { version: 6, name: "signatures", sql: include_str!("../../../migrations/postgres/0006_signatures.sql") },
 ];
 
 /// The oldest server the statements here run on.

@@ -20,6 +20,7 @@ mod join;
 mod list;
 mod mail;
 mod migrate;
+mod moves;
 mod read;
 mod rows;
 #[cfg(test)]
@@ -44,9 +45,9 @@ use self::read::Which;
 use super::detached;
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Forked, Inbox, Inspect, Journal, KnownVersion, ListRuns,
-    Listed, Mail, Mailbag, MoveRun, NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store,
-    StoreError, TakenOver, Unserved,
+    Audit, Batch, Claim, ClaimRequest, CommitAnswer, FindStrays, ForkRun, Forked, Inbox, Inspect, Journal,
+    KnownVersion, ListRuns, Listed, Mail, Mailbag, MoveRun, NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun,
+    RunView, StartAnswer, Store, StoreError, Stray, TakenOver, Unserved,
 };
 
 /// How long a renewal of the lease waits for an answer before it tries a new connection.
@@ -218,9 +219,14 @@ impl Store for PgStore {
         detached("retry_run", async move { anew::retry(&it, columns).await }).await
     }
 
-    async fn move_run(&self, moved: &MoveRun) -> Result<bool, StoreError> {
-        let (it, columns) = (self.0.clone(), anew::move_columns(moved));
-        detached("move_run", async move { anew::move_run(&it, columns).await }).await
+    async fn move_run(&self, moved: &MoveRun, audit: Option<&Audit>) -> Result<bool, StoreError> {
+        let (it, columns) = (self.0.clone(), moves::move_columns(moved, audit));
+        detached("move_run", async move { moves::move_run(&it, columns).await }).await
+    }
+
+    async fn strays(&self, find: &FindStrays) -> Result<Vec<Stray>, StoreError> {
+        let (it, find) = (self.0.clone(), find.clone());
+        detached("strays", async move { moves::strays(&it, &find).await }).await
     }
 
     async fn fork_run(&self, fork: &ForkRun, audit: &Audit) -> Result<Forked, StoreError> {

@@ -1,4 +1,4 @@
-//! Runs that begin anew: as their next generation, as another run, or with another version of their workflow.
+//! Runs that begin anew: as their next generation, or as another run.
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{query, query_scalar};
@@ -8,7 +8,7 @@ use super::error::{now, sorted};
 use super::rows::returned;
 use super::writer::Writer;
 use crate::model::Phase;
-use crate::store::{Audit, ForkRun, Forked, MoveRun, Posted, RetryRun, StoreError};
+use crate::store::{Audit, ForkRun, Forked, Posted, RetryRun, StoreError};
 
 pub(super) async fn retry(writer: &Writer, retry: &RetryRun, audit: &Audit) -> Result<Posted, StoreError> {
     let mut writing = writer.begin("retry_run").await?;
@@ -58,35 +58,4 @@ async fn write_fork(connection: &mut SqliteConnection, fork: &ForkRun, audit: &A
         }
     }
     Ok(Forked::Made)
-}
-
-pub(super) async fn move_run(writer: &Writer, moved: &MoveRun) -> Result<bool, StoreError> {
-    let mut writing = writer.begin("move_run").await?;
-    let answer = write_move(writing.connection(), moved).await;
-    writing.finish(answer).await
-}
-
-async fn write_move(connection: &mut SqliteConnection, moved: &MoveRun) -> Result<bool, StoreError> {
-    let fail = sorted("move_run");
-    let MoveRun { run, worker, claim_no, generation, definition, version, entry } = moved;
-    let rebound = query(include_str!("sql/move_run.sql"))
-        .bind(run.0)
-        .bind(worker.0)
-        .bind(claim_no)
-        .bind(definition.to_uuid())
-        .bind(version.clone());
-    if rebound.execute(&mut *connection).await.map_err(&fail)?.rows_affected() == 0 {
-        return Ok(false);
-    }
-    let said = query(include_str!("sql/move_entry.sql"))
-        .bind(run.0)
-        .bind(generation)
-        .bind(entry.call.key.clone())
-        .bind(entry.call.n.cast_signed())
-        .bind(entry.kind as i16)
-        .bind(entry.state as i16)
-        .bind(entry.args.as_ref().map(|args| args.as_str().to_owned()))
-        .bind(entry.at.timestamp_micros());
-    said.execute(&mut *connection).await.map_err(&fail)?;
-    Ok(true)
 }

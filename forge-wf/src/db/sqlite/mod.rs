@@ -14,6 +14,7 @@ mod error;
 mod join;
 mod list;
 mod mail;
+mod moves;
 mod open;
 mod read;
 mod rows;
@@ -31,9 +32,9 @@ use self::writer::Writer;
 use super::detached;
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
-    Audit, Batch, Claim, ClaimRequest, CommitAnswer, ForkRun, Forked, Inbox, Inspect, Journal, KnownVersion, ListRuns,
-    Listed, Mail, Mailbag, MoveRun, NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun, RunView, StartAnswer, Store,
-    StoreError, TakenOver, Unserved,
+    Audit, Batch, Claim, ClaimRequest, CommitAnswer, FindStrays, ForkRun, Forked, Inbox, Inspect, Journal,
+    KnownVersion, ListRuns, Listed, Mail, Mailbag, MoveRun, NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun,
+    RunView, StartAnswer, Store, StoreError, Stray, TakenOver, Unserved,
 };
 
 /// How often a waiting worker looks whether another process has written. A look costs some microseconds and no disk.
@@ -147,9 +148,14 @@ impl Store for SqliteStore {
         detached("retry_run", async move { anew::retry(&it.writer, &retry, &audit).await }).await
     }
 
-    async fn move_run(&self, moved: &MoveRun) -> Result<bool, StoreError> {
-        let (it, moved) = (self.0.clone(), moved.clone());
-        detached("move_run", async move { anew::move_run(&it.writer, &moved).await }).await
+    async fn move_run(&self, moved: &MoveRun, audit: Option<&Audit>) -> Result<bool, StoreError> {
+        let (it, moved, audit) = (self.0.clone(), moved.clone(), audit.cloned());
+        detached("move_run", async move { moves::move_run(&it.writer, &moved, audit.as_ref()).await }).await
+    }
+
+    async fn strays(&self, find: &FindStrays) -> Result<Vec<Stray>, StoreError> {
+        let (it, find) = (self.0.clone(), find.clone());
+        detached("strays", async move { moves::strays(&it.readers, &find).await }).await
     }
 
     async fn fork_run(&self, fork: &ForkRun, audit: &Audit) -> Result<Forked, StoreError> {

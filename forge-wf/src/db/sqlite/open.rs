@@ -31,6 +31,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 3, name: "orders", sql: include_str!("../../../migrations/sqlite/0003_orders.sql") },
     Migration { version: 4, name: "deadlines", sql: include_str!("../../../migrations/sqlite/0004_deadlines.sql") },
     Migration { version: 5, name: "versions", sql: include_str!("../../../migrations/sqlite/0005_versions.sql") },
+    Migration { version: 6, name: "signatures", sql: include_str!("../../../migrations/sqlite/0006_signatures.sql") },
 ];
 
 /// Opens or creates the file at `address` and brings its schema up to date.

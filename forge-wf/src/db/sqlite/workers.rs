@@ -49,6 +49,17 @@ async fn insert(connection: &mut SqliteConnection, worker: &NewWorker) -> Result
         .execute(&mut *connection)
         .await
         .map_err(&fail)?;
+        query(
+            "INSERT INTO forge_wf_signatures (workflow, version, signature, algorithm) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(row.workflow.clone())
+        .bind(row.version.clone())
+        .bind(row.signature.to_uuid())
+        .bind(row.algorithm)
+        .execute(&mut *connection)
+        .await
+        .map_err(&fail)?;
     }
     for offer in &worker.offers {
         query(

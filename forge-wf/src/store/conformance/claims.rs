@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::support::*;
-use crate::journal::{Entry, EntryKind, EntryState};
 use crate::model::time::from_micros;
-use crate::model::{BlockReason, CallId, RunId, State, WorkerId};
-use crate::store::{Batch, Birth, Due, MoveRun, NewRun, Parent, RunImage, Store};
+use crate::model::{BlockReason, RunId, State};
+use crate::store::{Batch, Birth, Due, NewRun, Parent, Store};
 
 pub async fn many_claimers_never_share_a_run(store: Arc<dyn Store>) {
     for _ in 0..60 {
@@ -300,38 +299,4 @@ pub async fn a_run_that_is_bound_by_a_claim_has_the_timeout_of_the_offer(store: 
     assert_eq!(worker.claim_one().await.deadline_at, earlier, "what was said at its start stays");
     start(&store, bound()).await;
     assert_eq!(worker.claim_one().await.deadline_at, None, "a bound run was given what it has at its start");
-}
-
-pub async fn a_run_is_moved_by_its_owner_only_and_says_so_once(store: Arc<dyn Store>) {
-    let mut worker = Hand::new(&store).await;
-    let run = start(&store, bound()).await;
-    let claim_no = worker.claim_one().await.claim_no;
-    let mut entry = Entry::new(CallId::new("move", 0), EntryKind::Move, EntryState::Completed, from_micros(7));
-    entry.args = Some(json("{\"from\":\"1\",\"to\":\"2\"}"));
-    let moved = MoveRun {
-        run,
-        worker: worker.id,
-        claim_no,
-        generation: 0,
-        definition: TWO,
-        version: "2".into(),
-        entry: entry.clone(),
-    };
-    for not_owned in
-        [MoveRun { worker: WorkerId::new(), ..moved.clone() }, MoveRun { claim_no: claim_no + 1, ..moved.clone() }]
-    {
-        assert!(!store.move_run(&not_owned).await.unwrap());
-    }
-    assert_eq!(view(&store, run).await.definition, Some(ONE));
-    for _ in 0..2 {
-        assert!(store.move_run(&moved).await.unwrap());
-    }
-    let seen = view(&store, run).await;
-    assert_eq!((seen.definition, seen.version.as_deref()), (Some(TWO), Some("2")));
-    let entries = store.journal(run).await.unwrap().unwrap().entries;
-    assert_eq!(entries[1..], [entry]);
-    worker.update(run, claim_no, RunImage { needs: Some(TWO), ..released() }).await;
-    assert!(worker.claim(9).await.is_empty(), "it needs the other version now");
-    let mut next = Hand::register(&store, worker_serving(LONG, "checkout", "2", NAME, TWO)).await;
-    assert_eq!(next.claim_one().await.definition, Some(TWO));
 }

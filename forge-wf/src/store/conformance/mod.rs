@@ -13,6 +13,7 @@ pub mod inbox;
 pub mod leases;
 pub mod lists;
 pub mod mail;
+pub mod moves;
 pub mod newer;
 pub mod orders;
 pub mod reads;
@@ -68,7 +69,6 @@ macro_rules! conformance_suite {
                 a_claim_takes_only_what_it_offers,
                 a_claim_binds_an_unbound_run,
                 a_run_that_is_bound_by_a_claim_has_the_timeout_of_the_offer,
-                a_run_is_moved_by_its_owner_only_and_says_so_once,
                 a_released_run_may_be_unbound_again,
                 a_repeated_claim_returns_the_same_runs,
                 a_claim_that_found_nothing_may_be_repeated_or_skipped,
@@ -79,6 +79,13 @@ macro_rules! conformance_suite {
                 a_claim_tells_the_databases_time,
                 a_child_comes_with_its_parent,
                 a_detached_child_answers_nobody,
+            ],
+            moves: [
+                a_run_is_moved_by_its_owner_only_and_says_so_once,
+                a_run_nobody_owns_is_moved_if_nobody_wrote_to_it_and_it_is_told_once,
+                a_move_keeps_what_a_run_waits_for_and_lets_a_blocked_one_go_on,
+                strays_are_due_runs_that_nobody_else_is_needed_for,
+                a_signature_outlives_the_workers_that_had_it,
             ],
             mail: [
                 a_waiting_run_with_mail_is_claimed,

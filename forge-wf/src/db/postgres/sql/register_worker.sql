@@ -1,5 +1,5 @@
 -- register_worker: the worker $1 (name $2, build $3, lease of $4 microseconds) with lanes 0 to $5, definitions $6 to $9
--- and $13, and offers $10 to $12; makes ready what was blocked by the code of another build and what it offers. Repeated, only its lease
+-- and $13, of which the signatures are kept, and offers $10 to $12; makes ready what was blocked by the code of another build and what it offers. Repeated, only its lease
 -- changes. Answers with the database's time.
 --
 -- SKIP LOCKED: another worker that registers at the same moment does the same for the same runs.
@@ -14,6 +14,13 @@ WITH worker AS (
 ), definitions AS (
     INSERT INTO forge_wf.definitions (worker_id, workflow, version, signature, algorithm, status)
     SELECT $1, it.* FROM unnest($6::text[], $7::text[], $8::uuid[], $9::smallint[], $13::smallint[]) AS it
+    ON CONFLICT DO NOTHING
+), signatures AS (
+    -- In order: two workers that register at once would wait for each other.
+    INSERT INTO forge_wf.signatures (signature, algorithm, workflow, version)
+    SELECT it.signature, it.algorithm, it.workflow, it.version
+    FROM unnest($6::text[], $7::text[], $8::uuid[], $9::smallint[]) AS it (workflow, version, signature, algorithm)
+    ORDER BY it.workflow, it.version, it.signature
     ON CONFLICT DO NOTHING
 ), offers AS (
     INSERT INTO forge_wf.offers (worker_id, needs, definition, version)

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use sqlx::{Connection, query};
 
 use super::support::Scratch;
-use crate::model::{Lane, WorkerId};
+use crate::journal::{Entry, EntryKind, EntryState};
+use crate::model::{CallId, Lane, WorkerId};
 use crate::store::conformance::support::*;
-use crate::store::{Batch, Birth, CommitAnswer, Store, StoreError};
+use crate::store::moves::weight;
+use crate::store::{Batch, Birth, CommitAnswer, MoveRun, Mover, Store, StoreError};
 
 fn birth() -> Batch {
     Batch { births: vec![Birth { run: bound(), image: executing() }], ..Batch::default() }
@@ -207,4 +209,33 @@ async fn a_claim_says_that_others_hold_all_that_is_due() {
     holding.rollback().await.unwrap();
     let claim = worker.claim_all_about_it(10).await;
     assert_eq!((claim.runs.len(), claim.next_due, claim.contended), (1, None, false));
+}
+
+#[tokio::test]
+async fn a_move_that_waited_for_the_run_looks_at_what_was_written_meanwhile() {
+    let Some(scratch) = Scratch::new().await else { return };
+    let store: Arc<dyn Store> = Arc::new(scratch.store().await);
+    let run = start(&store, bound()).await;
+    let weight = weight(&entries(&store, run).await);
+    // Somebody takes the run, writes and gives it back: all in a transaction, so that the move waits for all of it.
+    let mut other = scratch.connection().await;
+    let mut transaction = other.begin().await.unwrap();
+    let touched = query("UPDATE forge_wf.runs SET takeovers = 0 WHERE id = $1").bind(run.0);
+    touched.execute(&mut *transaction).await.unwrap();
+    let moving = tokio::spawn({
+        let store = store.clone();
+        let entry = Entry::new(CallId::new("move", 0), EntryKind::Move, EntryState::Completed, now());
+        let by = Mover::Anybody { weight };
+        let moved = MoveRun { run, by, generation: 0, definition: TWO, version: "2".into(), entry };
+        async move { store.move_run(&moved, None).await }
+    });
+    scratch.until_somebody_waits().await;
+    let written = query(
+        "INSERT INTO forge_wf.journal (run_id, generation, key, n, kind, state, at, args_hash, scope, attempts)
+         VALUES ($1, 0, 'step:charge', 0, 2, 0, now(), 0, 0, 0)",
+    );
+    written.bind(run.0).execute(&mut *transaction).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert!(!moving.await.unwrap().unwrap());
+    assert_eq!(view(&store, run).await.definition, Some(ONE));
 }
