@@ -3,69 +3,13 @@
 //! `lock/before.rs` is deployed, `lock/after.rs` breaks what its runs rely on. After a wanted change of words:
 //! `TRYBUILD=overwrite cargo test -p forge-wf-ui-tests --test lock`, then read the diff.
 
+mod package;
 mod toolchain;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
-struct Shop {
-    folder: PathBuf,
-}
-
-impl Shop {
-    fn new() -> Self {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("shop");
-        fs::create_dir_all(folder.join("src")).unwrap();
-        let ours = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let library = ours.join("../forge-wf").canonicalize().unwrap();
-        let manifest = include_str!("lock/Cargo.toml.in").replace("{forge-wf}", &library.display().to_string());
-        fs::write(folder.join("Cargo.toml"), manifest).unwrap();
-        // The versions that are there already, so nothing is asked of a registry.
-        fs::copy(ours.join("../Cargo.lock"), folder.join("Cargo.lock")).unwrap();
-        let shop = Self { folder };
-        let _ = fs::remove_file(shop.lock());
-        shop
-    }
-
-    fn lock(&self) -> PathBuf {
-        self.folder.join("forge-wf.lock")
-    }
-
-    fn write(&self, source: &str) {
-        fs::write(self.folder.join("src/lib.rs"), source).unwrap();
-    }
-
-    fn cargo(&self, arguments: &[&str], bless: bool) -> Output {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(arguments).args(["--offline", "--quiet"]).current_dir(&self.folder);
-        // What cargo has set for this test is not the shop's.
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PKG_")) {
-            cargo.env_remove(name);
-        }
-        cargo.env("CARGO_TARGET_DIR", self.folder.with_file_name("shop-target")).env_remove("CARGO_MANIFEST_DIR");
-        cargo.env("CARGO_TERM_COLOR", "never").env_remove("FORGE_WF_BLESS");
-        if bless {
-            cargo.env("FORGE_WF_BLESS", "1");
-        }
-        cargo.output().unwrap()
-    }
-
-    fn succeeds(&self, arguments: &[&str], bless: bool) {
-        let output = self.cargo(arguments, bless);
-        assert!(output.status.success(), "cargo {arguments:?}:\n{}", said(&output));
-    }
-
-    fn fails(&self, arguments: &[&str], bless: bool) -> String {
-        let output = self.cargo(arguments, bless);
-        assert!(!output.status.success(), "cargo {arguments:?} succeeded:\n{}", said(&output));
-        said(&output)
-    }
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
+use package::Package;
 
 /// Compares with what is kept beside the sources.
 fn assert_is(text: &str, name: &str) {
@@ -78,7 +22,8 @@ fn assert_is(text: &str, name: &str) {
 
 #[test]
 fn a_contract_that_changed_under_the_same_version_does_not_compile() {
-    let (shop, before, after) = (Shop::new(), include_str!("lock/before.rs"), include_str!("lock/after.rs"));
+    let (shop, before, after) =
+        (Package::new("shop", "2024"), include_str!("lock/before.rs"), include_str!("lock/after.rs"));
     shop.write(before);
     let message = shop.fails(&["test", "--lib"], false);
     assert!(message.contains("workflow checkout version 1 of lib is not in it"), "{message}");
