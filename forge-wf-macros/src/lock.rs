@@ -81,6 +81,9 @@ pub(crate) fn find(unit: &Unit, name: &str, version: &str) -> Lock {
 }
 
 fn read(text: &str, target: &str, name: &str, version: &str) -> Result<Option<Locked>, String> {
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
     let table: Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
     match table.get("format").and_then(Value::as_integer) {
         Some(FORMAT) => {}
@@ -169,6 +172,7 @@ charge = "(cents: u64) -> Receipt, undone by refund(output.id) #00000000000000a0
 
     #[test]
     fn what_cannot_be_read_says_why() {
+        assert_eq!(read("", "lib", "checkout", "1"), Ok(None), "it was not written yet");
         assert!(read("<<<<<<< HEAD", "lib", "checkout", "1").is_err());
         let newer = FILE.replace("format = 1", "format = 2");
         assert!(read(&newer, "lib", "checkout", "1").unwrap_err().contains("has format 2, and this version"));

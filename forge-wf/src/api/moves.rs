@@ -11,12 +11,12 @@ use super::error::Error;
 use super::handle::{Source, asked_twice};
 use super::list::Filter;
 use super::order::check_who_and_why;
-use super::preflight::{PROBLEMS_MAX, Problem, words};
+use super::preflight::{PROBLEMS_MAX, Problem, Verdict, words};
 use crate::engine::definition::WorkflowDefinition;
 use crate::engine::moves::{Moved, Unowned, move_unowned};
 use crate::engine::registry::{Registry, RegistryError};
 use crate::model::{Phase, RunId};
-use crate::store::{Audit, RunView};
+use crate::store::{Audit, RunView, StoreError};
 
 /// How long runs that a worker holds are looked at again: longer than a run that only waits stays in memory.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -27,13 +27,15 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 ///
 /// The journal of each run is replayed with the code of that version, which has to be in this program, without effects and without
 /// writing. What fits is bound to the version, with an entry `move` in its journal and a line in its audit, in one transaction; a run
-/// that was blocked by its code is tried again. What does not fit stays what it is. So does a run that already turns back.
+/// that was blocked by its code is tried again, and one that waits is woken once, to wait for what the other version waits for. What does
+/// not fit stays what it is, and does not count towards the number of runs. A run that already turns back stays, too.
 ///
 /// A run is moved while no worker holds it: asleep, waiting, paused, blocked, or due and not yet taken. Those a worker holds are looked
 /// at again for a while ([`patience`](Self::patience)). One that executes step after step can be paused first, and resumed afterwards.
 ///
 /// # Errors
-/// When awaited: the definitions of this program contradict each other; `InvalidName`; the database does not answer. Some runs may
+/// When awaited: the definitions of this program contradict each other; `InvalidName`, also for a version that no workflow of this
+/// program has; the database does not answer. Some runs may
 /// have been moved then, and doing it again is safe.
 #[must_use = "no run is moved until this is awaited"]
 pub struct MoveRuns {
@@ -54,7 +56,7 @@ pub struct RunsMoved {
     pub moved: u64,
     /// Runs that stay with their version.
     pub stayed: u64,
-    /// Why they stay, newest first, of up to 1,000.
+    /// Why they stay, of up to 1,000.
     pub problems: Vec<Problem>,
     /// Runs that a worker held all the time: to be tried again.
     pub busy: Vec<RunId>,
@@ -82,6 +84,12 @@ impl MoveRuns {
         check_who_and_why(&self.who, &self.reason)?;
         let registry =
             Registry::definitions_only().map_err(|RegistryError(sentences)| Error::Definitions(sentences))?;
+        if !registry.has_version(&self.version) {
+            let version = &self.version;
+            return Err(Error::InvalidName(format!(
+                "no workflow of this program has a version {version}: move runs with a program that has it"
+            )));
+        }
         let (mut done, mut held, mut left) = (RunsMoved::default(), Vec::new(), self.at_most);
         let mut filter = std::mem::take(&mut self.filter);
         while left > 0 {
@@ -90,7 +98,7 @@ impl MoveRuns {
                 let Some(next) = registry.version(&run.workflow, &self.version).filter(|_| left > 0) else { continue };
                 match self.try_one(run.id, next, &mut done).await? {
                     Tried::None => continue,
-                    Tried::Settled => {}
+                    Tried::Moved => {}
                     Tried::Held => held.push((run.id, next)),
                 }
                 left -= 1;
@@ -136,14 +144,22 @@ impl MoveRuns {
     ) -> Result<Tried, Error> {
         let store = self.source.store();
         let Some(view) = store.run(run, self.source.grace()).await? else { return Ok(Tried::None) };
-        let Some((definition, version)) = view.definition.zip(view.version.clone()) else { return Ok(Tried::None) };
-        if view.phase != Phase::Forward || definition == next.signature {
+        // One that asked for no version begins with the active one.
+        let Some(version) = view.version.clone() else { return Ok(Tried::None) };
+        if view.phase != Phase::Forward || view.definition == Some(next.signature) {
             return Ok(Tried::None);
         }
         if view.worker.is_some() {
             return Ok(Tried::Held);
         }
-        let Some(journal) = store.load_journals(&[(run, view.generation)]).await?.pop() else { return Ok(Tried::None) };
+        let journal = match store.load_journals(&[(run, view.generation)]).await {
+            Err(error @ StoreError::Corrupt { .. }) => {
+                done.stay(&view, Verdict::CannotDecode(error.to_string()));
+                return Ok(Tried::None);
+            }
+            answer => answer?.pop(),
+        };
+        let Some(journal) = journal else { return Ok(Tried::None) };
         let audit = Audit { who: self.who.as_str().into(), action: "move".into(), details: self.details(&view).into() };
         let attempt = || {
             let unowned = Unowned { journal: journal.clone(), seed: view.seed, version: &version };
@@ -153,15 +169,11 @@ impl MoveRuns {
             Moved::Busy => Tried::Held,
             Moved::Done => {
                 done.moved += 1;
-                Tried::Settled
+                Tried::Moved
             }
             Moved::Stays(misfit) => {
-                done.stayed += 1;
-                if done.problems.len() < PROBLEMS_MAX {
-                    let (workflow, version) = (view.workflow.to_string(), Some(version.to_string()));
-                    done.problems.push(Problem { run, workflow, version, verdict: words(misfit) });
-                }
-                Tried::Settled
+                done.stay(&view, words(misfit));
+                Tried::None
             }
         })
     }
@@ -171,11 +183,21 @@ impl MoveRuns {
     }
 }
 
+impl RunsMoved {
+    fn stay(&mut self, view: &RunView, verdict: Verdict) {
+        self.stayed += 1;
+        if self.problems.len() < PROBLEMS_MAX {
+            let version = view.version.as_deref().map(str::to_owned);
+            self.problems.push(Problem { run: view.id, workflow: view.workflow.to_string(), version, verdict });
+        }
+    }
+}
+
 enum Tried {
-    /// There is nothing to move.
+    /// There is nothing to move, or it stays.
     None,
-    /// It was moved, or it stays.
-    Settled,
+    /// It is of the other version now.
+    Moved,
     /// Somebody holds it.
     Held,
 }

@@ -187,11 +187,11 @@ impl Engine {
         self: &Arc<Self>,
         session: &Arc<Session>,
         mut run: ClaimedRun,
-        journal: Result<Journal, String>,
+        mut journal: Result<Journal, String>,
         mail: Inbox,
         permit: OwnedSemaphorePermit,
     ) {
-        if let Ok(journal) = &journal
+        if let Ok(journal) = &mut journal
             && !self.move_on(session, &mut run, journal).await
         {
             // It is somebody else's, or will be taken up as lost.

@@ -80,8 +80,8 @@ pub const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 pub const SHOW_STARTED_AFTER: Duration = Duration::from_secs(1);
 /// A wait shorter than this is not worth a note that the run is waiting.
 pub const NOTE_WAITING_FROM: Duration = Duration::from_secs(1);
-/// How often a worker that gets hints looks all the same, for due runs and for mail. Five looks a minute and what a sweep asks:
-/// an idle worker stays below ten queries a minute, its renewals apart.
+/// How often a worker that gets hints looks all the same, for due runs and for mail. Five looks a minute, and what a sweep asks:
+/// an idle worker makes some twenty queries a minute, its renewals apart.
 pub const LOOK_ANYWAY: Duration = Duration::from_secs(12);
 /// How often it looks for dead workers (unless a renewal tells of one) and for runs nobody serves.
 pub const SWEEP_ANYWAY: Duration = Duration::from_secs(120);

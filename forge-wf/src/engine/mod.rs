@@ -68,7 +68,7 @@ use tick::Tick;
 use turn::{Message, Turn};
 use waiters::{Outcome, Waiters};
 
-use crate::model::{CallId, RunId, Timestamp};
+use crate::model::{CallId, Digest, RunId, Timestamp};
 use crate::store::{ClaimedRun, Offer, Store, StrayVersion};
 
 /// One worker process: its definitions, its turns, and the database they live on.
@@ -85,8 +85,8 @@ pub struct Engine {
     turns: Mutex<HashMap<RunId, Resident>>,
     /// Runs whose steps would not end: left to the end of the lease, so not to be adopted.
     left_behind: Mutex<HashSet<RunId>>,
-    /// Generations of runs that are known to fit no newer version of their workflow.
-    stays: Mutex<HashSet<(RunId, i32)>>,
+    /// Generations of runs that are known not to fit a definition.
+    stays: Mutex<HashSet<(RunId, i32, Digest)>>,
     /// Since when this worker claims nothing, so that a suspect run can be executed alone.
     alone_since: Mutex<Option<Instant>>,
     /// Runs this worker owns without a turn, for the next claim.

@@ -1,8 +1,8 @@
 //! Runs that go on with another version of their workflow.
 //!
 //! A version may replace another one. A claimed run of that whose journal the newer one replays is bound to it before it goes on, and
-//! an entry says so; one that does not fit stays what it is. That never changes within a generation, since its journal only grows:
-//! whoever has found out does not look again.
+//! an entry says so; one that does not fit stays what it is. A journal only grows, so that hardly ever changes: whoever has found out
+//! does not look again in the same generation.
 //!
 //! A run whose own version is not there cannot be claimed for that. Such a **stray** is moved while nobody owns it, and then claimed
 //! like any other; so are runs that an operator wants moved.
@@ -16,7 +16,7 @@ use super::session::Session;
 use crate::contract::digest;
 use crate::journal::{Entry, EntryKind, EntryState};
 use crate::model::{CallId, Limits, Payload, Phase, RunId, Timestamp};
-use crate::store::{Audit, ClaimedRun, FindStrays, Journal, MoveRun, Mover, Store, StoreError, moves};
+use crate::store::{Audit, ClaimedRun, FindStrays, Journal, MoveRun, Mover, Store, StoreError, Stray, moves};
 
 /// Generations that are known to fit no newer version, up to this number; then they are looked at again.
 const KNOWN_MAX: usize = 100_000;
@@ -28,18 +28,18 @@ const STRAY_PAGES: usize = 20;
 impl Engine {
     /// Binds the run to the newest version that replaces its own and that its journal fits. `false` if that is not known to be
     /// durable: then nothing is to be done with it here.
-    pub(super) async fn move_on(&self, session: &Session, run: &mut ClaimedRun, journal: &Journal) -> bool {
+    pub(super) async fn move_on(&self, session: &Session, run: &mut ClaimedRun, journal: &mut Journal) -> bool {
         if run.phase != Phase::Forward {
             return true;
         }
         let mut moved_before = moves_in(&journal.entries);
         while let Some(next) = run.definition.and_then(|definition| self.registry.successor(definition)) {
-            if self.stays(run.id, run.generation) {
+            if self.stays(run.id, run.generation, next) {
                 return true;
             }
             if let Err(misfit) = fits(next, run.id, run.seed, journal.entries.clone(), self.config.limits).await {
                 tracing::info!(run = %run.id, workflow = next.name, version = next.version, %misfit, "a run stays with its version");
-                self.note_that_it_stays(run.id, run.generation);
+                self.note_that_it_stays(run.id, run.generation, next);
                 return true;
             }
             let from = next.replaces.unwrap_or_default();
@@ -52,6 +52,7 @@ impl Engine {
             }
             tracing::info!(run = %run.id, workflow = next.name, from, to = next.version, "a run goes on with a newer version");
             (run.definition, run.needs) = (Some(next.signature), next.signature);
+            journal.entries.push(moved.entry);
         }
         true
     }
@@ -86,35 +87,60 @@ impl Engine {
     async fn move_found(&self, find: &FindStrays) -> Result<(u64, Option<RunId>), StoreError> {
         let strays = self.store.strays(find).await?;
         let last = strays.last().filter(|_| strays.len() as u32 >= find.limit).map(|stray| stray.run);
-        let strays: Vec<_> = strays.into_iter().filter(|stray| !self.stays(stray.run, stray.generation)).collect();
-        let asked: Vec<_> = strays.iter().map(|stray| (stray.run, stray.generation)).collect();
-        let journals = if asked.is_empty() { Vec::new() } else { self.store.load_journals(&asked).await? };
+        let with_heir = |stray: Stray| self.registry.heir(&stray.workflow, &stray.version).map(|next| (stray, next));
+        let strays = strays.into_iter().filter_map(with_heir);
+        let strays: Vec<_> = strays.filter(|(stray, next)| !self.stays(stray.run, stray.generation, next)).collect();
+        let asked: Vec<_> = strays.iter().map(|(stray, _)| (stray.run, stray.generation)).collect();
+        let mut journals = if asked.is_empty() { Vec::new() } else { self.load_readable(&asked).await? };
         let mut moved = 0;
-        for (stray, journal) in strays.iter().zip(journals) {
-            let Some(next) = self.registry.heir(&stray.workflow, &stray.version) else { continue };
+        for (stray, next) in &strays {
+            let Some(at) = journals.iter().position(|journal| journal.run == stray.run) else {
+                // It is told when it is claimed by a worker of its own version.
+                self.note_that_it_stays(stray.run, stray.generation, next);
+                continue;
+            };
+            let journal = journals.swap_remove(at);
             let unowned = Unowned { journal, seed: stray.seed, version: &stray.version };
             match move_unowned(&*self.store, next, unowned, self.config.limits, None).await? {
                 Moved::Done => moved += 1,
                 Moved::Busy => {}
                 Moved::Stays(misfit) => {
                     tracing::info!(run = %stray.run, workflow = next.name, version = next.version, %misfit, "a run stays with its version");
-                    self.note_that_it_stays(stray.run, stray.generation);
+                    self.note_that_it_stays(stray.run, stray.generation, next);
                 }
             }
         }
         Ok((moved, last))
     }
 
-    fn stays(&self, run: RunId, generation: i32) -> bool {
-        self.stays.lock().unwrap_or_else(PoisonError::into_inner).contains(&(run, generation))
+    /// The journals of these runs, but for those that cannot be read.
+    async fn load_readable(&self, asked: &[(RunId, i32)]) -> Result<Vec<Journal>, StoreError> {
+        match self.store.load_journals(asked).await {
+            Err(StoreError::Corrupt { .. }) => {}
+            answer => return answer,
+        }
+        let mut readable = Vec::with_capacity(asked.len());
+        for one in asked {
+            match self.store.load_journals(std::slice::from_ref(one)).await {
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    tracing::warn!(run = %one.0, %error, "a run cannot be moved")
+                }
+                answer => readable.extend(answer?),
+            }
+        }
+        Ok(readable)
     }
 
-    fn note_that_it_stays(&self, run: RunId, generation: i32) {
+    fn stays(&self, run: RunId, generation: i32, next: &WorkflowDefinition) -> bool {
+        self.stays.lock().unwrap_or_else(PoisonError::into_inner).contains(&(run, generation, next.signature))
+    }
+
+    fn note_that_it_stays(&self, run: RunId, generation: i32, next: &WorkflowDefinition) {
         let mut stays = self.stays.lock().unwrap_or_else(PoisonError::into_inner);
         if stays.len() >= KNOWN_MAX {
             stays.clear();
         }
-        stays.insert((run, generation));
+        stays.insert((run, generation, next.signature));
     }
 
     async fn write_move(&self, session: &Session, moved: &MoveRun) -> bool {
@@ -197,5 +223,13 @@ fn move_entry(n: u32, from: &str, next: &WorkflowDefinition, at: Timestamp) -> E
 }
 
 fn a_move(next: &WorkflowDefinition, run: RunId, generation: i32, by: Mover, entry: Entry) -> MoveRun {
-    MoveRun { run, by, generation, definition: next.signature, version: next.version.into(), entry }
+    MoveRun {
+        run,
+        by,
+        generation,
+        definition: next.signature,
+        version: next.version.into(),
+        unbound: (digest::of_name(next.name), digest::of_version(next.name, next.version)),
+        entry,
+    }
 }

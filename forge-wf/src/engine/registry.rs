@@ -202,18 +202,23 @@ impl Registry {
         self.workflows.values().find(|workflow| workflow.name == name && workflow.version == version).copied()
     }
 
+    /// Whether there is a workflow of this version.
+    pub fn has_version(&self, version: &str) -> bool {
+        self.workflows.values().any(|workflow| workflow.version == version)
+    }
+
     /// Whether there is a workflow of this name.
     pub fn has_name(&self, name: &str) -> bool {
         self.workflows.values().any(|workflow| workflow.name == name)
     }
 
-    /// Whether a run that is not bound may begin here: of this version, or of an active one.
+    /// Whether a run that is not bound may begin here: of this version or of what replaces it, or of an active one.
     pub fn may_start(&self, name: &str, version: Option<&str>) -> bool {
-        let fits = |workflow: &&WorkflowDefinition| match version {
-            Some(version) => workflow.version == version,
-            None => workflow.status == VersionStatus::Active,
-        };
-        self.workflows.values().copied().filter(|workflow| workflow.name == name).any(|workflow| fits(&workflow))
+        match version {
+            Some(version) => self.heir(name, version).is_some(),
+            None => (self.workflows.values())
+                .any(|workflow| workflow.name == name && workflow.status == VersionStatus::Active),
+        }
     }
 
     /// The step with this digest.
@@ -235,8 +240,8 @@ impl Registry {
             .collect()
     }
 
-    /// What this process can claim: runs bound to its definitions, unbound runs of their versions, of active ones also those that
-    /// asked for none, and runs whose next undo is one of its steps.
+    /// What this process can claim: runs bound to its definitions, unbound runs of their versions (also of a version that one of them
+    /// replaces and that is not there), of active ones also those that asked for none, and runs whose next undo is one of its steps.
     pub fn offers(&self) -> Arc<[Offer]> {
         let steps = self.steps.keys().chain([&ANYONE]);
         let steps = steps.map(|step| Offer { needs: *step, definition: *step, version: "".into(), timeout: None });
@@ -244,8 +249,10 @@ impl Registry {
             .values()
             .flat_map(|workflow| {
                 let by_name = (workflow.status == VersionStatus::Active).then(|| digest::of_name(workflow.name));
-                let needs = [workflow.signature, digest::of_version(workflow.name, workflow.version)];
-                let needs = needs.into_iter().chain(by_name);
+                let is_heir = |(_, heir): &(_, &Heir)| heir.workflow.signature == workflow.signature;
+                let versions =
+                    self.heirs.iter().filter(is_heir).map(|((name, version), _)| digest::of_version(name, version));
+                let needs = std::iter::once(workflow.signature).chain(versions).chain(by_name);
                 // One that databases cannot add to a time is none.
                 let timeout = workflow.timeout.filter(|timeout| *timeout < FOR_EVER);
                 let (definition, version) = (workflow.signature, Arc::<str>::from(workflow.version));
@@ -417,6 +424,14 @@ mod tests {
             assert_eq!((&*versions[1].version, versions[1].is_replaced), ("2", false));
         }
         assert!(alone.heir("checkout", "3").is_none() && alone.heir("ship", "1").is_none());
+        // Also those that asked for the version and have not begun.
+        let begins_with = |registry: &Registry| {
+            let offers = registry.offers();
+            let offer = offers.iter().find(|offer| offer.needs == digest::of_version("checkout", "1"));
+            offer.map(|offer| offer.version.to_string())
+        };
+        assert_eq!((begins_with(&alone).as_deref(), begins_with(&both).as_deref()), (Some("2"), Some("1")));
+        assert!(alone.may_start("checkout", Some("1")) && !alone.may_start("checkout", Some("3")));
     }
 
     #[test]

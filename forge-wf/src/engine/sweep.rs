@@ -14,20 +14,26 @@ use super::writer::{Along, Item, Reply};
 use crate::model::RunId;
 use crate::store::{ClaimedRun, RunImage};
 
+/// Every so many renewals of the lease a look for runs whose version is not here.
+const STRAYS_EVERY: u32 = 4;
+
 impl Engine {
     /// Looks around as often as the lease is renewed, until the session is over.
     pub(super) async fn sweep(self: Arc<Self>, session: Arc<Session>) {
         let mut missing = HashSet::new();
         let mut said = String::new();
         let mut last: Option<Instant> = None;
-        let mut last_stray = None;
+        let (mut last_stray, mut looks) = (None, 0_u32);
         while !session.is_lost() {
             tokio::select! {
                 () = tokio::time::sleep(self.config.heartbeat) => {}
                 () = session.lost() => return,
             }
             self.remind_overdue().await;
-            self.move_strays(&session, &mut last_stray).await;
+            if looks.is_multiple_of(STRAYS_EVERY) {
+                self.move_strays(&session, &mut last_stray).await;
+            }
+            looks = looks.wrapping_add(1);
             // A renewal tells at once that somebody died. The rest is for what nobody tells, and has time.
             let told = session.others_expired();
             let due = last.is_none_or(|last| last.elapsed() >= SWEEP_ANYWAY);

@@ -41,10 +41,12 @@ pub fn assert_lock(folder: &str, package: &str, crate_name: &str, bin_name: Opti
 /// The file holds, for each version of each workflow, what its runs in flight rely on: input, output, steps with their types and
 /// what undoes them, helpers, events and children. Check it in. From then on a change of any of these under the same version does
 /// not compile, and the compiler says what was added, removed or changed. What that asks for is a new version, or, if no run of it
-/// can be in flight, that its entry is deleted from the file and written anew. Never is a changed contract written over an old one.
+/// can be in flight, that its entry is deleted from the file and written anew. Never is a changed contract written over an old one; an
+/// entry whose workflow is no longer in the program is dropped, which the test fails for until the file is written.
 ///
 /// The test belongs into the crate that has the workflows (in `src/lib.rs` or `src/main.rs`, below `#[cfg(test)]`), with the features
-/// that are deployed. Each target of a package has its own part of the file: the library, each binary, and each test; a binary and an
+/// that are deployed: a body whose calls depend on features is another contract with other features, and does not compile with those.
+/// Each target of a package has its own part of the file: the library, each binary, and each test; a binary and an
 /// example of one name share theirs. Documentation tests are not looked at.
 ///
 /// ```no_run

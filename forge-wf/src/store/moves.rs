@@ -16,8 +16,10 @@ pub struct MoveRun {
     pub generation: i32,
     /// The definition it goes on with.
     pub definition: Digest,
-    /// Its version.
+    /// Its version. A run that was started for a version is from now on one that was started for this.
     pub version: Arc<str>,
+    /// What a run of the workflow needs while it is bound to nothing: one that is for any version, and one that is for this.
+    pub unbound: (Digest, Digest),
     /// What the journal says of the move.
     pub entry: Entry,
 }
@@ -32,7 +34,8 @@ pub enum Mover {
         /// The claim it owns the run under.
         claim_no: i64,
     },
-    /// Anybody, while nobody owns it and its journal is still what was looked at. One that was blocked by its code is tried again.
+    /// Anybody, while nobody owns it and its journal is still what was looked at. One that was blocked by its code is tried again, and
+    /// one that waits is woken: the other version may wait for something else besides.
     Anybody {
         /// What the journal weighed: see [`weight`].
         weight: i64,

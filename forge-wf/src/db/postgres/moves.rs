@@ -13,7 +13,7 @@ use crate::store::{Audit, FindStrays, MoveRun, Mover, StoreError, Stray};
 
 /// The parameters of `move_run.sql`.
 pub(super) fn move_columns(moved: &MoveRun, audit: Option<&Audit>) -> Columns {
-    let MoveRun { run, by, generation, definition, version, entry } = moved;
+    let MoveRun { run, by, generation, definition, version, unbound, entry } = moved;
     let (worker, mark) = match by {
         Mover::Owner { worker, claim_no } => (Some(worker.0), *claim_no),
         Mover::Anybody { weight } => (None, *weight),
@@ -34,6 +34,8 @@ pub(super) fn move_columns(moved: &MoveRun, audit: Option<&Audit>) -> Columns {
         .with(audit.map(|audit| &*audit.who))
         .with(audit.map(|audit| &*audit.action))
         .with(audit.map(|audit| &*audit.details))
+        .with(unbound.0.to_uuid())
+        .with(unbound.1.to_uuid())
 }
 
 pub(super) async fn move_run(inner: &Inner, columns: Columns) -> Result<bool, StoreError> {

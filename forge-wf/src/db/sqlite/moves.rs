@@ -19,7 +19,7 @@ pub(super) async fn move_run(writer: &Writer, moved: &MoveRun, audit: Option<&Au
 
 async fn write(connection: &mut SqliteConnection, moved: &MoveRun, audit: Option<&Audit>) -> Result<bool, StoreError> {
     let fail = sorted("move_run");
-    let MoveRun { run, by, generation, definition, version, entry } = moved;
+    let MoveRun { run, by, generation, definition, version, unbound, entry } = moved;
     let (worker, mark, at) = match by {
         Mover::Owner { worker, claim_no } => (Some(worker.0), *claim_no, entry.at.timestamp_micros()),
         Mover::Anybody { weight } => (None, *weight, now()),
@@ -31,7 +31,9 @@ async fn write(connection: &mut SqliteConnection, moved: &MoveRun, audit: Option
         .bind(definition.to_uuid())
         .bind(version.clone())
         .bind(generation)
-        .bind(now());
+        .bind(now())
+        .bind(unbound.0.to_uuid())
+        .bind(unbound.1.to_uuid());
     if rebound.execute(&mut *connection).await.map_err(&fail)?.rows_affected() == 0 {
         // It may have been this very move, sent again.
         let is_there =

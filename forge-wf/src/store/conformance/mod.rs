@@ -83,7 +83,8 @@ macro_rules! conformance_suite {
             moves: [
                 a_run_is_moved_by_its_owner_only_and_says_so_once,
                 a_run_nobody_owns_is_moved_if_nobody_wrote_to_it_and_it_is_told_once,
-                a_move_keeps_what_a_run_waits_for_and_lets_a_blocked_one_go_on,
+                a_move_wakes_what_waits_or_was_blocked_by_its_code_and_ends_no_pause,
+                a_moved_run_that_is_unbound_asks_for_the_version_it_was_moved_to,
                 strays_are_due_runs_that_nobody_else_is_needed_for,
                 a_signature_outlives_the_workers_that_had_it,
             ],

@@ -6,17 +6,23 @@ use std::time::Duration;
 use super::support::*;
 use crate::journal::{Entry, EntryKind, EntryState};
 use crate::model::time::from_micros;
-use crate::model::{BlockReason, CallId, Phase, RunId, State, WorkerId};
+use crate::model::{BlockReason, CallId, Digest, Phase, RunId, State, WorkerId};
 use crate::store::moves::weight;
 use crate::store::{
-    Audit, DefinitionRow, Due, FindStrays, MoveRun, Mover, NewRun, NewWorker, RunImage, Store, StrayVersion,
+    Audit, DefinitionRow, Due, FindStrays, MailKind, MoveRun, Mover, NewMail, NewRun, NewWorker, RunImage, Store,
+    StrayVersion,
 };
+
+/// What an unbound run of version 1 needs.
+const ONE_UNBOUND: Digest = Digest(0xA5);
+/// The same of version 2.
+const TWO_UNBOUND: Digest = Digest(0xA3);
 
 /// The move of a run to version 2.
 fn to_two(run: RunId, by: Mover) -> MoveRun {
     let mut entry = Entry::new(CallId::new("move", 0), EntryKind::Move, EntryState::Completed, from_micros(7));
     entry.args = Some(json("{\"from\":\"1\",\"to\":\"2\"}"));
-    MoveRun { run, by, generation: 0, definition: TWO, version: "2".into(), entry }
+    MoveRun { run, by, generation: 0, definition: TWO, version: "2".into(), unbound: (NAME, TWO_UNBOUND), entry }
 }
 
 fn audit() -> Audit {
@@ -85,17 +91,18 @@ pub async fn a_run_nobody_owns_is_moved_if_nobody_wrote_to_it_and_it_is_told_onc
     assert_eq!(next.claim_one().await.id, run);
 }
 
-pub async fn a_move_keeps_what_a_run_waits_for_and_lets_a_blocked_one_go_on(store: Arc<dyn Store>) {
+pub async fn a_move_wakes_what_waits_or_was_blocked_by_its_code_and_ends_no_pause(store: Arc<dyn Store>) {
     let mut worker = Hand::new(&store).await;
     let later = Due::At(now() + Duration::from_secs(3_600));
     let paused = RunImage { block_reason: Some(BlockReason::Paused), ..paused() };
     let turning = RunImage { phase: Phase::Undo, ..released() };
-    for (image, state, moves) in [
-        (waiting(later), State::Waiting, true),
-        (paused, State::Paused, true),
-        (blocked(BlockReason::Divergence, "build-1"), State::Ready, true),
-        (turning, State::Ready, false),
-        (ended(State::Completed), State::Completed, false),
+    for (image, state, moves, wakes) in [
+        (waiting(later), State::Ready, true, true),
+        (blocked(BlockReason::Divergence, "build-1"), State::Ready, true, true),
+        (paused, State::Paused, true, false),
+        (blocked(BlockReason::Compensation, "build-1"), State::Blocked, true, false),
+        (turning, State::Ready, false, false),
+        (ended(State::Completed), State::Completed, false, false),
     ] {
         let run = bound();
         let id = run.id;
@@ -105,11 +112,31 @@ pub async fn a_move_keeps_what_a_run_waits_for_and_lets_a_blocked_one_go_on(stor
         assert_eq!(store.move_run(&to_two(id, weighed(&store, id).await), None).await.unwrap(), moves, "{state:?}");
         let after = view(&store, id).await;
         assert_eq!((after.state, after.definition == Some(TWO)), (state, moves));
-        if before.state == State::Blocked {
+        if wakes {
             assert_eq!((after.block_reason, after.failure), (None, None));
         } else {
-            assert_eq!((after.ready_at, after.block_reason), (before.ready_at, before.block_reason));
+            let kept = (before.ready_at, before.block_reason, before.failure);
+            assert_eq!((after.ready_at, after.block_reason, after.failure), kept);
         }
+    }
+    let offer = |needs| worker_serving(LONG, "checkout", "2", needs, TWO);
+    let mut next = Hand::register(&store, offer(NAME)).await;
+    assert_eq!(next.claim(9).await.len(), 2, "those that were woken are due");
+}
+
+pub async fn a_moved_run_that_is_unbound_asks_for_the_version_it_was_moved_to(store: Arc<dyn Store>) {
+    let mut next = Hand::register(&store, worker_serving(LONG, "checkout", "2", TWO_UNBOUND, TWO)).await;
+    let asked = NewRun { version: Some("1".into()), needs: ONE_UNBOUND, start_needs: ONE_UNBOUND, ..checkout() };
+    let typed = NewRun { start_needs: ONE_UNBOUND, ..bound() };
+    for (run, needs, version) in [(asked, TWO_UNBOUND, Some("2")), (typed, TWO_UNBOUND, None), (bound(), NAME, None)] {
+        let run = start(&store, run).await;
+        assert!(store.move_run(&to_two(run, weighed(&store, run).await), None).await.unwrap());
+        let claim_no = next.claim_one().await.claim_no;
+        next.update(run, claim_no, RunImage { unbind: true, ..released() }).await;
+        assert_eq!(view(&store, run).await.version.as_deref(), version);
+        let mut anyone = Hand::register(&store, worker_serving(LONG, "checkout", "3", needs, Digest(0xA4))).await;
+        assert_eq!(anyone.claim_one().await.id, run);
+        anyone.update(run, anyone.claim_no, paused()).await;
     }
 }
 
@@ -125,6 +152,10 @@ pub async fn strays_are_due_runs_that_nobody_else_is_needed_for(store: Arc<dyn S
         old.update(id, 0, waiting(due)).await;
     }
     store.send_mail(&event(mailed, "1")).await.unwrap();
+    let stopped = bound();
+    let stopped_id = stopped.id;
+    old.bear(stopped).await;
+    old.update(stopped_id, 0, paused()).await;
     store.remove_worker(old.id).await.unwrap();
 
     let new = Hand::register(&store, worker_serving(LONG, "checkout", "2", NAME, TWO)).await;
@@ -142,6 +173,10 @@ pub async fn strays_are_due_runs_that_nobody_else_is_needed_for(store: Arc<dyn S
     let mut both = vec![due, mailed];
     both.sort();
     assert_eq!(found(find.clone()).await, both);
+    store.send_mail(&NewMail { kind: MailKind::Resume, ..event(stopped_id, "{}") }).await.unwrap();
+    both.push(stopped_id);
+    both.sort();
+    assert_eq!(found(find.clone()).await, both, "what has been paused is due by an order");
     assert_eq!(found(FindStrays { limit: 1, ..find.clone() }).await, both[..1]);
     assert_eq!(found(FindStrays { after: Some(both[0]), ..find.clone() }).await, both[1..]);
     let stray = store.strays(&find).await.unwrap().into_iter().find(|stray| stray.run == due).unwrap();

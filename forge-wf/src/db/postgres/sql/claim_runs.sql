@@ -13,7 +13,7 @@
 --
 -- Runs are locked one at a time, in order, until there are enough of them: SKIP LOCKED, so claimers never queue behind each
 -- other; MATERIALIZED, so LIMIT is a limit. More heads are looked at than taken, since other claimers lock the first ones.
--- What is locked is looked at again, as it is by then.
+-- What is locked is looked at again, as it is by then: it may need something else, if it was moved to another version.
 WITH RECURSIVE offer (needs, definition, version, timeout) AS MATERIALIZED (
     SELECT DISTINCT ON (it.needs) it.needs, it.definition, it.version, it.timeout * interval '1 microsecond'
     FROM unnest($4::uuid[], $5::uuid[], $6::text[], $9::bigint[]) AS it (needs, definition, version, timeout)
@@ -39,9 +39,9 @@ WITH RECURSIVE offer (needs, definition, version, timeout) AS MATERIALIZED (
         WHERE mail.noticed_at IS NULL AND mail.run_id > letter.run_id
         ORDER BY mail.run_id LIMIT 1
     ) FROM letter WHERE letter.run_id IS NOT NULL
-), due (id, priority, since, has_mail, has_orders) AS MATERIALIZED (
-    SELECT it.id, max(it.priority), min(it.since), bool_or(it.has_mail), bool_or(it.has_orders) FROM (
-        SELECT head.id, level.priority, head.ready_at AS since, false AS has_mail, false AS has_orders
+), due (id, needs, priority, since, has_mail, has_orders) AS MATERIALIZED (
+    SELECT it.id, it.needs, max(it.priority), min(it.since), bool_or(it.has_mail), bool_or(it.has_orders) FROM (
+        SELECT head.id, level.needs, level.priority, head.ready_at AS since, false AS has_mail, false AS has_orders
         FROM level, LATERAL (
             SELECT run.id, run.ready_at FROM forge_wf.runs AS run
             WHERE run.needs = level.needs AND run.priority = level.priority AND run.ready_at <= now()
@@ -50,7 +50,7 @@ WITH RECURSIVE offer (needs, definition, version, timeout) AS MATERIALIZED (
         ) AS head
         WHERE level.priority IS NOT NULL
         UNION ALL
-        SELECT run.id, run.priority, oldest.sent_at, true, false
+        SELECT run.id, run.needs, run.priority, oldest.sent_at, true, false
         FROM letter JOIN forge_wf.runs AS run ON run.id = letter.run_id, LATERAL (
             SELECT mail.sent_at FROM forge_wf.inbox AS mail
             WHERE mail.run_id = run.id AND mail.noticed_at IS NULL AND mail.kind BETWEEN 0 AND $8
@@ -58,13 +58,13 @@ WITH RECURSIVE offer (needs, definition, version, timeout) AS MATERIALIZED (
         ) AS oldest
         WHERE run.worker_id IS NULL AND run.state IN (0, 2) AND run.needs IN (SELECT offer.needs FROM offer)
         UNION ALL
-        SELECT run.id, run.priority, mail.sent_at, false, true
+        SELECT run.id, run.needs, run.priority, mail.sent_at, false, true
         FROM forge_wf.inbox AS mail JOIN forge_wf.runs AS run ON run.id = mail.run_id
         WHERE mail.noticed_at IS NULL AND mail.kind NOT IN (0, 1, 7, 8) AND mail.kind <= $8 AND $3 > 0
           AND run.worker_id IS NULL AND run.state IN (0, 2, 3, 4)
           AND (mail.kind IN (2, 5, 10, 11) OR run.needs IN (SELECT offer.needs FROM offer))
     ) AS it
-    GROUP BY it.id
+    GROUP BY it.id, it.needs
     ORDER BY max(it.priority) DESC, min(it.since), it.id
 ), mine (id) AS MATERIALIZED (
     SELECT run.id FROM forge_wf.runs AS run
@@ -77,7 +77,7 @@ WITH RECURSIVE offer (needs, definition, version, timeout) AS MATERIALIZED (
 ), picked (id, needs) AS MATERIALIZED (
     SELECT locked.id, locked.needs FROM fence, due, LATERAL (
         SELECT run.id, run.needs FROM forge_wf.runs AS run
-        WHERE run.id = due.id AND fence.batch_no = $2
+        WHERE run.id = due.id AND run.needs IS NOT DISTINCT FROM due.needs AND fence.batch_no = $2
           AND run.worker_id IS NULL AND (
               run.state IN (0, 2) AND (run.ready_at <= now() OR due.has_mail) OR run.state IN (0, 2, 3, 4) AND due.has_orders
           )

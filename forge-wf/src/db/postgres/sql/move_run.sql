@@ -1,5 +1,6 @@
 -- move_run: binds run $1 in generation $6 to definition $4, version $5, if it has not turned back and worker $2 owns it under claim $3;
--- or, without a worker, if nobody owns it and its journal weighs $3. One that was blocked is ready then. With it comes the entry $7
+-- or, without a worker, if nobody owns it and its journal weighs $3. If it was started for a version, that is $5 from now on: unbound
+-- it needs $17, if it did not need $16, which is any version. Without a worker, a run that waits, or was blocked by its code, is ready then. With it comes the entry $7
 -- number $8 of kind $9, state $10 and arguments $11, recorded at $12 or, without a worker, now; and, if there is a $13, the line that $13 did
 -- $14 because of $15. A row comes back if the run is of that definition now.
 --
@@ -8,17 +9,22 @@
 WITH seen AS MATERIALIZED (
     SELECT run.id, run.xmin AS written_by FROM forge_wf.runs AS run WHERE run.id = $1
 ), it AS MATERIALIZED (
-    SELECT run.id, run.xmin AS written_by FROM forge_wf.runs AS run
+    SELECT run.id, run.xmin AS written_by, $2 IS NULL AND (
+        run.state = 2 OR run.state = 4 AND run.block_reason IN ('panic', 'foreign_await', 'divergence', 'refused', 'journal_limit')
+    ) AS wakes
+    FROM forge_wf.runs AS run
     WHERE run.id = $1 AND run.worker_id IS NOT DISTINCT FROM $2::uuid AND run.phase = 0 AND run.generation = $6
     FOR UPDATE
 ), moved AS (
     UPDATE forge_wf.runs AS run SET
         definition = $4, needs = $4, version = $5,
-        state = CASE WHEN run.state = 4 THEN 0 ELSE run.state END,
-        ready_at = CASE WHEN run.state = 4 THEN now() ELSE run.ready_at END,
-        block_reason = CASE WHEN run.state = 4 THEN NULL ELSE run.block_reason END,
-        blocked_build = CASE WHEN run.state = 4 THEN NULL ELSE run.blocked_build END,
-        failure = CASE WHEN run.state = 4 THEN NULL ELSE run.failure END
+        asked_version = CASE WHEN run.asked_version IS NULL THEN NULL ELSE $5 END,
+        start_needs = CASE WHEN run.start_needs = $16 THEN $16 ELSE $17 END,
+        state = CASE WHEN it.wakes THEN 0 ELSE run.state END,
+        ready_at = CASE WHEN it.wakes THEN now() ELSE run.ready_at END,
+        block_reason = CASE WHEN it.wakes THEN NULL ELSE run.block_reason END,
+        blocked_build = CASE WHEN it.wakes THEN NULL ELSE run.blocked_build END,
+        failure = CASE WHEN it.wakes THEN NULL ELSE run.failure END
     FROM it JOIN seen ON seen.id = it.id
     WHERE run.id = it.id AND CASE
         WHEN $2 IS NOT NULL THEN run.claim_no = $3

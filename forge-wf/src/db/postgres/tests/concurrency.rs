@@ -226,7 +226,8 @@ async fn a_move_that_waited_for_the_run_looks_at_what_was_written_meanwhile() {
         let store = store.clone();
         let entry = Entry::new(CallId::new("move", 0), EntryKind::Move, EntryState::Completed, now());
         let by = Mover::Anybody { weight };
-        let moved = MoveRun { run, by, generation: 0, definition: TWO, version: "2".into(), entry };
+        let moved =
+            MoveRun { run, by, generation: 0, definition: TWO, version: "2".into(), unbound: (NAME, TWO), entry };
         async move { store.move_run(&moved, None).await }
     });
     scratch.until_somebody_waits().await;
