@@ -240,3 +240,22 @@ async fn a_move_that_waited_for_the_run_looks_at_what_was_written_meanwhile() {
     assert!(!moving.await.unwrap().unwrap());
     assert_eq!(view(&store, run).await.definition, Some(ONE));
 }
+
+#[tokio::test]
+async fn a_claim_takes_no_run_that_needs_something_else_by_the_time_it_is_locked() {
+    let Some(scratch) = Scratch::new().await else { return };
+    let store: Arc<dyn Store> = Arc::new(scratch.store().await);
+    let run = start(&store, bound()).await;
+    let mut worker = Hand::new(&store).await;
+    // The claim has seen the run, and waits for its lane.
+    let mut other = scratch.connection().await;
+    let held = hold!(other, HOLD_LANE, worker.id.0, 0_i16);
+    let claiming = tokio::spawn(async move { worker.claim(9).await });
+    scratch.until_somebody_waits().await;
+    let entry = Entry::new(CallId::new("move", 0), EntryKind::Move, EntryState::Completed, now());
+    let by = Mover::Anybody { weight: weight(&entries(&store, run).await) };
+    let moved = MoveRun { run, by, generation: 0, definition: TWO, version: "2".into(), unbound: (NAME, TWO), entry };
+    assert!(store.move_run(&moved, None).await.unwrap());
+    held.rollback().await.unwrap();
+    assert!(claiming.await.unwrap().is_empty(), "it is of a version that this worker does not have");
+}
