@@ -5,13 +5,12 @@ use forge_wf::{Error, Status};
 use forge_wf_tests::{eventually, on_every_backend};
 use tokio::process::Command;
 
-use crate::rolling::{Done, count, ended_as, go, preflight, start, stop, worker};
+use crate::rolling::{Done, count, ended_as, go, preflight, start_waiting, stop, worker};
 
 on_every_backend!(runs_that_fit_a_newer_version_go_on_with_it_and_the_others_stay, |database| {
     let first = worker(env!("CARGO_BIN_EXE_rolling_first"), database).await;
     let client = Client::connect(database.url()).await.unwrap();
-    let runs = start(&client, 20).await;
-    eventually("all of them waiting", async || (count(&client, Status::Waiting).await == 20).then_some(())).await;
+    let runs = start_waiting(&client, 20).await;
     stop(first).await;
     let moving = worker(env!("CARGO_BIN_EXE_rolling_moving"), database).await;
     go(&client, &runs).await;
@@ -55,8 +54,7 @@ on_every_backend!(a_run_that_begins_anew_is_looked_at_again_whether_it_fits, |da
 on_every_backend!(runs_of_a_version_that_is_gone_go_on_with_what_replaces_it_if_they_fit, |database| {
     let first = worker(env!("CARGO_BIN_EXE_rolling_first"), database).await;
     let client = Client::connect(database.url()).await.unwrap();
-    let runs = start(&client, 20).await;
-    eventually("all of them waiting", async || (count(&client, Status::Waiting).await == 20).then_some(())).await;
+    let runs = start_waiting(&client, 20).await;
     stop(first).await;
 
     let heir = worker(env!("CARGO_BIN_EXE_rolling_heir"), database).await;
@@ -85,8 +83,7 @@ on_every_backend!(runs_of_a_version_that_is_gone_go_on_with_what_replaces_it_if_
 on_every_backend!(runs_are_moved_by_hand_while_nobody_holds_them_and_the_others_stay, |database| {
     let first = worker(env!("CARGO_BIN_EXE_rolling_first"), database).await;
     let client = Client::connect(database.url()).await.unwrap();
-    let runs = start(&client, 10).await;
-    eventually("all of them waiting", async || (count(&client, Status::Waiting).await == 10).then_some(())).await;
+    let runs = start_waiting(&client, 10).await;
     for run in &runs[..2] {
         client.pause(run, "to look at it").await.unwrap();
     }
@@ -131,8 +128,7 @@ on_every_backend!(runs_under_a_signature_of_an_older_algorithm_go_on_if_they_fit
     let program = env!("CARGO_BIN_EXE_rolling_first");
     let first = worker(program, database).await;
     let client = Client::connect(database.url()).await.unwrap();
-    let runs = start(&client, 6).await;
-    eventually("all of them waiting", async || (count(&client, Status::Waiting).await == 6).then_some(())).await;
+    let runs = start_waiting(&client, 6).await;
     stop(first).await;
 
     // As another build would have left them: with the same code, and a signature that is computed in another way.

@@ -39,9 +39,17 @@ pub async fn count(client: &Client, status: Status) -> usize {
     }
 }
 
-pub async fn start(client: &Client, count: u64) -> Vec<RunHandle<serde_json::Value>> {
+async fn start(client: &Client, count: u64) -> Vec<RunHandle<serde_json::Value>> {
     let starts = (0..count).map(|n| client.start_by_name("rolling", serde_json::json!(n)).into_future());
     futures::future::try_join_all(starts).await.unwrap()
+}
+
+/// As many runs, all of which wait.
+pub async fn start_waiting(client: &Client, runs: u64) -> Vec<RunHandle<serde_json::Value>> {
+    let started = start(client, runs).await;
+    let waiting = async || (count(client, Status::Waiting).await as u64 == runs).then_some(());
+    eventually("all of them waiting", waiting).await;
+    started
 }
 
 pub async fn go(client: &Client, runs: &[RunHandle<serde_json::Value>]) {
@@ -117,8 +125,7 @@ pub async fn preflight(program: &str, database: &Database, unreadable: bool) -> 
 on_every_backend!(a_preflight_says_before_a_deploy_which_runs_do_not_fit, |database| {
     let first = worker(env!("CARGO_BIN_EXE_rolling_first"), database).await;
     let client = Client::connect(database.url()).await.unwrap();
-    let runs = start(&client, 20).await;
-    eventually("all of them waiting", async || (count(&client, Status::Waiting).await == 20).then_some(())).await;
+    let runs = start_waiting(&client, 20).await;
     stop(first).await;
     let before = database
         .texts("SELECT count(*) || '' FROM forge_wf_journal", "SELECT count(*)::text FROM forge_wf.journal")

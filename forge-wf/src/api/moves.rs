@@ -35,8 +35,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// When awaited: the definitions of this program contradict each other; `InvalidName`, also for a version that no workflow of this
-/// program has; the database does not answer. Some runs may
-/// have been moved then, and doing it again is safe.
+/// program has; the database does not answer. Some runs may have been moved then, and doing it again is safe.
 #[must_use = "no run is moved until this is awaited"]
 pub struct MoveRuns {
     source: Source,

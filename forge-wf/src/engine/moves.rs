@@ -91,15 +91,13 @@ impl Engine {
         let strays = strays.into_iter().filter_map(with_heir);
         let strays: Vec<_> = strays.filter(|(stray, next)| !self.stays(stray.run, stray.generation, next)).collect();
         let asked: Vec<_> = strays.iter().map(|(stray, _)| (stray.run, stray.generation)).collect();
-        let mut journals = if asked.is_empty() { Vec::new() } else { self.load_readable(&asked).await? };
         let mut moved = 0;
-        for (stray, next) in &strays {
-            let Some(at) = journals.iter().position(|journal| journal.run == stray.run) else {
+        for ((stray, next), journal) in strays.iter().zip(self.load_readable(&asked).await?) {
+            let Some(journal) = journal else {
                 // It is told when it is claimed by a worker of its own version.
                 self.note_that_it_stays(stray.run, stray.generation, next);
                 continue;
             };
-            let journal = journals.swap_remove(at);
             let unowned = Unowned { journal, seed: stray.seed, version: &stray.version };
             match move_unowned(&*self.store, next, unowned, self.config.limits, None).await? {
                 Moved::Done => moved += 1,
@@ -113,22 +111,26 @@ impl Engine {
         Ok((moved, last))
     }
 
-    /// The journals of these runs, but for those that cannot be read.
-    async fn load_readable(&self, asked: &[(RunId, i32)]) -> Result<Vec<Journal>, StoreError> {
+    /// The journals of these runs, in the same order; none for one that cannot be read.
+    async fn load_readable(&self, asked: &[(RunId, i32)]) -> Result<Vec<Option<Journal>>, StoreError> {
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
         match self.store.load_journals(asked).await {
             Err(StoreError::Corrupt { .. }) => {}
-            answer => return answer,
+            answer => return Ok(answer?.into_iter().map(Some).collect()),
         }
-        let mut readable = Vec::with_capacity(asked.len());
+        let mut loaded = Vec::with_capacity(asked.len());
         for one in asked {
-            match self.store.load_journals(std::slice::from_ref(one)).await {
+            loaded.push(match self.store.load_journals(std::slice::from_ref(one)).await {
                 Err(error @ StoreError::Corrupt { .. }) => {
-                    tracing::warn!(run = %one.0, %error, "a run cannot be moved")
+                    tracing::warn!(run = %one.0, %error, "a run cannot be moved");
+                    None
                 }
-                answer => readable.extend(answer?),
-            }
+                answer => answer?.pop(),
+            });
         }
-        Ok(readable)
+        Ok(loaded)
     }
 
     fn stays(&self, run: RunId, generation: i32, next: &WorkflowDefinition) -> bool {

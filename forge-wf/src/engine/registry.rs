@@ -184,7 +184,7 @@ impl Registry {
 
     /// What goes on with a run of this version whose signature is not there, if its journal fits.
     pub fn heir(&self, name: &str, version: &str) -> Option<&'static WorkflowDefinition> {
-        self.heirs.iter().find(|(of, _)| **of == (name, version)).map(|(_, heir)| heir.workflow)
+        self.heirs.get(&(name, version)).map(|heir| heir.workflow)
     }
 
     /// The versions whose runs this process may go on with although it does not have their signature.
