@@ -161,3 +161,36 @@ on_every_backend!(runs_under_a_signature_of_an_older_algorithm_go_on_if_they_fit
     stop(first).await;
     client.close().await;
 });
+
+on_every_backend!(a_journal_that_cannot_be_read_keeps_no_other_run_from_moving, |database| {
+    let first = worker(env!("CARGO_BIN_EXE_rolling_first"), database).await;
+    let client = Client::connect(database.url()).await.unwrap();
+    let mut runs = start_waiting(&client, 6).await;
+    stop(first).await;
+    let torn = database
+        .texts(
+            "UPDATE forge_wf_journal SET state = 99 WHERE key = 'step:note'
+                AND run_id = (SELECT id FROM forge_wf_runs ORDER BY id LIMIT 1) RETURNING key",
+            "UPDATE forge_wf.journal SET state = 99 WHERE key = 'step:note'
+                AND run_id = (SELECT id FROM forge_wf.runs ORDER BY id LIMIT 1) RETURNING key",
+        )
+        .await;
+    assert_eq!(torn, ["step:note"]);
+    go(&client, &runs).await;
+    let heir = worker(env!("CARGO_BIN_EXE_rolling_heir"), database).await;
+    let first_of_all = runs.iter().map(|run| run.id()).min().unwrap();
+    let fits = |(n, run): &(usize, _)| {
+        let run: &forge_wf::RunHandle<serde_json::Value> = run;
+        n % 2 == 0 && run.id() != first_of_all
+    };
+    let fitting: Vec<_> = runs.drain(..).enumerate().filter(fits).collect();
+    for (_, run) in &fitting {
+        let (_, noted): Done = serde_json::from_value(run.result().await.unwrap()).unwrap();
+        assert_eq!(noted, ["1 before", "2 after"]);
+    }
+    let others = 6 - fitting.len();
+    let missing = async || (count(&client, Status::BlockedMissingVersion).await == others).then_some(());
+    eventually("what was not moved says so", missing).await;
+    stop(heir).await;
+    client.close().await;
+});
