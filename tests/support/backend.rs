@@ -1,6 +1,9 @@
 //! A fresh, empty database for each test, on both backends.
 
-use sqlx::{Connection, Executor, PgConnection};
+use std::str::FromStr;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 
 /// Where `scripts/test` says that its PostgreSQL is.
 pub const POSTGRES_VARIABLE: &str = "FORGE_WF_TEST_POSTGRES";
@@ -45,6 +48,21 @@ impl Database {
     /// Whether it is SQLite.
     pub fn is_sqlite(&self) -> bool {
         matches!(self.home, Home::Folder(_))
+    }
+
+    /// Executes statements in which `{forge_wf}` stands before the name of a table.
+    pub async fn execute(&self, statements: &str) {
+        let prefix = if self.is_sqlite() { "forge_wf_" } else { "forge_wf." };
+        let statements = sqlx::raw_sql(sqlx::AssertSqlSafe(statements.replace("{forge_wf}", prefix)));
+        if self.is_sqlite() {
+            let options = SqliteConnectOptions::from_str(&self.url).expect("a readable URL");
+            let options = options.busy_timeout(std::time::Duration::from_secs(30));
+            let mut connection = options.connect().await.expect("the database of this test");
+            statements.execute(&mut connection).await.expect("statements that can be executed");
+        } else {
+            let mut connection = PgConnection::connect(&self.url).await.expect("the database of this test");
+            statements.execute(&mut connection).await.expect("statements that can be executed");
+        }
     }
 
     /// Rows of a query that returns one text column, in order.

@@ -1,5 +1,7 @@
 //! sqlx lives here and nowhere else.
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod acknowledged;
 mod bags;
 mod migrate;
 #[cfg(feature = "postgres")]

@@ -132,6 +132,10 @@ impl Engine {
                 session.lose();
                 return 0;
             }
+            Some(Err(error @ StoreError::CommitsLost { .. })) => {
+                session.lose_commits(&error);
+                return 0;
+            }
             Some(Err(error)) => {
                 tracing::error!(worker = %session.worker, %error, "claiming runs failed");
                 self.run_is_due(self.clock.now() + self.config.poll);

@@ -48,6 +48,7 @@ pub fn keep(
                 session.lose();
                 return;
             }
+            Err(error @ StoreError::CommitsLost { .. }) => return session.lose_commits(&error),
             Err(error) => {
                 tracing::warn!(worker = %session.worker, %error, "the lease could not be renewed; trying again");
                 session.renewal_failed();

@@ -143,7 +143,7 @@ impl Turn {
                 // Its journal will hold only its start, so code of another version may take it from here.
                 self.image = Some(RunImage { unbind: true, seed, ..image });
                 self.stage(self.entry(end, true));
-                self.stage(Staged { generation, ..self.entry(start, true) });
+                self.stage(Staged { generation, joined: true, ..self.entry(start, true) });
             }
             Leaving::Blocked(stuck) => self.image = Some(blocked_image(&self.run, stuck, &self.engine.config)),
             Leaving::Released(state, due, problem) => {

@@ -113,8 +113,21 @@ impl Engine {
                 Some(next) => life = next,
                 None => break,
             }
+            if session.has_lost_commits() {
+                self.remove_former(session.worker).await;
+            }
         }
         pulse.abort();
+    }
+
+    /// Removes what is left of a session whose commits the database lost, so that its runs wait for no lease.
+    async fn remove_former(&self, worker: WorkerId) {
+        match self.store.remove_worker(worker).await {
+            Ok(()) => self.runs_are_ready(),
+            Err(error) => {
+                tracing::warn!(%worker, %error, "the former worker could not be removed; its runs wait for the end of its lease");
+            }
+        }
     }
 
     /// Registers, whatever it takes; `None` once drained.

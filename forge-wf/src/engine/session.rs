@@ -19,6 +19,8 @@ pub struct Session {
     lanes: RwLock<Vec<mpsc::UnboundedSender<Item>>>,
     lease: Duration,
     lost: AtomicBool,
+    /// Whether it is lost because the database lost commits; then the worker's row is still there.
+    commits_lost: AtomicBool,
     lost_notify: Notify,
     /// Number of the last claim that was begun.
     pub claim_no: AtomicI64,
@@ -45,6 +47,7 @@ impl Session {
             lanes: RwLock::new(lanes),
             lease,
             lost: AtomicBool::new(false),
+            commits_lost: AtomicBool::new(false),
             lost_notify: Notify::new(),
             claim_no: AtomicI64::new(0),
             renewal: Mutex::new(renewal),
@@ -106,6 +109,19 @@ impl Session {
     pub fn lose(&self) {
         self.lost.store(true, Ordering::Release);
         self.lost_notify.notify_waiters();
+    }
+
+    /// The database no longer holds what it had acknowledged, so what the turns know is not what the journals say.
+    pub fn lose_commits(&self, error: &StoreError) {
+        if !self.commits_lost.swap(true, Ordering::AcqRel) {
+            tracing::error!(worker = %self.worker, %error, "all turns are dropped; their runs continue from the journals as they are");
+        }
+        self.lose();
+    }
+
+    /// Whether the lease is gone because the database lost commits.
+    pub fn has_lost_commits(&self) -> bool {
+        self.commits_lost.load(Ordering::Acquire)
     }
 
     /// Whether the lease is gone.

@@ -12,6 +12,7 @@ mod dropped;
 mod idle;
 mod mail;
 mod orders;
+mod pieces;
 mod saga;
 mod undo;
 mod waits;
@@ -44,7 +45,8 @@ use super::unwind::{Cause, Ending};
 use super::waits::Waits;
 use super::writer::{Along, Item, Reply, Staged};
 use crate::journal::Entry;
-use crate::model::{BlockReason, CallId, Payload, Timestamp};
+use crate::model::limits::FLUSH_BYTES_MAX;
+use crate::model::{BlockReason, CallId, Payload, State, Timestamp};
 use crate::store::{ClaimedRun, Mail, Mailbag, Mark, NewRun, RunImage, StoreError};
 
 /// What a turn is told. Small: the channel of every waiting run has room for dozens of them.
@@ -362,14 +364,33 @@ impl Turn {
     pub(super) fn flush(&mut self) {
         self.along.states.extend(self.calls.take_unpublished());
         if !self.staged.is_empty() || !self.along.is_empty() || self.image.is_some() || self.birth.is_some() {
-            self.ticket += 1;
+            let leaves = self.leave_ticket == Some(self.ticket + 1);
             let (writes, along) = (std::mem::take(&mut self.staged), std::mem::take(&mut self.along));
             self.has_entries |= !writes.is_empty();
-            let kept = Unacked { ticket: self.ticket, writes: writes.clone(), along: along.clone() };
-            self.unacked.push_back(kept);
-            self.submit(writes, along);
+            let mut pieces = pieces::cut(writes, FLUSH_BYTES_MAX);
+            let last = pieces.pop().unwrap_or_default();
+            for piece in pieces {
+                // Only with the last piece is the run what its row is to say.
+                let image = self.image.take();
+                let as_born =
+                    |run: &NewRun| RunImage { state: State::Owned, keep: true, ..RunImage::ready(0, run.needs) };
+                self.image = self.birth.as_deref().map(as_born);
+                self.submit_staged(piece, Along::default());
+                self.image = image;
+            }
+            self.submit_staged(last, along);
+            if leaves {
+                self.leave_ticket = Some(self.ticket);
+            }
         }
         self.steps.hold_for(self.ticket);
+    }
+
+    /// Sends these writes under the next ticket, and keeps them until they are committed.
+    fn submit_staged(&mut self, writes: Vec<Staged>, along: Along) {
+        self.ticket += 1;
+        self.unacked.push_back(Unacked { ticket: self.ticket, writes: writes.clone(), along: along.clone() });
+        self.submit(writes, along);
     }
 
     /// Sends these writes, with the image and the birth that wait, under the present ticket.
@@ -396,7 +417,7 @@ impl Turn {
             // To the end: what is written one by one after a refusal is written in the order of its seq.
             Some(place) => {
                 let mut earlier = self.staged.remove(place);
-                earlier.entry = staged.entry;
+                (earlier.entry, earlier.joined) = (staged.entry, staged.joined);
                 earlier.along.extend(staged.along);
                 earlier
             }
@@ -406,7 +427,15 @@ impl Turn {
 
     /// An entry of this generation, to be staged.
     pub(super) fn entry(&self, entry: Entry, fresh: bool) -> Staged {
-        Staged { generation: self.run.generation, entry, fresh, along: Along::default() }
+        Staged { generation: self.run.generation, entry, fresh, joined: false, along: Along::default() }
+    }
+
+    /// Adds entries to what the next flush writes, all of them in one commit.
+    pub(super) fn stage_together(&mut self, entries: impl IntoIterator<Item = (Entry, bool)>) {
+        for (place, (entry, fresh)) in entries.into_iter().enumerate() {
+            let staged = Staged { joined: place > 0, ..self.entry(entry, fresh) };
+            self.stage(staged);
+        }
     }
 
     /// Now, by the database's clock as far as known, and never before the last entry.

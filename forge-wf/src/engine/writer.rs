@@ -16,7 +16,9 @@ use super::turn::Message;
 use crate::journal::Entry;
 use crate::model::limits::{BATCH_BYTES_MAX, BATCH_OPERATIONS_MAX};
 use crate::model::{Lane, Payload, RunId};
-use crate::store::{Batch, Birth, Mark, NewMail, NewRun, RunImage, RunUpdate, SavedState, Store, StoreError, Write};
+use crate::store::{
+    Batch, Birth, Mark, Marked, NewMail, NewRun, Owned, RunImage, RunUpdate, SavedState, Sent, Store, StoreError, Write,
+};
 
 /// One entry of an [`Item`], with what must be written with it or not at all.
 #[derive(Clone)]
@@ -27,8 +29,17 @@ pub struct Staged {
     pub entry: Entry,
     /// Whether it has no row yet.
     pub fresh: bool,
+    /// Whether it must be written in the same commit as the entry that was staged before it.
+    pub joined: bool,
     /// What goes with it.
     pub along: Along,
+}
+
+impl Staged {
+    /// Bytes of payload, with what is written along.
+    pub fn bytes(&self) -> usize {
+        self.entry.bytes() + self.along.bytes()
+    }
 }
 
 /// What is written along with entries: children, mail, marks on mail, published values.
@@ -62,7 +73,8 @@ impl Along {
         self.births.len() * 2 + self.sent.len() + self.marks.len() + self.states.len()
     }
 
-    fn bytes(&self) -> usize {
+    /// Bytes of payload.
+    pub fn bytes(&self) -> usize {
         let births = self.births.iter().map(|birth| birth.run.input.as_str().len());
         let sent = self.sent.iter().filter_map(|mail| mail.body.as_ref()).map(|body| body.as_str().len());
         births.chain(sent).chain(self.states.iter().map(|(_, value)| value.as_str().len())).sum()
@@ -157,6 +169,9 @@ impl Folded {
             if *fresh { batch.inserts.push(write) } else { batch.outcomes.push(write) }
         }
         self.write_along(batch);
+        if self.birth.is_none() && (!self.writes.is_empty() || !self.along.is_empty()) {
+            batch.owned.push(Owned { run: self.run, claim_no: self.claim_no });
+        }
     }
 
     /// One mark for each mail, and the last value of each name: a statement cannot touch a row twice.
@@ -164,13 +179,14 @@ impl Folded {
         let (mut marks, mut states) = (BTreeMap::new(), BTreeMap::new());
         for along in self.writes.iter().map(|staged| &staged.along).chain([&self.along]) {
             batch.births.extend(along.births.iter().cloned());
-            batch.sent.extend(along.sent.iter().cloned());
+            batch.sent.extend(along.sent.iter().map(|mail| Sent { by: self.run, mail: mail.clone() }));
             for mark in &along.marks {
                 *marks.entry(mark.mail).or_default() |= mark.taken;
             }
             states.extend(along.states.iter().map(|(key, value)| (key, value)));
         }
-        batch.marks.extend(marks.into_iter().map(|(mail, taken)| Mark { mail, taken }));
+        let mark = |(mail, taken)| Marked { run: self.run, mark: Mark { mail, taken } };
+        batch.marks.extend(marks.into_iter().map(mark));
         let publish =
             |(key, value): (&Arc<str>, &Payload)| SavedState { run: self.run, key: key.clone(), value: value.clone() };
         batch.states.extend(states.into_iter().map(publish));
@@ -277,6 +293,10 @@ impl LaneWriter {
         while !self.session.is_lost() {
             match self.session.until_answered("a commit", || store.commit(worker, lane, batch_no, batch)).await {
                 None | Some(Err(StoreError::LeaseLost { .. })) => break,
+                Some(Err(error @ StoreError::CommitsLost { .. })) => {
+                    self.session.lose_commits(&error);
+                    break;
+                }
                 Some(Ok(answer)) => {
                     self.batch_no = batch_no;
                     return Ok(Ok(answer.not_yours));
@@ -316,7 +336,7 @@ fn collect(first: Item, queue: &mut mpsc::UnboundedReceiver<Item>) -> (Vec<Folde
             let along = |staged: &Staged| staged.along.operations();
             operations +=
                 1 + item.writes.len() + item.writes.iter().map(along).sum::<usize>() + item.along.operations();
-            bytes += item.writes.iter().map(|staged| staged.entry.bytes() + staged.along.bytes()).sum::<usize>();
+            bytes += item.writes.iter().map(Staged::bytes).sum::<usize>();
             bytes += item.along.bytes();
             bytes += item.birth.as_ref().map_or(0, |run| run.input.as_str().len());
             if !groups.is_empty() && (operations > BATCH_OPERATIONS_MAX || bytes > BATCH_BYTES_MAX) {

@@ -25,6 +25,9 @@ pub const KEY_BYTES_MAX: usize = 1_000;
 pub const BATCH_OPERATIONS_MAX: usize = 300;
 /// Payload bytes one commit carries at the most (one larger operation still travels alone).
 pub const BATCH_BYTES_MAX: usize = 4 << 20;
+/// Payload bytes that one run writes in one piece at the most (one larger entry still is a piece of its own). A server has a bound on
+/// what one statement carries, 1 GB for PostgreSQL, and a run may begin hundreds of children at once.
+pub const FLUSH_BYTES_MAX: usize = 16 << 20;
 
 /// Mails of one run (or events of one name) that are held in memory or read at a time; the rest waits in the inbox.
 pub const MAIL_PAGE: usize = 256;

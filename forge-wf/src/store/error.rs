@@ -23,6 +23,18 @@ pub enum StoreError {
         /// The worker.
         worker: WorkerId,
     },
+    /// The database no longer holds what it had acknowledged to this worker: it was restored, or replaced by a copy that
+    /// lagged behind. The lease counts as lost. Drop every turn, register as a new worker and continue from the journals.
+    #[error(
+        "the database lost commits of worker {worker} that it had acknowledged ({what}); it was restored or replaced by an \
+         older copy, and the worker registers anew"
+    )]
+    CommitsLost {
+        /// The worker.
+        worker: WorkerId,
+        /// Which number is behind, and by how much.
+        what: String,
+    },
     /// The database refuses the data itself; sending it again cannot help. Nothing was written.
     #[error("the database refused the data of {call}: {source}")]
     Refused {

@@ -22,8 +22,9 @@ pub use inspect::{Inspect, ListRuns, Listed, RunView, Unserved};
 pub use letters::{Audit, ForkRun, Forked, Inbox, Mail, MailKind, Mailbag, Mark, NewMail, Posted, RetryRun};
 pub use moves::{FindStrays, MoveRun, Mover, Stray, StrayVersion};
 pub use records::{
-    Batch, Birth, Claim, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, Journal, KnownVersion, NewRun,
-    NewWorker, Offer, Parent, Renewal, RunImage, RunUpdate, SavedState, StartAnswer, TakenOver, Write,
+    Batch, Birth, Claim, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, Guard, Journal, KnownVersion,
+    Marked, NewRun, NewWorker, Offer, Owned, Parent, Renewal, RunImage, RunUpdate, SavedState, Sent, StartAnswer,
+    TakenOver, Write,
 };
 
 /// What the engine needs of any database.
@@ -40,10 +41,13 @@ pub trait Store: Inspect + Send + Sync + 'static {
 
     /// Extends the lease to now plus its length, and says whether some other worker's has expired.
     ///
-    /// Called from a thread of its own with its own runtime, so the backend keeps a connection for it alone.
+    /// Called from a thread of its own with its own runtime, so the backend keeps a connection for it alone. Each renewal writes
+    /// its number, counted by this store, into the worker's row. So a database that was put back to an earlier state is
+    /// noticed, also where no connection broke.
     ///
     /// # Errors
-    /// `LeaseLost` if the row is gone. An expired lease nobody took over is simply renewed.
+    /// `LeaseLost` if the row is gone. An expired lease nobody took over is simply renewed. `CommitsLost` if the row holds an
+    /// earlier number than the last one that was acknowledged; the lease is not extended.
     async fn renew_lease(&self, worker: WorkerId) -> Result<Renewal, StoreError>;
 
     /// Deletes workers whose lease expired and makes ready every run whose worker is gone, in one transaction;
@@ -66,15 +70,17 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// Applies `batch` as number `batch_no` of this lane: all of it, or nothing.
     ///
     /// The lane's row is fence and de-duplicator: only the commit that moves it from `batch_no - 1` to `batch_no`
-    /// writes. Run updates are also checked against worker and claim number, and refused run by run in the answer;
-    /// everything else of the batch is written all the same.
+    /// writes. All parts of a run are also checked against worker and claim number, and refused run by run in the answer;
+    /// the parts of other runs are written all the same. See [`Batch::owned`].
     ///
     /// # Errors
     /// - `Unavailable`: it may or may not have been applied. Send the same batch with the same number again.
     /// - `LeaseLost`: the lane is gone, nothing was written.
+    /// - `CommitsLost`: the lane stands before `batch_no - 1`, so the database has lost commits that it had acknowledged.
+    ///   Nothing was written. The worker has to register as a new one.
     /// - `Refused`: the database refuses some of the data (a birth whose id or key exists, an entry to insert that has a
-    ///   row, an outcome whose entry has none), or the number leaves a gap, which is a mistake of the writer. Nothing was
-    ///   written and the number is still free. A number the lane has passed counts as applied.
+    ///   row, an outcome whose entry has none). Nothing was written and the number is still free. A number the lane has passed
+    ///   counts as applied.
     /// - `Busy`: another process held the database for too long; nothing was written. Send it again.
     async fn commit(
         &self,
@@ -102,7 +108,8 @@ pub trait Store: Inspect + Send + Sync + 'static {
     ///
     /// # Errors
     /// `Unavailable`: runs may have been taken all the same. Call again with the same `claim_no`: it waits
-    /// for the first attempt and returns what that one took. `LeaseLost`: the worker's row is gone.
+    /// for the first attempt and returns what that one took. `LeaseLost`: the worker's row is gone. `CommitsLost`: the lane of
+    /// claims stands before the last claim that took runs.
     async fn claim_runs(&self, request: &ClaimRequest) -> Result<Claim, StoreError>;
 
     /// Every run this worker owns, whether or not it still holds it in memory.

@@ -1,5 +1,6 @@
 //! Plain data that goes into a store and comes out of it.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -166,9 +167,52 @@ pub struct SavedState {
     pub value: Payload,
 }
 
+/// A run that a batch writes parts of, and the claim under which the worker owns it; 0 for a run that was born claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owned {
+    /// The run.
+    pub run: RunId,
+    /// The claim.
+    pub claim_no: i64,
+}
+
+/// Which run decides whether the parts of a run are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// The run whose parts these are.
+    pub run: RunId,
+    /// The run that has to be owned: the run itself, or the parent of a child that the batch inserts.
+    pub by: RunId,
+    /// The claim under which it has to be owned; `None` if the batch inserts it, so the fence alone decides.
+    pub claim_no: Option<i64>,
+}
+
+/// Mail for another run.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// The run that sends it.
+    pub by: RunId,
+    /// The mail.
+    pub mail: NewMail,
+}
+
+/// A mark on mail of a run this worker owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marked {
+    /// The run that has the mail.
+    pub run: RunId,
+    /// The mark.
+    pub mark: Mark,
+}
+
 /// Everything one commit writes. At most one write per row: the writer has folded it.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
+    /// The runs that the parts below belong to, each once, except those in `births` and those that have only an update.
+    ///
+    /// Every part is written only if the worker still owns its run under this claim. So a worker whose claim the database has
+    /// lost writes nothing into a journal that another worker continues.
+    pub owned: Vec<Owned>,
     /// Runs to insert, each with its `start` entry.
     pub births: Vec<Birth>,
     /// Runs to update, if still owned under their claim.
@@ -178,9 +222,9 @@ pub struct Batch {
     /// Entries that have a row: replaced as a whole. One whose row has a seq keeps its outcome, and only its undo columns change.
     pub outcomes: Vec<Write>,
     /// Mail that turns have seen. At most one mark for each mail; mail that is not there is passed over.
-    pub marks: Vec<Mark>,
+    pub marks: Vec<Marked>,
     /// Mail for other runs. Sent without a look at whether they exist or have ended.
-    pub sent: Vec<NewMail>,
+    pub sent: Vec<Sent>,
     /// Values published by `save_state`.
     pub states: Vec<SavedState>,
 }
@@ -196,12 +240,38 @@ impl Batch {
             && self.sent.is_empty()
             && self.states.is_empty()
     }
+
+    /// What has to be owned so that the parts of each run may be written.
+    pub fn guards(&self) -> Vec<Guard> {
+        let claims: HashMap<_, _> = self.owned.iter().map(|owned| (owned.run, owned.claim_no)).collect();
+        let own = self.owned.iter().map(|it| Guard { run: it.run, by: it.run, claim_no: Some(it.claim_no) });
+        let births = self.births.iter().map(|birth| {
+            let by = birth.run.parent.as_ref().map_or(birth.run.id, |parent| parent.run);
+            Guard { run: birth.run.id, by, claim_no: claims.get(&by).copied() }
+        });
+        own.chain(births).collect()
+    }
+
+    /// The same batch without all parts of `runs`, and without the children and the mail that they send.
+    #[must_use]
+    pub fn without(mut self, runs: &HashSet<RunId>) -> Self {
+        let stays = |run: &RunId| !runs.contains(run);
+        self.owned.retain(|it| stays(&it.run));
+        self.births.retain(|it| it.run.parent.as_ref().is_none_or(|parent| stays(&parent.run)));
+        self.updates.retain(|it| stays(&it.run));
+        self.inserts.retain(|it| stays(&it.run));
+        self.outcomes.retain(|it| stays(&it.run));
+        self.marks.retain(|it| stays(&it.run));
+        self.sent.retain(|it| stays(&it.by));
+        self.states.retain(|it| stays(&it.run));
+        self
+    }
 }
 
 /// What a commit did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommitAnswer {
-    /// Runs whose update was refused because this worker does not own them under that claim.
+    /// Runs of which nothing was written because this worker does not own them under that claim.
     pub not_yours: Vec<RunId>,
 }
 

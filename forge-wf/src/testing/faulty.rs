@@ -36,6 +36,7 @@ pub struct FaultyStore {
     plan: Plan,
     calls: AtomicU64,
     poison: Option<String>,
+    bytes_max: usize,
     holds_looks: Option<watch::Receiver<Option<RunId>>>,
     looks_held: AtomicU64,
     looks_to_fail: AtomicU64,
@@ -51,6 +52,7 @@ impl FaultyStore {
             plan,
             calls: AtomicU64::new(0),
             poison: None,
+            bytes_max: usize::MAX,
             holds_looks: None,
             looks_held: AtomicU64::new(0),
             looks_to_fail: AtomicU64::new(0),
@@ -63,6 +65,14 @@ impl FaultyStore {
     #[must_use]
     pub fn refusing(mut self, text: impl Into<String>) -> Self {
         self.poison = Some(text.into());
+        self
+    }
+
+    /// The same store, cutting the connection at every batch that carries more payload bytes than this, as a server does with a
+    /// message that is too long.
+    #[must_use]
+    pub fn cutting_above(mut self, bytes: usize) -> Self {
+        self.bytes_max = bytes;
         self
     }
 
@@ -133,6 +143,11 @@ impl FaultyStore {
     }
 }
 
+fn payload_bytes(batch: &Batch) -> usize {
+    let inputs = batch.births.iter().map(|birth| birth.run.input.as_str().len());
+    inputs.chain(batch.inserts.iter().chain(&batch.outcomes).map(|write| write.entry.bytes())).sum()
+}
+
 #[async_trait]
 impl Store for FaultyStore {
     fn commit_lanes(&self) -> i16 {
@@ -159,6 +174,9 @@ impl Store for FaultyStore {
     ) -> Result<CommitAnswer, StoreError> {
         if self.is_poisonous(batch) {
             return Err(StoreError::Refused { call: "commit", source: "the test refuses this payload".into() });
+        }
+        if payload_bytes(batch) > self.bytes_max {
+            return Err(StoreError::Unavailable { call: "commit", source: "the test cut off a long batch".into() });
         }
         self.faulty("commit", self.inner.commit(worker, lane, batch_no, batch)).await
     }

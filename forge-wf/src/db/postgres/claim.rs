@@ -82,20 +82,22 @@ pub(super) async fn claim_runs(inner: &Inner, request: &ClaimRequest) -> Result<
     let mut rows = line.fetch(CALL, include_str!("sql/claim_runs.sql"), columns).await?;
     for fresh in [false, true] {
         let about = about(rows.first())?;
-        match about.lane {
-            None => return Err(lost(request.worker)),
-            Some(_) if about.moved => break,
-            Some(last) if last < request.claim_no && !about.due => break,
+        let last = about.lane.ok_or_else(|| lost(request.worker))?;
+        inner.acknowledged.check_lane(request.worker, Lane::CLAIMS, last)?;
+        if about.moved || last < request.claim_no && !about.due {
+            break;
+        }
+        if !fresh {
             // The lane was moved by an earlier attempt, perhaps one this statement waited for: a fresh look tells.
-            Some(_) if !fresh => {
-                let columns = Columns::new().with(request.worker.0).with(request.claim_no);
-                rows = line.fetch(CALL, include_str!("sql/claimed_runs.sql"), columns).await?;
-            }
-            Some(_) => {}
+            let columns = Columns::new().with(request.worker.0).with(request.claim_no);
+            rows = line.fetch(CALL, include_str!("sql/claimed_runs.sql"), columns).await?;
         }
     }
-    let About { due, now, next_due, .. } = about(rows.first())?;
+    let About { due, moved, now, next_due, .. } = about(rows.first())?;
     let runs = rows.iter().filter_map(|row| claimed_run(row).transpose()).collect::<Result<Vec<_>, _>>()?;
+    if moved {
+        inner.acknowledged.moved(request.worker, Lane::CLAIMS, request.claim_no);
+    }
     // Others were faster to all that was due, or hold its rows.
     let contended = due && runs.is_empty();
     Ok(Claim { next_due: next_due.filter(|_| runs.is_empty()), now, runs, contended })

@@ -8,7 +8,7 @@ use sqlx::{Arguments, Encode, Postgres, Type};
 use uuid::Uuid;
 
 use crate::model::{BlockReason, Digest, Payload, Phase};
-use crate::store::{Birth, Due, Mark, NewMail, Parent, RunUpdate, SavedState, StoreError, Write};
+use crate::store::{Birth, Due, Guard, Marked, Parent, RunUpdate, SavedState, Sent, StoreError, Write};
 
 /// The parameters of one statement, in order.
 #[derive(Default)]
@@ -43,6 +43,11 @@ impl Columns {
             None => Ok(self.arguments),
             Some(source) => Err(StoreError::Refused { call, source }),
         }
+    }
+
+    /// 3 arrays, for what has to be owned.
+    pub(super) fn guards(self, guards: &[Guard]) -> Self {
+        self.each(guards, |it| it.run.0).each(guards, |it| it.by.0).each(guards, |it| it.claim_no)
     }
 
     /// 19 arrays, for the columns of the journal.
@@ -121,17 +126,18 @@ impl Columns {
     }
 
     /// 2 arrays.
-    pub(super) fn marks(self, marks: &[Mark]) -> Self {
-        self.each(marks, |it| it.mail).each(marks, |it| it.taken)
+    pub(super) fn marks(self, marks: &[Marked]) -> Self {
+        self.each(marks, |it| it.mark.mail).each(marks, |it| it.mark.taken)
     }
 
-    /// 5 arrays.
-    pub(super) fn mail(self, mail: &[NewMail]) -> Self {
-        self.each(mail, |it| it.id)
-            .each(mail, |it| it.run.0)
-            .each(mail, |it| it.kind as i16)
-            .each(mail, |it| &*it.name)
-            .each(mail, |it| text(&it.body))
+    /// 6 arrays.
+    pub(super) fn sent(self, sent: &[Sent]) -> Self {
+        self.each(sent, |it| it.mail.id)
+            .each(sent, |it| it.mail.run.0)
+            .each(sent, |it| it.mail.kind as i16)
+            .each(sent, |it| &*it.mail.name)
+            .each(sent, |it| text(&it.mail.body))
+            .each(sent, |it| it.by.0)
     }
 
     /// 3 arrays.

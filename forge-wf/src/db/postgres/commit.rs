@@ -5,12 +5,14 @@
 //! start even without rows (a lone entry took 0.6 ms by the smallest, 1.2 ms by the largest); parameters are numbered so that
 //! a smaller shape takes the first ones of a larger.
 
+use std::collections::BTreeSet;
+
 use sqlx::Row;
 use uuid::Uuid;
 
 use super::Inner;
 use super::columns::Columns;
-use super::error::{lost, refused, sorted, unavailable};
+use super::error::{lost, sorted, unavailable};
 use crate::model::{Lane, RunId, WorkerId};
 use crate::store::{Batch, CommitAnswer, StoreError, Write};
 
@@ -46,7 +48,8 @@ pub(super) fn prepare(worker: WorkerId, lane: Lane, batch_no: i64, batch: &Batch
         .map(|birth| Write { run: birth.run.id, generation: 0, entry: birth.run.start_entry() })
         .collect();
     let entries: Vec<_> = starts.iter().chain(&batch.inserts).collect();
-    let mut columns = Columns::new().with(worker.0).with(lane.0).with(batch_no).entries(&entries);
+    let mut columns =
+        Columns::new().with(worker.0).with(lane.0).with(batch_no).guards(&batch.guards()).entries(&entries);
     let rest =
         !(batch.outcomes.is_empty() && batch.marks.is_empty() && batch.sent.is_empty() && batch.states.is_empty());
     let mut sql = ENTRIES;
@@ -60,7 +63,7 @@ pub(super) fn prepare(worker: WorkerId, lane: Lane, batch_no: i64, batch: &Batch
     }
     if rest {
         let outcomes: Vec<_> = batch.outcomes.iter().collect();
-        columns = columns.entries(&outcomes).marks(&batch.marks).mail(&batch.sent).states(&batch.states);
+        columns = columns.entries(&outcomes).marks(&batch.marks).sent(&batch.sent).states(&batch.states);
         sql = ALL;
     }
     let updates = batch.updates.iter().map(|update| update.run).collect();
@@ -79,12 +82,16 @@ pub(super) async fn commit(inner: &Inner, prepared: Prepared) -> Result<CommitAn
     if !row.try_get::<bool, _>(0).map_err(sorted(CALL))? {
         return explain(inner, worker, lane, batch_no).await;
     }
+    inner.acknowledged.moved(worker, lane, batch_no);
     let mut updated: Vec<Uuid> = row.try_get(1).map_err(sorted(CALL))?;
-    if updated.len() == updates.len() {
+    let refused: Vec<Uuid> = row.try_get(2).map_err(sorted(CALL))?;
+    if updated.len() == updates.len() && refused.is_empty() {
         return Ok(CommitAnswer::default());
     }
     updated.sort_unstable();
-    Ok(CommitAnswer { not_yours: updates.into_iter().filter(|run| updated.binary_search(&run.0).is_err()).collect() })
+    let not_updated = updates.into_iter().filter(|run| updated.binary_search(&run.0).is_err());
+    let not_yours: BTreeSet<_> = refused.into_iter().map(RunId).chain(not_updated).collect();
+    Ok(CommitAnswer { not_yours: not_yours.into_iter().collect() })
 }
 
 /// Why the fence stopped a batch, by a fresh look: the statement itself may have waited for the commit that moved the lane,
@@ -94,8 +101,15 @@ async fn explain(inner: &Inner, worker: WorkerId, lane: Lane, batch_no: i64) -> 
     let rows = inner.lane(lane).fetch(CALL, LANE, Columns::new().with(worker.0).with(lane.0)).await?;
     let Some(row) = rows.first() else { return Err(lost(worker)) };
     match row.try_get::<i64, _>(0).map_err(sorted(CALL))? {
-        found if found >= batch_no => Ok(CommitAnswer::default()),
-        found if found == batch_no - 1 => Err(unavailable(CALL, "the lane was moved back meanwhile")),
-        found => Err(refused(CALL, format!("lane {} stands at batch {found}, {batch_no} leaves a gap", lane.0))),
+        found if found >= batch_no => {
+            inner.acknowledged.moved(worker, lane, batch_no);
+            Ok(CommitAnswer::default())
+        }
+        // The writer sends a number only after the one before was acknowledged.
+        found => {
+            inner.acknowledged.moved(worker, lane, batch_no - 1);
+            inner.acknowledged.check_lane(worker, lane, found)?;
+            Err(unavailable(CALL, "the lane was moved back meanwhile"))
+        }
     }
 }

@@ -42,6 +42,7 @@ use self::connect::{ANSWER_MAX, Line};
 use self::error::{CONNECT, explain, sorted, unavailable};
 use self::hints::{Ear, Voice};
 use self::read::Which;
+use super::acknowledged::Acknowledged;
 use super::detached;
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
@@ -64,6 +65,7 @@ struct Inner {
     ear: Ear,
     voice: Voice,
     pool: PgPool,
+    acknowledged: Acknowledged,
 }
 
 impl Inner {
@@ -129,6 +131,7 @@ impl PgStore {
                 ear: Ear::new(&options, me),
                 voice: Voice::new(me),
                 pool: connect::pool(&options),
+                acknowledged: Acknowledged::default(),
             })))
         })
         .await

@@ -36,10 +36,19 @@ pub(super) async fn register(inner: &Inner, worker: &NewWorker) -> Result<Timest
 /// Uses the line of leases, which nothing else does.
 pub(super) async fn renew(inner: &Inner, worker: WorkerId) -> Result<Renewal, StoreError> {
     const CALL: &str = "renew_lease";
-    let rows = inner.leases.fetch(CALL, include_str!("sql/renew_lease.sql"), Columns::new().with(worker.0)).await?;
+    const NUMBER: &str = "SELECT renewals FROM forge_wf.workers WHERE id = $1";
+    let number = inner.acknowledged.next_renewal(worker);
+    let columns = Columns::new().with(worker.0).with(number);
+    let rows = inner.leases.fetch(CALL, include_str!("sql/renew_lease.sql"), columns).await?;
+    if let Some(row) = rows.first() {
+        inner.acknowledged.renewed(worker, number);
+        let read = || Ok(Renewal { now: row.try_get(0)?, others_expired: row.try_get(1)? });
+        return read().map_err(sorted(CALL));
+    }
+    let rows = inner.leases.fetch(CALL, NUMBER, Columns::new().with(worker.0)).await?;
     let row = rows.first().ok_or_else(|| lost(worker))?;
-    let read = || Ok(Renewal { now: row.try_get(0)?, others_expired: row.try_get(1)? });
-    read().map_err(sorted(CALL))
+    inner.acknowledged.check_renewal(worker, row.try_get(0).map_err(sorted(CALL))?)?;
+    Err(unavailable(CALL, "another renewal of this worker came in between"))
 }
 
 pub(super) async fn take_over(inner: &Inner, worker: WorkerId) -> Result<TakenOver, StoreError> {
@@ -59,7 +68,9 @@ pub(super) async fn remove(inner: &Inner, worker: WorkerId) -> Result<(), StoreE
         free(&mut transaction, "DELETE FROM forge_wf.workers WHERE id = $1", worker).await?;
         transaction.commit().await
     };
-    inner.borrow("remove_worker", async |connection| work(connection).await.map_err(sorted("remove_worker"))).await
+    inner.borrow("remove_worker", async |connection| work(connection).await.map_err(sorted("remove_worker"))).await?;
+    inner.acknowledged.forget(worker);
+    Ok(())
 }
 
 /// Deletes workers, then frees every run whose worker is gone, in one transaction of two statements. Between them a commit of

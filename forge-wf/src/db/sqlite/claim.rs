@@ -4,10 +4,12 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{query, query_scalar};
 use uuid::Uuid;
 
+use super::Inner;
 use super::commit::insert_entries;
 use super::error::{lost, micros, now, refused, sorted, time};
 use super::rows::{bind_run, claimed_run};
 use super::writer::Writer;
+use crate::db::acknowledged::Acknowledged;
 use crate::model::{Digest, Lane, RunId};
 use crate::store::{Claim, ClaimRequest, MailKind, NewRun, RunImage, StartAnswer, StoreError, Write};
 
@@ -38,20 +40,29 @@ async fn insert(connection: &mut SqliteConnection, run: &NewRun) -> Result<Start
 }
 
 /// Gives the worker due runs, or what this claim took before.
-pub(super) async fn claim_runs(writer: &Writer, request: &ClaimRequest) -> Result<Claim, StoreError> {
-    let mut writing = writer.begin(CLAIM).await?;
-    let answer = claim(writing.connection(), request).await;
-    writing.finish(answer).await
+pub(super) async fn claim_runs(inner: &Inner, request: &ClaimRequest) -> Result<Claim, StoreError> {
+    let mut writing = inner.writer.begin(CLAIM).await?;
+    let answer = claim(writing.connection(), &inner.acknowledged, request).await;
+    let claim = writing.finish(answer).await?;
+    if !claim.runs.is_empty() {
+        inner.acknowledged.moved(request.worker, Lane::CLAIMS, request.claim_no);
+    }
+    Ok(claim)
 }
 
 const CLAIM: &str = "claim_runs";
 
-async fn claim(connection: &mut SqliteConnection, request: &ClaimRequest) -> Result<Claim, StoreError> {
+async fn claim(
+    connection: &mut SqliteConnection,
+    acknowledged: &Acknowledged,
+    request: &ClaimRequest,
+) -> Result<Claim, StoreError> {
     let now = now();
     let lane = query_scalar::<_, i64>("SELECT batch_no FROM forge_wf_lanes WHERE worker_id = ?1 AND lane = ?2")
         .bind(request.worker.0)
         .bind(Lane::CLAIMS.0);
     let last = lane.fetch_optional(&mut *connection).await.map_err(sorted(CLAIM))?.ok_or(lost(request.worker))?;
+    acknowledged.check_lane(request.worker, Lane::CLAIMS, last)?;
     // A claim that finds nothing writes nothing, so an idle worker costs no disk; its number stays free, and whether the
     // worker uses it again or goes on to the next makes no difference.
     if last < request.claim_no {

@@ -3,35 +3,33 @@
 //! The fence comes first, so a worker that lost its lease writes nothing at all; then everything the batch holds, each kind
 //! in statements over many rows ([`shapes`](super::shapes)).
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{Row, query, query_scalar};
-use uuid::Uuid;
+use sqlx::{query, query_scalar};
 
+use super::Inner;
 use super::error::{lost, now, refused, sorted};
 use super::rows::{
     ENTRY_COLUMNS, MAIL_COLUMNS, MARK_COLUMNS, RUN_COLUMNS, UPDATE_COLUMNS, bind_entry, bind_mail, bind_mark, bind_run,
     bind_update,
 };
 use super::shapes::Shapes;
-use super::writer::Writer;
 use crate::model::{Lane, RunId, WorkerId};
-use crate::store::{Batch, Birth, CommitAnswer, Mark, NewMail, RunUpdate, SavedState, StoreError, Write};
+use crate::store::{Batch, Birth, CommitAnswer, Marked, Owned, RunUpdate, SavedState, Sent, StoreError, Write};
 
 const CALL: &str = "commit";
 
 macro_rules! shapes {
-    ($($name:ident = $file:literal $($more:literal)?, $columns:expr;)*) => {
-        $(static $name: LazyLock<Shapes> =
-            LazyLock::new(|| Shapes::new(concat!(include_str!($file), $($more)?), $columns));)*
+    ($($name:ident = $file:literal, $columns:expr;)*) => {
+        $(static $name: LazyLock<Shapes> = LazyLock::new(|| Shapes::new(include_str!($file), $columns));)*
     };
 }
 shapes! {
     INSERT_RUNS = "sql/insert_runs.sql", RUN_COLUMNS;
     UPDATE_RUNS = "sql/update_runs.sql", UPDATE_COLUMNS;
-    UPDATE_RUNS_NAMED = "sql/update_runs.sql" "RETURNING id", UPDATE_COLUMNS;
+    COUNT_OWNED = "sql/count_owned.sql", 2;
     INSERT_ENTRIES = "sql/insert_entries.sql", ENTRY_COLUMNS;
     UPDATE_ENTRIES = "sql/update_entries.sql", ENTRY_COLUMNS;
     INSERT_MAIL = "sql/insert_mail.sql", MAIL_COLUMNS;
@@ -41,45 +39,85 @@ shapes! {
 
 /// Applies `batch` as number `batch_no` of the lane.
 pub(super) async fn commit(
-    writer: &Writer,
+    inner: &Inner,
     worker: WorkerId,
     lane: Lane,
     batch_no: i64,
-    batch: &Batch,
+    batch: Batch,
 ) -> Result<CommitAnswer, StoreError> {
-    // An update that is not ours is rare, and naming the updated rows costs a message each between the threads. So rows are
-    // counted; only if some are missing is the batch undone and applied again with names.
-    for named in [false, true] {
-        let mut writing = writer.begin(CALL).await?;
-        match apply(writing.connection(), worker, lane, batch_no, batch, named).await {
-            Ok(None) => writing.undo().await,
-            Ok(Some(answer)) => return writing.finish(Ok(answer)).await,
-            Err(error) => return writing.finish(Err(error)).await,
+    let mut writing = inner.writer.begin(CALL).await?;
+    let answer = match apply(writing.connection(), worker, lane, batch_no, &batch).await {
+        Ok(Applied::Whole) => writing.finish(Ok(CommitAnswer::default())).await?,
+        Ok(Applied::Before(found)) => {
+            writing.undo().await;
+            // The writer sends a number only after the one before was acknowledged.
+            inner.acknowledged.moved(worker, lane, batch_no - 1);
+            inner.acknowledged.check_lane(worker, lane, found)?;
+            CommitAnswer::default()
         }
-    }
-    unreachable!("names are complete whatever is missing")
+        Ok(Applied::SomeAreNotOurs) => {
+            writing.undo().await;
+            commit_ours(inner, worker, lane, batch_no, batch).await?
+        }
+        Err(error) => return writing.finish(Err(error)).await,
+    };
+    inner.acknowledged.moved(worker, lane, batch_no);
+    Ok(answer)
 }
 
-/// Writes the batch; `None` if rows were only counted and some are missing.
+/// Applies the parts of those runs that the worker owns.
+async fn commit_ours(
+    inner: &Inner,
+    worker: WorkerId,
+    lane: Lane,
+    batch_no: i64,
+    batch: Batch,
+) -> Result<CommitAnswer, StoreError> {
+    let mut writing = inner.writer.begin(CALL).await?;
+    let answer = async |connection: &mut SqliteConnection| {
+        let foreign = not_ours(connection, worker, &batch).await?;
+        let ours = batch.without(&foreign.iter().copied().collect());
+        match apply(connection, worker, lane, batch_no, &ours).await? {
+            Applied::SomeAreNotOurs => unreachable!("what is not ours was left out in this transaction"),
+            Applied::Whole | Applied::Before(_) => Ok(CommitAnswer { not_yours: foreign }),
+        }
+    };
+    let answer = answer(writing.connection()).await;
+    writing.finish(answer).await
+}
+
+/// What came of a batch.
+enum Applied {
+    /// All of it was written.
+    Whole,
+    /// Nothing was written: the lane did not stand at the number before, but at this one.
+    Before(i64),
+    /// Some runs are not this worker's; what was written is to be undone.
+    SomeAreNotOurs,
+}
+
+/// Writes the batch.
+///
+/// A run that is not ours is rare, and naming the rows that are costs a message each between the threads. So rows are counted.
 async fn apply(
     connection: &mut SqliteConnection,
     worker: WorkerId,
     lane: Lane,
     batch_no: i64,
     batch: &Batch,
-    named: bool,
-) -> Result<Option<CommitAnswer>, StoreError> {
+) -> Result<Applied, StoreError> {
     let fence = query(include_str!("sql/fence.sql")).bind(worker.0).bind(lane.0).bind(batch_no);
     if fence.execute(&mut *connection).await.map_err(sorted(CALL))?.rows_affected() == 0 {
-        return explain(connection, worker, lane, batch_no).await.map(Some);
+        return stands_at(connection, worker, lane).await.map(Applied::Before);
     }
     let now = now();
+    if !owns_all(connection, &batch.owned, worker).await? {
+        return Ok(Applied::SomeAreNotOurs);
+    }
     insert_runs(connection, &batch.births, worker, now).await?;
-    let not_yours = match named {
-        true => update_runs_named(connection, &batch.updates, worker, now).await?,
-        false if update_runs(connection, &batch.updates, worker, now).await? => Vec::new(),
-        false => return Ok(None),
-    };
+    if !update_runs(connection, &batch.updates, worker, now).await? {
+        return Ok(Applied::SomeAreNotOurs);
+    }
     let starts: Vec<_> = batch.births.iter().map(start_entry).collect();
     let entries: Vec<_> = starts.iter().chain(&batch.inserts).collect();
     insert_entries(connection, &entries).await?;
@@ -87,24 +125,42 @@ async fn apply(
     mark_mail(connection, &batch.marks, now).await?;
     insert_mail(connection, &batch.sent, now).await?;
     save_states(connection, &batch.states, now).await?;
-    Ok(Some(CommitAnswer { not_yours }))
+    Ok(Applied::Whole)
 }
 
-/// Why the fence stopped a batch. One that is behind the lane was applied.
-async fn explain(
-    connection: &mut SqliteConnection,
-    worker: WorkerId,
-    lane: Lane,
-    batch_no: i64,
-) -> Result<CommitAnswer, StoreError> {
+/// The last batch of the lane.
+async fn stands_at(connection: &mut SqliteConnection, worker: WorkerId, lane: Lane) -> Result<i64, StoreError> {
     let found = query_scalar::<_, i64>("SELECT batch_no FROM forge_wf_lanes WHERE worker_id = ?1 AND lane = ?2")
         .bind(worker.0)
         .bind(lane.0);
-    match found.fetch_optional(&mut *connection).await.map_err(sorted(CALL))? {
-        None => Err(lost(worker)),
-        Some(found) if found >= batch_no => Ok(CommitAnswer::default()),
-        Some(found) => Err(refused(CALL, format!("lane {} stands at batch {found}, {batch_no} leaves a gap", lane.0))),
+    found.fetch_optional(connection).await.map_err(sorted(CALL))?.ok_or_else(|| lost(worker))
+}
+
+/// Whether the worker owns all of these under their claims.
+async fn owns_all(connection: &mut SqliteConnection, owned: &[Owned], worker: WorkerId) -> Result<bool, StoreError> {
+    let mut count = 0;
+    for (sql, piece) in COUNT_OWNED.cut(owned) {
+        let bound = piece.iter().fold(query_scalar::<_, i64>(sql), |query, it| query.bind(it.run.0).bind(it.claim_no));
+        count += bound.bind(worker.0).fetch_one(&mut *connection).await.map_err(sorted(CALL))?;
     }
+    Ok(count == owned.len() as i64)
+}
+
+/// The runs of this batch that the worker does not own under their claims.
+async fn not_ours(
+    connection: &mut SqliteConnection,
+    worker: WorkerId,
+    batch: &Batch,
+) -> Result<Vec<RunId>, StoreError> {
+    let claims = batch.owned.iter().map(|it| (it.run, it.claim_no));
+    let claims: BTreeMap<_, _> = claims.chain(batch.updates.iter().map(|it| (it.run, it.claim_no))).collect();
+    let mut foreign = Vec::new();
+    for (run, claim_no) in claims {
+        if !owns_all(connection, &[Owned { run, claim_no }], worker).await? {
+            foreign.push(run);
+        }
+    }
+    Ok(foreign)
 }
 
 fn start_entry(birth: &Birth) -> Write {
@@ -141,23 +197,6 @@ async fn update_runs(
     Ok(true)
 }
 
-/// The runs whose row was not there or not ours.
-async fn update_runs_named(
-    connection: &mut SqliteConnection,
-    updates: &[RunUpdate],
-    worker: WorkerId,
-    now: i64,
-) -> Result<Vec<RunId>, StoreError> {
-    let mut set = HashSet::with_capacity(updates.len());
-    for (sql, piece) in UPDATE_RUNS_NAMED.cut(updates) {
-        let bound = piece.iter().fold(query(sql), |query, update| bind_update(query, update, worker, now));
-        for row in bound.bind(worker.0).fetch_all(&mut *connection).await.map_err(sorted(CALL))? {
-            set.insert(RunId(row.try_get::<Uuid, _>(0).map_err(sorted(CALL))?));
-        }
-    }
-    Ok(updates.iter().map(|update| update.run).filter(|run| !set.contains(run)).collect())
-}
-
 pub(super) async fn insert_entries(connection: &mut SqliteConnection, entries: &[&Write]) -> Result<(), StoreError> {
     for (sql, piece) in INSERT_ENTRIES.cut(entries) {
         let bound = piece.iter().fold(query(sql), |query, write| bind_entry(query, write));
@@ -179,7 +218,7 @@ async fn update_entries(connection: &mut SqliteConnection, outcomes: &[Write]) -
     Ok(())
 }
 
-async fn mark_mail(connection: &mut SqliteConnection, marks: &[Mark], now: i64) -> Result<(), StoreError> {
+async fn mark_mail(connection: &mut SqliteConnection, marks: &[Marked], now: i64) -> Result<(), StoreError> {
     for (sql, piece) in MARK_MAIL.cut(marks) {
         let bound = piece.iter().fold(query(sql), bind_mark).bind(now).bind(now);
         bound.execute(&mut *connection).await.map_err(sorted(CALL))?;
@@ -187,9 +226,9 @@ async fn mark_mail(connection: &mut SqliteConnection, marks: &[Mark], now: i64) 
     Ok(())
 }
 
-async fn insert_mail(connection: &mut SqliteConnection, mail: &[NewMail], now: i64) -> Result<(), StoreError> {
-    for (sql, piece) in INSERT_MAIL.cut(mail) {
-        let bound = piece.iter().fold(query(sql), |query, mail| bind_mail(query, mail, now));
+async fn insert_mail(connection: &mut SqliteConnection, sent: &[Sent], now: i64) -> Result<(), StoreError> {
+    for (sql, piece) in INSERT_MAIL.cut(sent) {
+        let bound = piece.iter().fold(query(sql), |query, sent| bind_mail(query, &sent.mail, now));
         bound.execute(&mut *connection).await.map_err(sorted(CALL))?;
     }
     Ok(())

@@ -29,6 +29,7 @@ use async_trait::async_trait;
 use sqlx::sqlite::SqlitePool;
 
 use self::writer::Writer;
+use super::acknowledged::Acknowledged;
 use super::detached;
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
@@ -47,6 +48,7 @@ pub struct SqliteStore(Arc<Inner>);
 struct Inner {
     writer: Writer,
     readers: SqlitePool,
+    acknowledged: Acknowledged,
 }
 
 impl SqliteStore {
@@ -60,7 +62,7 @@ impl SqliteStore {
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         let url = url.to_owned();
         let (writer, readers) = detached("open", async move { open::open(&url).await }).await?;
-        Ok(Self(Arc::new(Inner { writer, readers })))
+        Ok(Self(Arc::new(Inner { writer, readers, acknowledged: Acknowledged::default() })))
     }
 }
 
@@ -84,7 +86,7 @@ impl Store for SqliteStore {
     async fn renew_lease(&self, worker: WorkerId) -> Result<Renewal, StoreError> {
         // Through the writer: a connection of its own would only wait for the same file, with less fairness.
         let it = self.0.clone();
-        detached("renew_lease", async move { workers::renew(&it.writer, worker).await }).await
+        detached("renew_lease", async move { workers::renew(&it, worker).await }).await
     }
 
     async fn take_over(&self, worker: WorkerId) -> Result<TakenOver, StoreError> {
@@ -94,7 +96,7 @@ impl Store for SqliteStore {
 
     async fn remove_worker(&self, worker: WorkerId) -> Result<(), StoreError> {
         let it = self.0.clone();
-        detached("remove_worker", async move { workers::remove(&it.writer, worker).await }).await
+        detached("remove_worker", async move { workers::remove(&it, worker).await }).await
     }
 
     async fn commit(
@@ -105,7 +107,7 @@ impl Store for SqliteStore {
         batch: &Batch,
     ) -> Result<CommitAnswer, StoreError> {
         let (it, batch) = (self.0.clone(), batch.clone());
-        detached("commit", async move { commit::commit(&it.writer, worker, lane, batch_no, &batch).await }).await
+        detached("commit", async move { commit::commit(&it, worker, lane, batch_no, batch).await }).await
     }
 
     async fn start_run(&self, run: &NewRun) -> Result<StartAnswer, StoreError> {
@@ -115,7 +117,7 @@ impl Store for SqliteStore {
 
     async fn claim_runs(&self, request: &ClaimRequest) -> Result<Claim, StoreError> {
         let (it, request) = (self.0.clone(), request.clone());
-        detached("claim_runs", async move { claim::claim_runs(&it.writer, &request).await }).await
+        detached("claim_runs", async move { claim::claim_runs(&it, &request).await }).await
     }
 
     async fn owned_runs(&self, worker: WorkerId) -> Result<Vec<RunId>, StoreError> {

@@ -11,8 +11,8 @@ use super::error::{corrupt, micros, sort, time};
 use crate::journal::{Entry, EntryKind, EntryState, Undo, UndoState};
 use crate::model::{BlockReason, CallId, Digest, Payload, Phase, RunId, Served, State, VersionStatus, WorkerId};
 use crate::store::{
-    ClaimedRun, Due, KnownVersion, Mail, MailKind, Mark, NewMail, NewRun, Parent, Posted, RunImage, RunUpdate, RunView,
-    StoreError, Write,
+    ClaimedRun, Due, KnownVersion, Mail, MailKind, Marked, NewMail, NewRun, Parent, Posted, RunImage, RunUpdate,
+    RunView, StoreError, Write,
 };
 
 /// A statement with parameters.
@@ -145,8 +145,8 @@ pub(super) fn bind_mail<'q>(query: Bound<'q>, mail: &NewMail, now: i64) -> Bound
 }
 
 /// A mark on mail.
-pub(super) fn bind_mark<'q>(query: Bound<'q>, mark: &Mark) -> Bound<'q> {
-    query.bind(mark.mail).bind(mark.taken)
+pub(super) fn bind_mark<'q>(query: Bound<'q>, marked: &Marked) -> Bound<'q> {
+    query.bind(marked.mark.mail).bind(marked.mark.taken)
 }
 
 /// Reads one column after the other, and says where a row makes no sense.

@@ -4,8 +4,10 @@ use sqlx::query;
 use sqlx::query_scalar;
 use sqlx::sqlite::SqliteConnection;
 
+use super::Inner;
 use super::error::{lost, micros, now, sorted, time};
 use super::writer::Writer;
+use crate::db::acknowledged::Acknowledged;
 use crate::model::{Timestamp, WorkerId};
 use crate::store::{NewWorker, Renewal, StoreError, TakenOver};
 
@@ -79,20 +81,28 @@ async fn insert(connection: &mut SqliteConnection, worker: &NewWorker) -> Result
     Ok(time(now))
 }
 
-pub(super) async fn renew(writer: &Writer, worker: WorkerId) -> Result<Renewal, StoreError> {
-    let mut writing = writer.begin("renew_lease").await?;
-    let answer = extend(writing.connection(), worker).await;
-    writing.finish(answer).await
+pub(super) async fn renew(inner: &Inner, worker: WorkerId) -> Result<Renewal, StoreError> {
+    let number = inner.acknowledged.next_renewal(worker);
+    let mut writing = inner.writer.begin("renew_lease").await?;
+    let answer = extend(writing.connection(), &inner.acknowledged, worker, number).await;
+    let renewal = writing.finish(answer).await?;
+    inner.acknowledged.renewed(worker, number);
+    Ok(renewal)
 }
 
-async fn extend(connection: &mut SqliteConnection, worker: WorkerId) -> Result<Renewal, StoreError> {
+async fn extend(
+    connection: &mut SqliteConnection,
+    acknowledged: &Acknowledged,
+    worker: WorkerId,
+    number: i64,
+) -> Result<Renewal, StoreError> {
     let fail = sorted("renew_lease");
     let now = now();
-    let renewed =
-        query("UPDATE forge_wf_workers SET lease_until = ?2 + lease_micros WHERE id = ?1").bind(worker.0).bind(now);
-    if renewed.execute(&mut *connection).await.map_err(&fail)?.rows_affected() == 0 {
-        return Err(lost(worker));
-    }
+    let found = query_scalar::<_, i64>("SELECT renewals FROM forge_wf_workers WHERE id = ?1").bind(worker.0);
+    let found = found.fetch_optional(&mut *connection).await.map_err(&fail)?.ok_or_else(|| lost(worker))?;
+    acknowledged.check_renewal(worker, found)?;
+    let renewed = query(include_str!("sql/renew_lease.sql")).bind(worker.0).bind(now).bind(number);
+    renewed.execute(&mut *connection).await.map_err(&fail)?;
     let others = "SELECT EXISTS (SELECT 1 FROM forge_wf_workers WHERE lease_until <= ?2 AND id <> ?1)";
     let others = query_scalar(others).bind(worker.0).bind(now).fetch_one(&mut *connection).await.map_err(&fail)?;
     Ok(Renewal { now: time(now), others_expired: others })
@@ -112,11 +122,13 @@ async fn inherit(connection: &mut SqliteConnection, worker: WorkerId) -> Result<
     Ok(taken)
 }
 
-pub(super) async fn remove(writer: &Writer, worker: WorkerId) -> Result<(), StoreError> {
-    let mut writing = writer.begin("remove_worker").await?;
+pub(super) async fn remove(inner: &Inner, worker: WorkerId) -> Result<(), StoreError> {
+    let mut writing = inner.writer.begin("remove_worker").await?;
     let answer =
         free(writing.connection(), "remove_worker", "DELETE FROM forge_wf_workers WHERE id = ?1", worker).await;
-    writing.finish(answer.map(drop)).await
+    writing.finish(answer.map(drop)).await?;
+    inner.acknowledged.forget(worker);
+    Ok(())
 }
 
 /// Deletes workers, then frees every run whose worker is gone. Lanes, definitions and offers go with the worker's row.

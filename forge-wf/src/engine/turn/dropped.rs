@@ -158,12 +158,12 @@ impl Turn {
     /// the run's end, and to an operator.
     pub(super) fn record_undo_of_dropped(&mut self, step: &StepState, entry: Entry, undo: Option<UndoArgs>) {
         let mut plan = self.plan_for_dropped();
-        for (place, mut entry) in changed_by(self.run.id, &mut plan, step, entry, undo).into_iter().enumerate() {
+        let mut changed = changed_by(self.run.id, &mut plan, step, entry, undo);
+        for entry in &mut changed {
             entry.seq = None;
-            self.note_open(&entry);
-            let staged = self.entry(entry, place == 0 && !step.row);
-            self.stage(staged);
+            self.note_open(entry);
         }
+        self.stage_together(changed.into_iter().enumerate().map(|(place, entry)| (entry, place == 0 && !step.row)));
         self.dropped.undoing = None;
         self.dropped.look_again();
     }

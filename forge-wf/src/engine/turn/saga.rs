@@ -13,6 +13,7 @@ use crate::engine::request::{StepRequest, UndoRequest};
 use crate::engine::steps::{StepKind, StepState};
 use crate::engine::unwind::{undo_call, undone_call};
 use crate::engine::waits::WaitsFor;
+use crate::engine::writer::Staged;
 use crate::journal::{Entry, EntryKind, EntryState, UndoState};
 use crate::model::{BlockReason, CallId, Payload};
 
@@ -142,9 +143,10 @@ impl Turn {
         Some(entry)
     }
 
+    /// Stages what undoing has changed of an entry, to be written with the record of that.
     fn stage_undone(&mut self, original: Option<Entry>) {
         if let Some(original) = original {
-            let staged = self.entry(original, false);
+            let staged = Staged { joined: true, ..self.entry(original, false) };
             self.stage(staged);
         }
     }

@@ -65,11 +65,7 @@ impl Turn {
     pub(super) fn record_undo(&mut self, step: &StepState, entry: Entry, undo: Option<UndoArgs>) {
         let Course::Undo(unwinding) = &mut self.course else { return };
         let changed = changed_by(self.run.id, unwinding, step, entry, undo);
-        for (place, entry) in changed.into_iter().enumerate() {
-            let fresh = place == 0 && !step.row;
-            let staged = self.entry(entry, fresh);
-            self.stage(staged);
-        }
+        self.stage_together(changed.into_iter().enumerate().map(|(place, entry)| (entry, place == 0 && !step.row)));
         self.unwind();
     }
 }

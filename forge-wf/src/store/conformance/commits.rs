@@ -6,7 +6,10 @@ use super::support::*;
 use crate::journal::{Entry, EntryKind, EntryState, Undo, UndoState};
 use crate::model::time::from_micros;
 use crate::model::{CallId, Digest, Lane, Phase, RunId, State};
-use crate::store::{Batch, Birth, CommitAnswer, Due, Mark, NewRun, RunImage, RunUpdate, Store, Write};
+use crate::store::{
+    Batch, Birth, CommitAnswer, Due, Mail, Mark, Marked, NewRun, Owned, Parent, RunImage, RunUpdate, SavedState, Sent,
+    Store, Write,
+};
 
 pub async fn a_batch_sent_twice_is_applied_once(store: Arc<dyn Store>) {
     let mut worker = Hand::new(&store).await;
@@ -31,14 +34,18 @@ pub async fn a_batch_sent_twice_is_applied_once(store: Arc<dyn Store>) {
     assert_eq!(view(&store, id).await.worker, None);
 }
 
-pub async fn a_gap_in_batch_numbers_is_refused(store: Arc<dyn Store>) {
-    // It is a mistake of the writer and not of the world; writing on would break the order of a run.
+pub async fn a_lane_behind_the_number_before_has_lost_commits(store: Arc<dyn Store>) {
+    // A writer sends a number only after the one before was acknowledged. Writing on would leave a gap in a journal.
     let mut worker = Hand::new(&store).await;
     let run = bound();
     let id = run.id;
     let batch = Batch { births: vec![Birth { run, image: executing() }], ..Batch::default() };
-    assert!(is_refused(&store.commit(worker.id, Lane(1), 2, &batch).await));
+    assert!(has_lost_commits(&store.commit(worker.id, Lane(1), 2, &batch).await));
     assert!(store.run(id, LONG).await.unwrap().is_none());
+    assert!(has_lost_commits(&store.commit(worker.id, Lane(1), 2, &batch).await), "as often as it is sent");
+    // The worker is alive, so its row goes at once, and nothing waits for the lease.
+    store.remove_worker(worker.id).await.unwrap();
+    worker = Hand::new(&store).await;
     worker.commit(batch).await;
 }
 
@@ -97,6 +104,59 @@ pub async fn an_update_under_an_old_claim_is_not_yours(store: Arc<dyn Store>) {
     assert_eq!(view(&store, run).await.state, State::Owned);
 }
 
+pub async fn nothing_of_a_run_is_written_by_a_worker_that_does_not_own_it(store: Arc<dyn Store>) {
+    let (mut first, mut second) = (Hand::new(&store).await, Hand::new(&store).await);
+    let (mine, lost, other) = (bound(), bound(), bound());
+    let (mine_id, lost_id, other_id) = (mine.id, lost.id, other.id);
+    for run in [mine, lost, other] {
+        first.bear(run).await;
+    }
+    first.append(lost_id, vec![started("step:charge", 0)]).await;
+    let unread = event(lost_id, "1");
+    store.send_mail(&unread).await.unwrap();
+    first.update(lost_id, 0, released()).await;
+    let claimed = second.claim_one().await;
+    assert_eq!(claimed.id, lost_id);
+
+    // Everything a batch can hold, of the lost run and of one that is still owned.
+    let child_of = |run| NewRun { parent: Some(Parent { run, call: Some("child:ship#0".into()) }), ..bound() };
+    let (lost_child, my_child) = (child_of(lost_id), child_of(mine_id));
+    let (lost_child_id, my_child_id) = (lost_child.id, my_child.id);
+    let label = |run| writes(run, vec![completed("step:label", 0, 2, "2")]);
+    let state = |run| SavedState { run, key: "progress".into(), value: json("1") };
+    let sent = |by| Sent { by, mail: event(other_id, &format!("\"{by}\"")) };
+    let batch = Batch {
+        owned: [mine_id, lost_id].map(|run| Owned { run, claim_no: 0 }).into(),
+        births: [lost_child, my_child].map(|run| Birth { run, image: released() }).into(),
+        updates: vec![],
+        inserts: [lost_id, mine_id].into_iter().flat_map(label).collect(),
+        outcomes: writes(lost_id, vec![completed("step:charge", 0, 1, "1")]),
+        marks: vec![Marked { run: lost_id, mark: Mark { mail: unread.id, taken: true } }],
+        sent: [lost_id, mine_id].map(sent).into(),
+        states: [lost_id, mine_id].map(state).into(),
+    };
+    assert_eq!(first.try_commit(batch).await.unwrap().not_yours, [lost_id]);
+    assert_eq!(calls(&store, lost_id).await, ["start#0", "step:charge#0"]);
+    assert_eq!(entries(&store, lost_id).await[1].state, EntryState::Started);
+    assert!(store.run(lost_child_id, LONG).await.unwrap().is_none());
+    assert!(entries(&store, lost_child_id).await.is_empty());
+    assert_eq!(store.state(lost_id, "progress").await.unwrap(), None);
+    assert_eq!(bodies(&store.unnoticed_mail(second.id).await.unwrap()), ["1"], "it is not marked");
+    assert_eq!(calls(&store, mine_id).await, ["start#0", "step:label#0"]);
+    assert_eq!(calls(&store, my_child_id).await, ["start#0"]);
+    assert_eq!(store.state(mine_id, "progress").await.unwrap(), Some(json("1")));
+    assert_eq!(bodies(&store.unnoticed_mail(first.id).await.unwrap()), [format!("\"{mine_id}\"")]);
+
+    // The same worker, under an earlier claim.
+    second.update(lost_id, claimed.claim_no, released()).await;
+    let again = second.claim(10).await.into_iter().find(|run| run.id == lost_id).expect("it is due");
+    let old = Owned { run: lost_id, claim_no: claimed.claim_no };
+    let late = Batch { owned: vec![old], inserts: label(lost_id), ..Batch::default() };
+    assert_eq!(second.try_commit(late).await.unwrap().not_yours, [lost_id]);
+    assert_eq!(calls(&store, lost_id).await.len(), 2);
+    assert!(again.claim_no > claimed.claim_no);
+}
+
 pub async fn a_refused_batch_writes_nothing_and_leaves_the_number_free(store: Arc<dyn Store>) {
     let mut worker = Hand::new(&store).await;
     let (good, twice) = (bound(), bound());
@@ -108,7 +168,7 @@ pub async fn a_refused_batch_writes_nothing_and_leaves_the_number_free(store: Ar
         births: vec![Birth { run: good, image: executing() }],
         updates: vec![RunUpdate { run: twice_id, claim_no: 0, image: paused() }],
         inserts: writes(twice_id, vec![completed("step:label", 0, 2, "2"), completed("step:charge", 0, 3, "3")]),
-        sent: vec![event(twice_id, "true")],
+        sent: vec![Sent { by: twice_id, mail: event(twice_id, "true") }],
         ..Batch::default()
     };
     assert!(is_refused(&worker.try_commit(batch.clone()).await), "the entry step:charge#0 has a row already");
@@ -371,17 +431,18 @@ pub async fn three_hundred_operations_fit_one_batch(store: Arc<dyn Store>) {
         .commit(Batch {
             births: runs.into_iter().map(|run| Birth { run, image: executing() }).collect(),
             inserts: ids.iter().flat_map(|id| writes(*id, vec![completed("step:charge", 0, 1, "1")])).collect(),
-            sent: ids.iter().map(|id| event(*id, "true")).collect(),
+            sent: ids.iter().map(|id| Sent { by: *id, mail: event(*id, "true") }).collect(),
             ..Batch::default()
         })
         .await;
     let mail = store.unnoticed_mail(worker.id).await.unwrap();
     assert_eq!(mail.len(), 100);
+    let taken = |mail: &Mail| Marked { run: mail.mail.run, mark: Mark { mail: mail.mail.id, taken: true } };
     worker
         .commit(Batch {
             updates: ids.iter().map(|id| RunUpdate { run: *id, claim_no: 0, image: waiting(Due::Never) }).collect(),
             inserts: ids.iter().flat_map(|id| writes(*id, vec![completed("step:label", 0, 2, "1")])).collect(),
-            marks: mail.iter().map(|mail| Mark { mail: mail.mail.id, taken: true }).collect(),
+            marks: mail.iter().map(taken).collect(),
             ..Batch::default()
         })
         .await;
@@ -401,6 +462,7 @@ pub async fn a_call_that_was_dropped_can_be_sent_again(store: Arc<dyn Store>) {
         let batch =
             Batch { inserts: writes(id, vec![completed("step:charge", n, n as i32 + 1, "1")]), ..Batch::default() };
         // The caller goes away at once, or after it has begun; what it began goes on or never was.
+        let batch = worker.with_claims(batch);
         let call = store.commit(worker.id, Lane(1), worker.batch_no + 1, &batch);
         let _ = tokio::time::timeout(std::time::Duration::from_micros(u64::from(n) * 50), call).await;
         worker.commit(batch).await;

@@ -31,10 +31,10 @@ pub async fn taken_mail_is_loaded_no_more(store: Arc<dyn Store>) {
     let run = owned(&mut worker).await;
     let mail = events(run, 0, 3);
     worker.send(mail.clone()).await;
-    worker.mark(&[mail[1].id], true).await;
+    worker.mark([&mail[1]], true).await;
     assert_eq!(bodies(&bag(&store, run).await.mail), ["0", "2"]);
     // Marks are only added.
-    worker.mark(&[mail[1].id], false).await;
+    worker.mark([&mail[1]], false).await;
     assert_eq!(bodies(&bag(&store, run).await.mail), ["0", "2"]);
     assert_eq!(bodies(&store.load_events(run, "approved").await.unwrap().mail), ["0", "2"]);
     assert_eq!(bodies(&store.unnoticed_mail(worker.id).await.unwrap()), ["0", "2"]);
@@ -45,13 +45,13 @@ pub async fn noticed_mail_is_loaded_until_it_is_taken(store: Arc<dyn Store>) {
     let run = owned(&mut worker).await;
     let mail = events(run, 0, 2);
     worker.send(mail.clone()).await;
-    worker.mark(&[mail[0].id], false).await;
+    worker.mark([&mail[0]], false).await;
     let found = bag(&store, run).await;
     assert_eq!(found.mail.iter().map(|mail| mail.noticed).collect::<Vec<_>>(), [true, false]);
     assert_eq!((found.run, found.mail[0].mail.run, found.complete), (run, run, true));
     let found = store.load_events(run, "approved").await.unwrap();
     assert_eq!(found.mail.iter().map(|mail| mail.noticed).collect::<Vec<_>>(), [true, false]);
-    worker.mark(&[mail[0].id], true).await;
+    worker.mark([&mail[0]], true).await;
     assert_eq!(bodies(&bag(&store, run).await.mail), ["1"]);
 }
 
@@ -74,13 +74,12 @@ pub async fn a_bag_says_whether_it_is_complete(store: Arc<dyn Store>) {
     worker.send(vec![NewMail { name: "refused".into(), ..event(run, "\"other\"") }]).await;
     let found = store.load_events(run, "approved").await.unwrap();
     assert_eq!((found.run, found.mail.len(), found.complete), (run, MAIL_PAGE, true));
-    let all: Vec<_> = found.mail.iter().map(|mail| mail.mail.id).collect();
-    worker.mark(&all, false).await;
+    worker.mark(found.mail.iter().map(|mail| &mail.mail), false).await;
     let found = inbox(&store, run).await;
     assert_eq!((found.page.mail.len(), found.page.complete), (MAIL_PAGE, false));
     assert_eq!(bodies(&found.page.mail)[0], "0", "the oldest");
     assert_eq!(bodies(&found.beyond), ["\"other\""], "and what nobody has noticed, however far behind");
-    worker.mark(&[found.beyond[0].mail.id], false).await;
+    worker.mark([&found.beyond[0].mail], false).await;
     let found = inbox(&store, run).await;
     assert_eq!((found.page.mail.len(), found.page.complete, found.beyond.len()), (MAIL_PAGE, false, 0));
     worker.send(events(run, MAIL_PAGE, 1)).await;
@@ -98,11 +97,11 @@ fn numbers(mail: &[Mail]) -> Vec<&str> {
     bodies(mail).into_iter().map(|body| &body[..1]).collect()
 }
 
-async fn post(store: &Arc<dyn Store>, mail: Vec<NewMail>) -> Vec<uuid::Uuid> {
+async fn post(store: &Arc<dyn Store>, mail: Vec<NewMail>) -> Vec<NewMail> {
     for mail in &mail {
         store.send_mail(mail).await.unwrap();
     }
-    mail.iter().map(|mail| mail.id).collect()
+    mail
 }
 
 pub async fn a_page_of_mail_is_bounded_by_its_bytes(store: Arc<dyn Store>) {
@@ -152,7 +151,7 @@ pub async fn four_pages_of_mail_are_bounded_by_their_bytes(store: Arc<dyn Store>
     for shown in [vec!["0", "0", "1", "1", "2", "2", "3", "3"], vec!["4", "4"], vec![]] {
         let mail = store.unnoticed_mail(worker.id).await.unwrap();
         assert_eq!(numbers(&mail), shown);
-        worker.mark(&mail.iter().map(|mail| mail.mail.id).collect::<Vec<_>>(), false).await;
+        worker.mark(mail.iter().map(|mail| &mail.mail), false).await;
     }
 }
 
@@ -199,9 +198,9 @@ pub async fn events_are_listed_until_taken(store: Arc<dyn Store>) {
         NewMail { kind: MailKind::DropEvent, ..event(run, "4") },
     ];
     worker.send(mail.clone()).await;
-    worker.mark(&[mail[0].id], false).await;
+    worker.mark([&mail[0]], false).await;
     assert_eq!(bodies(&store.events(run).await.unwrap()), ["1", "3", "4"]);
-    worker.mark(&[mail[0].id], true).await;
+    worker.mark([&mail[0]], true).await;
     assert_eq!(bodies(&store.events(run).await.unwrap()), ["3", "4"]);
     assert!(store.events(RunId::new()).await.unwrap().is_empty());
     worker.send(events(run, 0, 1_010)).await;

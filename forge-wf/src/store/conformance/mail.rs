@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::support::*;
 use crate::model::{RunId, State};
-use crate::store::{Batch, Due, MAIL_PAGE, Mail, MailKind, NewMail, NewRun, Posted, Store};
+use crate::store::{Due, MAIL_PAGE, Mail, MailKind, NewMail, NewRun, Posted, Store};
 
 async fn post(store: &Arc<dyn Store>, mail: &NewMail) {
     assert_eq!(store.send_mail(mail).await.unwrap(), Posted::Sent);
@@ -50,11 +50,11 @@ pub async fn mail_that_was_noticed_is_not_shown_again(store: Arc<dyn Store>) {
     let (first, second) = (event(id, "1"), event(id, "2"));
     post(&store, &first).await;
     post(&store, &second).await;
-    worker.mark(&[first.id], false).await;
+    worker.mark([&first], false).await;
     assert_eq!(bodies(&unnoticed(&store, &worker).await), ["2"]);
     // Sent again after it was noticed, it stays noticed.
     post(&store, &first).await;
-    worker.mark(&[second.id, Uuid::now_v7()], true).await;
+    worker.mark([&second, &event(id, "never sent")], true).await;
     assert!(unnoticed(&store, &worker).await.is_empty());
     worker.update(id, 0, waiting(Due::Never)).await;
     assert!(worker.claim(10).await.is_empty(), "nothing makes it due");
@@ -109,7 +109,7 @@ pub async fn mail_sent_by_a_batch_arrives(store: Arc<dyn Store>) {
     worker.bear(parent).await;
     let child = NewMail { kind: MailKind::ChildResult, name: "child:ship#0".into(), ..event(id, "{\"ok\":1}") };
     post(&store, &child).await;
-    worker.commit(Batch { sent: vec![child, event(id, "2")], ..Batch::default() }).await;
+    worker.send(vec![child, event(id, "2")]).await;
     assert_eq!(bodies(&unnoticed(&store, &worker).await), ["{\"ok\":1}", "2"]);
 }
 
@@ -155,7 +155,7 @@ pub async fn a_flood_to_one_run_does_not_hide_the_mail_of_others(store: Arc<dyn 
     assert_eq!(bodies(&mail[MAIL_PAGE..]), ["\"me\""]);
     assert_eq!(bodies(&mail[..2]), ["0", "1"]);
     // What was seen makes room for the rest.
-    worker.mark(&mail.iter().map(|mail| mail.mail.id).collect::<Vec<_>>(), false).await;
+    worker.mark(mail.iter().map(|mail| &mail.mail), false).await;
     let rest = unnoticed(&store, &worker).await;
     assert_eq!((rest.len(), bodies(&rest)[0]), (30, MAIL_PAGE.to_string().as_str()));
 
@@ -180,7 +180,7 @@ pub async fn no_more_than_four_pages_of_mail_are_shown_at_once(store: Arc<dyn St
         assert_eq!(mail.len(), expected);
         assert!(mail.is_sorted_by_key(|mail| mail.no));
         for piece in mail.chunks(300) {
-            worker.mark(&piece.iter().map(|mail| mail.mail.id).collect::<Vec<_>>(), true).await;
+            worker.mark(piece.iter().map(|mail| &mail.mail), true).await;
         }
         shown.extend(mail.into_iter().map(|mail| mail.mail.id));
     }

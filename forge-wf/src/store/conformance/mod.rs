@@ -38,10 +38,11 @@ macro_rules! conformance_suite {
             ],
             commits: [
                 a_batch_sent_twice_is_applied_once,
-                a_gap_in_batch_numbers_is_refused,
+                a_lane_behind_the_number_before_has_lost_commits,
                 an_older_batch_counts_as_applied,
                 one_lost_run_does_not_fail_its_neighbours,
                 an_update_under_an_old_claim_is_not_yours,
+                nothing_of_a_run_is_written_by_a_worker_that_does_not_own_it,
                 a_refused_batch_writes_nothing_and_leaves_the_number_free,
                 an_outcome_without_a_row_is_refused,
                 a_run_born_claimed_is_owned_and_not_claimable,

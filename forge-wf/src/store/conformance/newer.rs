@@ -33,7 +33,7 @@ pub async fn mail_of_a_later_build_waits_for_one_that_can_read_it(
     assert_eq!(bodies(&unnoticed), ["1", "2"]);
     assert_eq!(loaded(&store, puzzled_id).await, ["2"]);
     assert_eq!(loaded(&store, other_id).await, ["1"], "its neighbours do not suffer");
-    worker.mark(&unnoticed.iter().map(|mail| mail.mail.id).collect::<Vec<_>>(), false).await;
+    worker.mark(unnoticed.iter().map(|mail| &mail.mail), false).await;
     let claim_no = worker.claim_no;
     worker.update(puzzled_id, claim_no, waiting(Due::Never)).await;
     assert!(worker.claim(10).await.is_empty());

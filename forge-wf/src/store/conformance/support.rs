@@ -1,5 +1,6 @@
 //! What the promises are written with: a worker that counts its own batches and claims, runs, entries and images.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use crate::journal::{Entry, EntryKind, EntryState};
 use crate::model::time::from_micros;
 use crate::model::{CallId, Digest, Lane, Payload, Phase, RunId, State, Timestamp, VersionStatus, WorkerId};
 use crate::store::{
-    Batch, Birth, Claim, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, Mail, MailKind, Mark, NewMail,
-    NewRun, NewWorker, Offer, RunImage, RunUpdate, RunView, Store, StoreError, Write,
+    Batch, Birth, Claim, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, Mail, MailKind, Mark, Marked,
+    NewMail, NewRun, NewWorker, Offer, Owned, RunImage, RunUpdate, RunView, Sent, Store, StoreError, Write,
 };
 
 /// A lease no test outlives.
@@ -29,6 +30,8 @@ pub struct Hand {
     pub offers: Arc<[Offer]>,
     pub batch_no: i64,
     pub claim_no: i64,
+    /// The runs it has owned so far, and the last claim of each.
+    pub claims: HashMap<RunId, i64>,
 }
 
 impl Hand {
@@ -44,14 +47,35 @@ impl Hand {
 
     pub async fn register(store: &Arc<dyn Store>, worker: NewWorker) -> Self {
         store.register_worker(&worker).await.expect("the worker registers");
-        Self { store: store.clone(), id: worker.id, offers: worker.offers.into(), batch_no: 0, claim_no: 0 }
+        Self {
+            store: store.clone(),
+            id: worker.id,
+            offers: worker.offers.into(),
+            batch_no: 0,
+            claim_no: 0,
+            claims: HashMap::new(),
+        }
     }
 
     /// Sends the next batch; its number is used up only if it was applied.
     pub async fn try_commit(&mut self, batch: Batch) -> Result<CommitAnswer, StoreError> {
+        let batch = self.with_claims(batch);
         let answer = self.store.commit(self.id, Lane(1), self.batch_no + 1, &batch).await?;
         self.batch_no += 1;
+        self.claims.extend(batch.births.iter().map(|birth| (birth.run.id, 0)));
         Ok(answer)
+    }
+
+    /// The batch with the claims under which this worker owns what it writes for, unless the test has named some.
+    pub fn with_claims(&self, mut batch: Batch) -> Batch {
+        let entries = batch.inserts.iter().chain(&batch.outcomes).map(|write| write.run);
+        let others = batch.marks.iter().map(|mark| mark.run).chain(batch.sent.iter().map(|sent| sent.by));
+        let named: BTreeSet<_> = entries.chain(others).chain(batch.states.iter().map(|state| state.run)).collect();
+        if batch.owned.is_empty() {
+            let claim = |run| self.claims.get(&run).map(|claim_no| Owned { run, claim_no: *claim_no });
+            batch.owned = named.into_iter().filter_map(claim).collect();
+        }
+        batch
     }
 
     /// Sends the next batch, of which every run is ours.
@@ -77,6 +101,7 @@ impl Hand {
     pub async fn claim_all_about_it(&mut self, slots: u32) -> Claim {
         let claimed = self.store.claim_runs(&self.request(slots)).await.expect("the claim is answered");
         self.claim_no += 1;
+        self.claims.extend(claimed.runs.iter().map(|run| (run.id, run.claim_no)));
         claimed
     }
 
@@ -98,16 +123,21 @@ impl Hand {
     }
 
     /// Marks mail as noticed, or as taken too.
-    pub async fn mark(&mut self, mail: &[Uuid], taken: bool) {
-        let marks = mail.iter().map(|mail| Mark { mail: *mail, taken }).collect();
-        self.commit(Batch { marks, ..Batch::default() }).await;
+    pub async fn mark<'m>(&mut self, mail: impl IntoIterator<Item = &'m NewMail>, taken: bool) {
+        let mark = |mail: &NewMail| Marked { run: mail.run, mark: Mark { mail: mail.id, taken } };
+        self.commit(Batch { marks: mail.into_iter().map(mark).collect(), ..Batch::default() }).await;
     }
 
-    /// Sends mail without a look at whether its run exists.
+    /// Sends mail without a look at whether its run exists, from a run of its own.
     pub async fn send(&mut self, mail: Vec<NewMail>) {
+        let sender = bound();
+        let by = sender.id;
+        self.bear(sender).await;
         for piece in mail.chunks(300) {
-            self.commit(Batch { sent: piece.to_vec(), ..Batch::default() }).await;
+            let sent = piece.iter().map(|mail| Sent { by, mail: mail.clone() }).collect();
+            self.commit(Batch { sent, ..Batch::default() }).await;
         }
+        self.update(by, 0, ended(State::Completed)).await;
     }
 
     /// Inserts a run this worker owns from its birth.
@@ -309,4 +339,8 @@ pub fn is_lost<T>(answer: &Result<T, StoreError>) -> bool {
 
 pub fn is_refused<T>(answer: &Result<T, StoreError>) -> bool {
     matches!(answer, Err(StoreError::Refused { .. }))
+}
+
+pub fn has_lost_commits<T>(answer: &Result<T, StoreError>) -> bool {
+    matches!(answer, Err(StoreError::CommitsLost { .. }))
 }

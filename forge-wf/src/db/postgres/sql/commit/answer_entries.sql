@@ -1,2 +1,2 @@
--- answer: whether the fence moved, and which runs were updated.
-SELECT EXISTS (SELECT FROM fence), ARRAY[]::uuid[]
+-- answer: whether the fence moved, which runs were updated, and of which runs no part was written.
+SELECT EXISTS (SELECT FROM fence), ARRAY[]::uuid[], ARRAY(SELECT id FROM guard WHERE NOT is_ours AND id = by)

@@ -12,16 +12,17 @@
         CASE WHEN birth.keep THEN $1 END, birth.parent_id, birth.parent_call, birth.owner, birth.trace_parent,
         birth.tags, birth.deadline_at, birth.block_reason, birth.blocked_build, birth.failure,
         now(), CASE WHEN birth.phase = 2 THEN now() END
-    FROM fence, (
+    FROM (
         SELECT
-            unnest($37::uuid[]) AS id, unnest($38::int[]) AS generation, unnest($39::bigint[]) AS seed,
-            unnest($40::text[]) AS workflow, unnest($41::text[]) AS version, unnest($42::text[]) AS asked_version,
-            unnest($43::uuid[]) AS definition, unnest($44::uuid[]) AS start_needs, unnest($45::text[]) AS key,
-            unnest($46::smallint[]) AS phase, unnest($47::smallint[]) AS state, unnest($48::uuid[]) AS needs,
-            unnest($49::text[]) AS queue, unnest($50::smallint[]) AS priority, unnest($51::bigint[]) AS delay_us,
-            unnest($52::timestamptz[]) AS due_at, unnest($53::bool[]) AS keep, unnest($54::uuid[]) AS parent_id,
-            unnest($55::text[]) AS parent_call, unnest($56::text[]) AS owner, unnest($57::text[]) AS trace_parent,
-            unnest($58::text[]) AS tags, unnest($59::timestamptz[]) AS deadline_at,
-            unnest($60::text[]) AS block_reason, unnest($61::text[]) AS blocked_build, unnest($62::text[]) AS failure
+            unnest($40::uuid[]) AS id, unnest($41::int[]) AS generation, unnest($42::bigint[]) AS seed,
+            unnest($43::text[]) AS workflow, unnest($44::text[]) AS version, unnest($45::text[]) AS asked_version,
+            unnest($46::uuid[]) AS definition, unnest($47::uuid[]) AS start_needs, unnest($48::text[]) AS key,
+            unnest($49::smallint[]) AS phase, unnest($50::smallint[]) AS state, unnest($51::uuid[]) AS needs,
+            unnest($52::text[]) AS queue, unnest($53::smallint[]) AS priority, unnest($54::bigint[]) AS delay_us,
+            unnest($55::timestamptz[]) AS due_at, unnest($56::bool[]) AS keep, unnest($57::uuid[]) AS parent_id,
+            unnest($58::text[]) AS parent_call, unnest($59::text[]) AS owner, unnest($60::text[]) AS trace_parent,
+            unnest($61::text[]) AS tags, unnest($62::timestamptz[]) AS deadline_at,
+            unnest($63::text[]) AS block_reason, unnest($64::text[]) AS blocked_build, unnest($65::text[]) AS failure
     ) AS birth
+    WHERE birth.id = ANY (ARRAY(SELECT guard.id FROM guard WHERE guard.is_ours))
 )

@@ -17,34 +17,38 @@
         undo_digest = new.undo_digest,
         undo_args = new.undo_args,
         undo_state = new.undo_state
-    FROM fence, (
+    FROM (
         SELECT
-            unnest($63::uuid[]) AS run_id, unnest($64::int[]) AS generation, unnest($65::text[]) AS key,
-            unnest($66::int[]) AS n, unnest($67::int[]) AS seq, unnest($68::int[]) AS scope,
-            unnest($69::smallint[]) AS kind, unnest($70::smallint[]) AS state, unnest($71::bigint[]) AS args_hash,
-            unnest($72::text[]) AS args, unnest($73::text[]) AS output, unnest($74::text[]) AS failure,
-            unnest($75::int[]) AS attempts, unnest($76::timestamptz[]) AS due_at, unnest($77::text[]) AS undo_step,
-            unnest($78::uuid[]) AS undo_digest, unnest($79::text[]) AS undo_args,
-            unnest($80::smallint[]) AS undo_state, unnest($81::timestamptz[]) AS at
+            unnest($66::uuid[]) AS run_id, unnest($67::int[]) AS generation, unnest($68::text[]) AS key,
+            unnest($69::int[]) AS n, unnest($70::int[]) AS seq, unnest($71::int[]) AS scope,
+            unnest($72::smallint[]) AS kind, unnest($73::smallint[]) AS state, unnest($74::bigint[]) AS args_hash,
+            unnest($75::text[]) AS args, unnest($76::text[]) AS output, unnest($77::text[]) AS failure,
+            unnest($78::int[]) AS attempts, unnest($79::timestamptz[]) AS due_at, unnest($80::text[]) AS undo_step,
+            unnest($81::uuid[]) AS undo_digest, unnest($82::text[]) AS undo_args,
+            unnest($83::smallint[]) AS undo_state, unnest($84::timestamptz[]) AS at
     ) AS new
     WHERE old.run_id = new.run_id AND old.generation = new.generation AND old.key = new.key COLLATE "C" AND old.n = new.n
+      AND new.run_id = ANY (ARRAY(SELECT guard.id FROM guard WHERE guard.is_ours))
     RETURNING 1
 ), marked AS (
     UPDATE forge_wf.inbox AS mail SET
         noticed_at = coalesce(mail.noticed_at, now()),
         taken_at = CASE WHEN mark.taken THEN coalesce(mail.taken_at, now()) ELSE mail.taken_at END
-    FROM fence, (SELECT unnest($82::uuid[]) AS id, unnest($83::bool[]) AS taken) AS mark
-    WHERE mail.id = mark.id AND (mail.noticed_at IS NULL OR (mark.taken AND mail.taken_at IS NULL))
+    FROM (SELECT unnest($85::uuid[]) AS id, unnest($86::bool[]) AS taken) AS mark
+    WHERE mail.id = mark.id AND mail.run_id = ANY (ARRAY(SELECT guard.id FROM guard WHERE guard.is_ours))
+      AND (mail.noticed_at IS NULL OR (mark.taken AND mail.taken_at IS NULL))
 ), sent AS (
     INSERT INTO forge_wf.inbox (id, run_id, kind, name, body, sent_at)
     SELECT mail.id, mail.run_id, mail.kind, mail.name, mail.body, now()
-    FROM fence, unnest($84::uuid[], $85::uuid[], $86::smallint[], $87::text[], $88::text[])
-        WITH ORDINALITY AS mail (id, run_id, kind, name, body, place)
+    FROM unnest($87::uuid[], $88::uuid[], $89::smallint[], $90::text[], $91::text[], $92::uuid[])
+        WITH ORDINALITY AS mail (id, run_id, kind, name, body, by, place)
+    WHERE mail.by = ANY (ARRAY(SELECT guard.id FROM guard WHERE guard.is_ours))
     ORDER BY mail.place
     ON CONFLICT (id) DO NOTHING
 ), states AS (
     INSERT INTO forge_wf.run_state (run_id, key, value, updated_at)
     SELECT saved.run_id, saved.key, saved.value, now()
-    FROM fence, unnest($89::uuid[], $90::text[], $91::text[]) AS saved (run_id, key, value)
+    FROM unnest($93::uuid[], $94::text[], $95::text[]) AS saved (run_id, key, value)
+    WHERE saved.run_id = ANY (ARRAY(SELECT guard.id FROM guard WHERE guard.is_ours))
     ON CONFLICT (run_id, key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
 )

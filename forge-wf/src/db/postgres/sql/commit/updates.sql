@@ -17,11 +17,11 @@
         ended_at = CASE WHEN image.phase = 2 THEN now() END
     FROM fence, (
         SELECT
-            unnest($23::uuid[]) AS id, unnest($24::bigint[]) AS claim_no, unnest($25::smallint[]) AS phase,
-            unnest($26::smallint[]) AS state, unnest($27::bool[]) AS keep, unnest($28::bool[]) AS due_now,
-            unnest($29::timestamptz[]) AS due_at, unnest($30::int[]) AS generation, unnest($31::uuid[]) AS needs,
-            unnest($32::bool[]) AS unbind, unnest($33::text[]) AS block_reason, unnest($34::text[]) AS blocked_build,
-            unnest($35::text[]) AS failure, unnest($36::bigint[]) AS seed
+            unnest($26::uuid[]) AS id, unnest($27::bigint[]) AS claim_no, unnest($28::smallint[]) AS phase,
+            unnest($29::smallint[]) AS state, unnest($30::bool[]) AS keep, unnest($31::bool[]) AS due_now,
+            unnest($32::timestamptz[]) AS due_at, unnest($33::int[]) AS generation, unnest($34::uuid[]) AS needs,
+            unnest($35::bool[]) AS unbind, unnest($36::text[]) AS block_reason, unnest($37::text[]) AS blocked_build,
+            unnest($38::text[]) AS failure, unnest($39::bigint[]) AS seed
     ) AS image
     WHERE run.id = image.id AND run.claim_no = image.claim_no AND run.worker_id IS NOT DISTINCT FROM $1
     RETURNING run.id
