@@ -20,6 +20,7 @@ mod operators;
 mod orders;
 mod outages;
 mod replays;
+mod results;
 mod retries;
 mod rolling;
 mod sagas;
