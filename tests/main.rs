@@ -25,6 +25,7 @@ mod retries;
 mod rolling;
 mod sagas;
 mod shutdown;
+mod sqlite_file;
 mod tidy;
 mod timers;
 mod versions;

@@ -114,9 +114,13 @@ async fn inherit(connection: &mut SqliteConnection, worker: WorkerId) -> Result<
 
 pub(super) async fn remove(writer: &Writer, worker: WorkerId) -> Result<(), StoreError> {
     let mut writing = writer.begin("remove_worker").await?;
-    let answer =
-        free(writing.connection(), "remove_worker", "DELETE FROM forge_wf_workers WHERE id = ?1", worker).await;
-    writing.finish(answer.map(drop)).await
+    let answer = dismiss(writing.connection(), worker).await;
+    writing.finish(answer).await
+}
+
+/// Removes a worker by this connection, in the transaction that is open on it.
+pub(super) async fn dismiss(connection: &mut SqliteConnection, worker: WorkerId) -> Result<(), StoreError> {
+    free(connection, "remove_worker", "DELETE FROM forge_wf_workers WHERE id = ?1", worker).await.map(drop)
 }
 
 /// Deletes workers, then frees every run whose worker is gone. Lanes, definitions and offers go with the worker's row.
