@@ -101,7 +101,7 @@ on_every_backend!(a_run_no_worker_can_serve_says_so, |database| {
     let rt = quick(database).unserved_grace(Duration::ZERO).build().await.unwrap();
     let seen = rt.run::<Value>(run.id()).await.unwrap();
     assert_eq!(seen.status().await.unwrap(), Status::BlockedMissingHandler);
-    let error = seen.result().await.unwrap_err();
+    let error = seen.result().or_blocked().await.unwrap_err();
     assert!(matches!(error, Error::RunBlocked { status: Status::BlockedMissingHandler, .. }), "{error}");
     let words: Vec<_> = rt.unserved().await.unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(words, ["1 run of not deployed yet waits for a worker that has this workflow; no live worker does"]);

@@ -144,7 +144,7 @@ on_every_backend!(runs_under_a_signature_of_an_older_algorithm_go_on_if_they_fit
     let first = worker(program, database).await;
     let mismatch = async || (count(&client, Status::BlockedSignatureMismatch).await == 6).then_some(());
     eventually("a signature nobody knows is another contract", mismatch).await;
-    let error = runs[0].result().await.unwrap_err();
+    let error = runs[0].result().or_blocked().await.unwrap_err();
     assert!(matches!(error, Error::RunBlocked { status: Status::BlockedSignatureMismatch, .. }), "{error}");
     assert!(error.to_string().contains("no live worker can run it"), "{error}");
     let known = database

@@ -174,7 +174,7 @@ async fn answer(database: &str, run: RunId, answer: Answer) -> Result<u8, Error>
     // All answers have the same id, so only the first one reaches the run, however many are sent.
     client.send_event(run, answer).id("answer").await?;
     let run = client.run::<Outcome>(run).await?;
-    match tokio::time::timeout(HEAR_WITHIN, run.result()).await {
+    match tokio::time::timeout(HEAR_WITHIN, run.result().or_blocked()).await {
         // Not our answer, if another one was faster.
         Ok(Ok(outcome)) => println!("{}", told(&outcome)),
         Err(_) | Ok(Err(Error::RunBlocked { .. })) => {

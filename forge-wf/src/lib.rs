@@ -49,6 +49,7 @@ pub use api::list::{Cursor, Filter, Page, RunSummary};
 pub use api::moves::{MoveRuns, RunsMoved};
 pub use api::order::{AuditLine, GiveOrder};
 pub use api::preflight::{Preflight, Problem, Verdict, VersionCounts, preflight};
+pub use api::result::AwaitResult;
 pub use api::runtime::Runtime;
 pub use api::send::{RunRef, SendEvent, UntakenEvent};
 pub use api::show::{EntryDetails, RunDetails};

@@ -5,9 +5,11 @@ pub mod billing;
 pub mod eventually;
 pub mod family;
 pub mod keepsake;
+pub mod log;
 pub mod undoing;
 pub mod waiting;
 pub mod workflows;
 
 pub use backend::Database;
 pub use eventually::eventually;
+pub use log::Log;

@@ -6,17 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use tokio::sync::oneshot;
 
 use super::error::Error;
 use super::order::GiveOrder;
-use super::pace::{LOOK_AGAIN, longest_pause};
+use super::result::AwaitResult;
 use super::show::RunDetails;
 use crate::engine::Engine;
 use crate::engine::counters::Counters;
-use crate::engine::pauses::Pauses;
-use crate::engine::waiters::Outcome;
-use crate::model::{BlockReason, Failure, Limits, Payload, RunId, Served, State, Status, Timestamp};
+use crate::model::{Failure, Limits, RunId, Status, Timestamp};
 use crate::store::{MailKind, RunView, Store, StoreError, Unserved};
 
 /// Where a handle looks.
@@ -62,7 +59,7 @@ impl Source {
     }
 
     /// About what the database's clock says; it decides how often to look, and nothing else.
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         match self {
             Self::Engine(engine) => engine.now(),
             Self::Store(..) => chrono::Utc::now(),
@@ -98,9 +95,9 @@ pub struct Counts {
 ///
 /// Dropping the handle changes nothing: the run goes on.
 pub struct RunHandle<T> {
-    id: RunId,
+    pub(super) id: RunId,
     created: bool,
-    source: Source,
+    pub(super) source: Source,
     counters: Option<Arc<Counters>>,
     output: PhantomData<fn() -> T>,
 }
@@ -189,138 +186,25 @@ impl<T: DeserializeOwned> RunHandle<T> {
         GiveOrder::new(self.source.clone(), self.id.into(), MailKind::Kill, reason)
     }
 
-    /// Waits until the run has ended, and returns what its workflow returned. It may be called again.
+    /// Waits until the run has ended, and returns what its workflow returned. It may be called again. See [`AwaitResult`].
     ///
-    /// An end in this process is heard of at once. A run that others drive is looked at four times a second, and one that only
-    /// waits every four seconds; for a handle of a [`Runtime`](crate::Runtime) soon after any hint, too.
+    /// ```no_run
+    /// # async fn example(run: forge_wf::RunHandle<u64>) -> Result<(), forge_wf::Error> {
+    /// let total = run.result().await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
+    /// When awaited:
     /// - `RunFailed` if the workflow returned an error, or if the run was stopped (cancelled, killed, past its deadline); its
     ///   `status` says which, and whether what it did was undone.
-    /// - `RunBlocked` if the run cannot go on with the code that is deployed. The run is not lost: calling this again after a
-    ///   deploy waits on.
+    /// - `RunBlocked` if the run is blocked until its code changes or an operator acts. The run is not lost: calling this again
+    ///   after that waits on. A run that no live worker serves is waited for, unless [`AwaitResult::or_blocked`] says otherwise.
     /// - `OutputUnusable` if the output does not fit `T`.
     /// - `NoSuchRun`, or the database does not answer.
-    pub async fn result(&self) -> Result<T, Error> {
-        let mut pauses = Pauses::new(LOOK_AGAIN);
-        // Declared first, so dropped after the channel: then that one counts as gone.
-        let _gone = Gone(self);
-        let mut waiting = self.wait();
-        loop {
-            if let Source::Engine(engine) = &self.source
-                && engine.is_resident(self.id)
-            {
-                match told(&mut waiting).await {
-                    Some(outcome) => return self.read(outcome),
-                    None => waiting = self.wait(),
-                }
-                if engine.is_resident(self.id) {
-                    continue;
-                }
-            }
-            // What stirs from here on may have ended what the view shows.
-            let stirs = self.stirs();
-            let view = self.source.view(self.id).await?;
-            if view.state.is_ended() || view.status().is_blocked() {
-                return self.read_view(view);
-            }
-            let pause = pauses.take_up_to(longest_pause(&view, self.source.now()));
-            tokio::select! {
-                told = told(&mut waiting) => match told {
-                    Some(outcome) => return self.read(outcome),
-                    // The run's turn is over, and the next may be anywhere.
-                    None => waiting = self.wait(),
-                },
-                () = tokio::time::sleep(pause) => {}
-                () = stirs => pauses.shorten_to(LOOK_AGAIN.1),
-            }
-        }
+    pub fn result(&self) -> AwaitResult<'_, T> {
+        AwaitResult::new(self)
     }
-
-    /// Hears of the run's end, if it comes about in this process.
-    fn wait(&self) -> Option<oneshot::Receiver<Outcome>> {
-        match &self.source {
-            Source::Engine(engine) => Some(engine.waiters.wait(self.id)),
-            Source::Store(..) => None,
-        }
-    }
-
-    /// Returns a moment after something may have changed, counted from this call; never where no hints are heard. A moment, so
-    /// that a busy database is not asked about every one of its changes.
-    fn stirs(&self) -> impl Future<Output = ()> {
-        let stirs = match &self.source {
-            Source::Engine(engine) => Some(engine.stirs()),
-            Source::Store(..) => None,
-        };
-        async move {
-            match stirs {
-                Some(stirs) => stirs.await,
-                None => std::future::pending().await,
-            }
-            tokio::time::sleep(LOOK_AGAIN.1).await;
-        }
-    }
-
-    fn read(&self, outcome: Outcome) -> Result<T, Error> {
-        match outcome {
-            Outcome::Completed(output) => self.decode(&output),
-            Outcome::Failed(state, failure) => Err(self.failed(state.ended_status(), &failure)),
-            Outcome::Blocked(stuck) => {
-                Err(Error::RunBlocked { run: self.id, status: blocked_status(stuck.reason), message: stuck.message })
-            }
-        }
-    }
-
-    fn read_view(&self, view: RunView) -> Result<T, Error> {
-        let status = view.status();
-        match (view.state, view.output, view.failure) {
-            (State::Completed, Some(output), _) => self.decode(&output),
-            (state, _, failure) if !state.is_ended() => {
-                let message = failure.and_then(|failure| failure.decode::<Failure>().ok()).map_or_else(
-                    || {
-                        "no live worker can run it: start a worker that has its workflow in the version it is bound to"
-                            .into()
-                    },
-                    |failure| failure.message().to_owned(),
-                );
-                Err(Error::RunBlocked { run: self.id, status, message })
-            }
-            (_, _, failure) => Err(self.failed(status, &failure.unwrap_or_else(Payload::null))),
-        }
-    }
-
-    fn decode(&self, output: &Payload) -> Result<T, Error> {
-        output.decode().map_err(|source| Error::OutputUnusable { run: self.id, source })
-    }
-
-    fn failed(&self, status: Status, failure: &Payload) -> Error {
-        let failure =
-            failure.decode().unwrap_or_else(|error| Failure::new(format!("its failure cannot be read: {error}")));
-        Error::RunFailed { run: self.id, status, failure: Box::new(failure) }
-    }
-}
-
-/// What became of the run; `None` once its turn is over without an end.
-async fn told(waiting: &mut Option<oneshot::Receiver<Outcome>>) -> Option<Outcome> {
-    match waiting {
-        Some(waiting) => waiting.await.ok(),
-        None => std::future::pending().await,
-    }
-}
-
-/// Tidies up after a wait that has ended or was dropped.
-struct Gone<'h, T>(&'h RunHandle<T>);
-
-impl<T> Drop for Gone<'_, T> {
-    fn drop(&mut self) {
-        if let Source::Engine(engine) = &self.0.source {
-            engine.waiters.forget_gone(self.0.id);
-        }
-    }
-}
-
-fn blocked_status(reason: BlockReason) -> Status {
-    Status::derive(crate::model::Phase::Forward, State::Blocked, Some(reason), false, Served::Yes)
 }
 
 impl<T> Drop for RunHandle<T> {

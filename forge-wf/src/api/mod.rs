@@ -18,6 +18,7 @@ pub mod moves;
 pub mod order;
 mod pace;
 pub mod preflight;
+pub mod result;
 pub mod runtime;
 pub mod saga;
 pub mod send;

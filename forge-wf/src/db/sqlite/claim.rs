@@ -4,7 +4,6 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{query, query_scalar};
 use uuid::Uuid;
 
-use super::Inner;
 use super::commit::insert_entries;
 use super::error::{lost, micros, now, refused, sorted, time};
 use super::rows::{bind_run, claimed_run};
@@ -40,12 +39,12 @@ async fn insert(connection: &mut SqliteConnection, run: &NewRun) -> Result<Start
 }
 
 /// Gives the worker due runs, or what this claim took before.
-pub(super) async fn claim_runs(inner: &Inner, request: &ClaimRequest) -> Result<Claim, StoreError> {
-    let mut writing = inner.writer.begin(CLAIM).await?;
-    let answer = claim(writing.connection(), &inner.acknowledged, request).await;
+pub(super) async fn claim_runs(writer: &Writer, request: &ClaimRequest) -> Result<Claim, StoreError> {
+    let mut writing = writer.begin(CLAIM).await?;
+    let answer = claim(writing.connection(), &writer.acknowledged, request).await;
     let claim = writing.finish(answer).await?;
     if !claim.runs.is_empty() {
-        inner.acknowledged.moved(request.worker, Lane::CLAIMS, request.claim_no);
+        writer.acknowledged.moved(request.worker, Lane::CLAIMS, request.claim_no);
     }
     Ok(claim)
 }

@@ -9,13 +9,13 @@ use std::sync::LazyLock;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{query, query_scalar};
 
-use super::Inner;
 use super::error::{lost, now, refused, sorted};
 use super::rows::{
     ENTRY_COLUMNS, MAIL_COLUMNS, MARK_COLUMNS, RUN_COLUMNS, UPDATE_COLUMNS, bind_entry, bind_mail, bind_mark, bind_run,
     bind_update,
 };
 use super::shapes::Shapes;
+use super::writer::Writer;
 use crate::model::{Lane, RunId, WorkerId};
 use crate::store::{Batch, Birth, CommitAnswer, Marked, Owned, RunUpdate, SavedState, Sent, StoreError, Write};
 
@@ -39,41 +39,41 @@ shapes! {
 
 /// Applies `batch` as number `batch_no` of the lane.
 pub(super) async fn commit(
-    inner: &Inner,
+    writer: &Writer,
     worker: WorkerId,
     lane: Lane,
     batch_no: i64,
     batch: Batch,
 ) -> Result<CommitAnswer, StoreError> {
-    let mut writing = inner.writer.begin(CALL).await?;
+    let mut writing = writer.begin(CALL).await?;
     let answer = match apply(writing.connection(), worker, lane, batch_no, &batch).await {
         Ok(Applied::Whole) => writing.finish(Ok(CommitAnswer::default())).await?,
         Ok(Applied::Before(found)) => {
             writing.undo().await;
             // The writer sends a number only after the one before was acknowledged.
-            inner.acknowledged.moved(worker, lane, batch_no - 1);
-            inner.acknowledged.check_lane(worker, lane, found)?;
+            writer.acknowledged.moved(worker, lane, batch_no - 1);
+            writer.acknowledged.check_lane(worker, lane, found)?;
             CommitAnswer::default()
         }
         Ok(Applied::SomeAreNotOurs) => {
             writing.undo().await;
-            commit_ours(inner, worker, lane, batch_no, batch).await?
+            commit_ours(writer, worker, lane, batch_no, batch).await?
         }
         Err(error) => return writing.finish(Err(error)).await,
     };
-    inner.acknowledged.moved(worker, lane, batch_no);
+    writer.acknowledged.moved(worker, lane, batch_no);
     Ok(answer)
 }
 
 /// Applies the parts of those runs that the worker owns.
 async fn commit_ours(
-    inner: &Inner,
+    writer: &Writer,
     worker: WorkerId,
     lane: Lane,
     batch_no: i64,
     batch: Batch,
 ) -> Result<CommitAnswer, StoreError> {
-    let mut writing = inner.writer.begin(CALL).await?;
+    let mut writing = writer.begin(CALL).await?;
     let answer = async |connection: &mut SqliteConnection| {
         let foreign = not_ours(connection, worker, &batch).await?;
         let ours = batch.without(&foreign.iter().copied().collect());

@@ -1,6 +1,6 @@
 //! Opens the file, or says in a sentence what a person has to change.
 //!
-//! Takes an address; hands on a writer and a pool of readers over a migrated file. Never changes a file whose schema is
+//! Takes an address; hands on a writer, which has readers as well, of a migrated file. Never changes a file whose schema is
 //! newer than this build.
 
 use std::path::{Path, PathBuf};
@@ -11,7 +11,8 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Connection, query, query_scalar, raw_sql};
 
-use super::error::{BUSY, CANTOPEN, NOTADB, READONLY, code, now, sort};
+use super::error::{BUSY, CANTOPEN, NOTADB, READONLY, code, now, sort, sorted};
+use super::file::{FileId, Files};
 use super::writer::Writer;
 use crate::db::migrate::{Migration, pending};
 use crate::store::StoreError;
@@ -20,6 +21,10 @@ const CALL: &str = "open";
 
 /// How long a statement waits for another process to finish its transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// What is left of the log (`-wal`) after it has grown, in bytes, as soon as nothing reads from it any more.
+const WAL_BYTES_KEPT: &str = "16777216";
+/// How often a file that is replaced while it is opened is opened again.
+const ATTEMPTS: u32 = 3;
 /// Reads in flight at a time; each connection has a thread of its own.
 const READERS_MAX: u32 = 4;
 /// Seven statements in four shapes, and some thirty others.
@@ -35,30 +40,74 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 7, name: "bad_days", sql: include_str!("../../../migrations/sqlite/0007_bad_days.sql") },
 ];
 
-/// Opens or creates the file at `address` and brings its schema up to date.
-pub(super) async fn open(address: &str) -> Result<(Writer, SqlitePool), StoreError> {
+/// Opens or creates the file at `address` and brings its schema up to date. A relative path means the working directory of this
+/// moment, and not that of a later one.
+pub(super) async fn open(address: &str) -> Result<Writer, StoreError> {
     let (path, create) = parse(address)?;
+    let path = std::path::absolute(&path).unwrap_or(path);
     inspect(&path, create)?;
-    let options = SqliteConnectOptions::new()
-        .filename(&path)
-        .create_if_missing(create)
+    let (connection, files) = attach(&path, create).await?;
+    Ok(Writer::new(path, connection, files))
+}
+
+/// Opens a file that stands at `path` in place of the one that was opened before, and brings its schema up to date.
+///
+/// # Errors
+/// `Unavailable` if it holds no tables of forge-wf: then it may be written at this moment.
+pub(super) async fn existing(path: &Path) -> Result<(SqliteConnection, Files), StoreError> {
+    let mut connection = connect(&options(path), path).await?;
+    if !has_migrations(&mut connection).await.map_err(sorted(CALL))? {
+        let source = format!("the file at {} holds no tables of forge-wf", path.display()).into();
+        return Err(StoreError::Unavailable { call: CALL, source });
+    }
+    connection.close().await.map_err(sorted(CALL))?;
+    attach(path, false).await
+}
+
+/// Another connection to the same file.
+pub(super) async fn again(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    options(path).connect().await
+}
+
+/// Connections that read, opened when they are needed.
+pub(super) fn readers(path: &Path) -> SqlitePool {
+    // `query_only` and not a read-only file: readers of a WAL file write to its index.
+    let options = options(path).pragma("query_only", "ON");
+    SqlitePoolOptions::new().max_connections(READERS_MAX).connect_lazy_with(options)
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
         .journal_mode(SqliteJournalMode::Wal)
         // FULL: what was committed survives a power cut, which is the promise; NORMAL keeps it only through a crash.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
         .foreign_keys(true)
+        .pragma("journal_size_limit", WAL_BYTES_KEPT)
         .statement_cache_capacity(STATEMENTS_CACHED)
-        .disable_statement_logging();
-    let mut connection = connect(&options, &path).await?;
-    migrate(&mut connection, MIGRATIONS).await.map_err(|error| match error {
-        Refusal::Store(error) => error,
-        Refusal::Driver(error) => explain(error, &path),
-    })?;
-    let options = options.create_if_missing(false);
-    let readers = SqlitePoolOptions::new().max_connections(READERS_MAX);
-    // `query_only` and not a read-only file: readers of a WAL file write to its index.
-    let readers = readers.connect_lazy_with(options.clone().pragma("query_only", "ON"));
-    Ok((Writer::new(options, connection), readers))
+        .disable_statement_logging()
+}
+
+/// Connects to the file at `path` and brings its schema up to date; says which file that was.
+async fn attach(path: &Path, create: bool) -> Result<(SqliteConnection, Files), StoreError> {
+    let unclear = |error: std::io::Error| StoreError::Unavailable { call: CALL, source: error.into() };
+    for _ in 0..ATTEMPTS {
+        let before = FileId::at(path).map_err(unclear)?;
+        let mut connection = connect(&options(path).create_if_missing(create), path).await?;
+        migrate(&mut connection, MIGRATIONS).await.map_err(|error| match error {
+            Refusal::Store(error) => error,
+            Refusal::Driver(error) => explain(error, path),
+        })?;
+        match Files::at(path).map_err(unclear)? {
+            Some(files) if before.is_none_or(|before| before == files.main) => return Ok((connection, files)),
+            // The connection leads to one of the two, and nobody knows to which.
+            _ => drop(connection.close().await),
+        }
+    }
+    let source = format!("the file at {} was replaced while it was opened", path.display()).into();
+    Err(StoreError::Unavailable { call: CALL, source })
 }
 
 /// The path an address names, and whether the file may be created.
@@ -156,8 +205,7 @@ impl From<sqlx::Error> for Refusal {
 /// Applies what is pending, all of it or nothing. IMMEDIATE, so of two processes that open a new file one waits.
 async fn migrate(connection: &mut SqliteConnection, known: &'static [Migration]) -> Result<(), Refusal> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'forge_wf_migrations')";
-    let newest: Option<i64> = match query_scalar(exists).fetch_one(&mut *transaction).await? {
+    let newest: Option<i64> = match has_migrations(&mut transaction).await? {
         true => query_scalar("SELECT max(version) FROM forge_wf_migrations").fetch_one(&mut *transaction).await?,
         false => None,
     };
@@ -181,4 +229,9 @@ async fn migrate(connection: &mut SqliteConnection, known: &'static [Migration])
             .await?;
     }
     Ok(transaction.commit().await?)
+}
+
+async fn has_migrations(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'forge_wf_migrations')";
+    query_scalar(exists).fetch_one(connection).await
 }

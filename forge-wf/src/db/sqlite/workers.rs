@@ -4,7 +4,6 @@ use sqlx::query;
 use sqlx::query_scalar;
 use sqlx::sqlite::SqliteConnection;
 
-use super::Inner;
 use super::error::{lost, micros, now, sorted, time};
 use super::writer::Writer;
 use crate::db::acknowledged::Acknowledged;
@@ -81,12 +80,12 @@ async fn insert(connection: &mut SqliteConnection, worker: &NewWorker) -> Result
     Ok(time(now))
 }
 
-pub(super) async fn renew(inner: &Inner, worker: WorkerId) -> Result<Renewal, StoreError> {
-    let number = inner.acknowledged.next_renewal(worker);
-    let mut writing = inner.writer.begin("renew_lease").await?;
-    let answer = extend(writing.connection(), &inner.acknowledged, worker, number).await;
+pub(super) async fn renew(writer: &Writer, worker: WorkerId) -> Result<Renewal, StoreError> {
+    let number = writer.acknowledged.next_renewal(worker);
+    let mut writing = writer.begin("renew_lease").await?;
+    let answer = extend(writing.connection(), &writer.acknowledged, worker, number).await;
     let renewal = writing.finish(answer).await?;
-    inner.acknowledged.renewed(worker, number);
+    writer.acknowledged.renewed(worker, number);
     Ok(renewal)
 }
 
@@ -122,13 +121,17 @@ async fn inherit(connection: &mut SqliteConnection, worker: WorkerId) -> Result<
     Ok(taken)
 }
 
-pub(super) async fn remove(inner: &Inner, worker: WorkerId) -> Result<(), StoreError> {
-    let mut writing = inner.writer.begin("remove_worker").await?;
-    let answer =
-        free(writing.connection(), "remove_worker", "DELETE FROM forge_wf_workers WHERE id = ?1", worker).await;
-    writing.finish(answer.map(drop)).await?;
-    inner.acknowledged.forget(worker);
+pub(super) async fn remove(writer: &Writer, worker: WorkerId) -> Result<(), StoreError> {
+    let mut writing = writer.begin("remove_worker").await?;
+    let answer = dismiss(writing.connection(), worker).await;
+    writing.finish(answer).await?;
+    writer.acknowledged.forget(worker);
     Ok(())
+}
+
+/// Removes a worker by this connection, in the transaction that is open on it.
+pub(super) async fn dismiss(connection: &mut SqliteConnection, worker: WorkerId) -> Result<(), StoreError> {
+    free(connection, "remove_worker", "DELETE FROM forge_wf_workers WHERE id = ?1", worker).await.map(drop)
 }
 
 /// Deletes workers, then frees every run whose worker is gone. Lanes, definitions and offers go with the worker's row.

@@ -1,68 +1,80 @@
 //! The one connection that writes.
 //!
 //! Hands out a [`Writing`], one at a time; ends it with COMMIT or ROLLBACK. Never hands on a connection in doubt: one whose
-//! transaction was dropped half-way, or whose ROLLBACK failed, is closed, which undoes its transaction, and opened anew.
+//! transaction was dropped half-way, or whose ROLLBACK failed, is closed, which undoes its transaction, and opened anew. Never
+//! says that something is committed while another file, or none, stands at the path: see [`follow`](super::follow).
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection, query, query_scalar};
+use std::path::PathBuf;
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, query, query_scalar};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::error::{sort, sorted};
+use super::file::Files;
+use super::follow::{Followed, Workers};
+use super::open;
+use crate::db::acknowledged::Acknowledged;
 use crate::store::StoreError;
 
-/// The writer: a connection, or `None` while there is none to trust.
+/// The writer: a connection, or `None` while there is none to trust; and which file it and the readers lead to.
 pub(super) struct Writer {
-    options: SqliteConnectOptions,
-    slot: Mutex<Slot>,
+    pub(super) path: PathBuf,
+    pub(super) slot: Mutex<Slot>,
+    pub(super) followed: std::sync::Mutex<Followed>,
+    pub(super) workers: std::sync::Mutex<Workers>,
+    pub(super) acknowledged: Acknowledged,
 }
 
-struct Slot {
-    connection: Option<SqliteConnection>,
-    closed: bool,
+pub(super) struct Slot {
+    pub(super) connection: Option<SqliteConnection>,
+    pub(super) closed: bool,
     /// `PRAGMA data_version` at the last look, which this very connection's own commits do not change; `None` before the first.
-    seen: Option<i64>,
+    pub(super) seen: Option<i64>,
 }
 
 /// No `data_version`: whatever the next look finds, it is news.
-const NEVER: i64 = -1;
-
-impl Slot {
-    /// The connection, opened anew if there is none to trust. Numbers of the old one mean nothing to the new.
-    async fn take(
-        &mut self,
-        call: &'static str,
-        options: &SqliteConnectOptions,
-    ) -> Result<SqliteConnection, StoreError> {
-        if self.closed {
-            return Err(sort(call, sqlx::Error::PoolClosed));
-        }
-        if let Some(connection) = self.connection.take() {
-            return Ok(connection);
-        }
-        self.seen = self.seen.map(|_| NEVER);
-        options.connect().await.map_err(sorted(call))
-    }
-}
+pub(super) const NEVER: i64 = -1;
 
 /// An open write transaction. Dropped without [`Writing::finish`], its connection is closed and nothing was written.
 pub(super) struct Writing<'w> {
     call: &'static str,
+    writer: &'w Writer,
     slot: MutexGuard<'w, Slot>,
     connection: SqliteConnection,
 }
 
 impl Writer {
-    pub(super) fn new(options: SqliteConnectOptions, connection: SqliteConnection) -> Self {
-        Self { options, slot: Mutex::new(Slot { connection: Some(connection), closed: false, seen: None }) }
+    /// A writer of the file at `path`, which is `files`, by this connection; with readers of the same file.
+    pub(super) fn new(path: PathBuf, connection: SqliteConnection, files: Files) -> Self {
+        let followed = Followed::new(open::readers(&path), files);
+        let slot = Slot { connection: Some(connection), closed: false, seen: None };
+        Self {
+            path,
+            slot: Mutex::new(slot),
+            followed: std::sync::Mutex::new(followed),
+            workers: std::sync::Mutex::default(),
+            acknowledged: Acknowledged::default(),
+        }
+    }
+
+    /// The connection, opened anew if there is none to trust. Numbers of the old one mean nothing to the new.
+    async fn take(&self, slot: &mut Slot, call: &'static str) -> Result<SqliteConnection, StoreError> {
+        self.follow(slot, call).await?;
+        if let Some(connection) = slot.connection.take() {
+            return Ok(connection);
+        }
+        slot.seen = slot.seen.map(|_| NEVER);
+        open::again(&self.path).await.map_err(sorted(call))
     }
 
     /// Waits for its turn and begins. IMMEDIATE, so the right to write is had from the start and no later statement can
     /// fail for want of it.
     pub(super) async fn begin(&self, call: &'static str) -> Result<Writing<'_>, StoreError> {
         let mut slot = self.slot.lock().await;
-        let mut connection = slot.take(call, &self.options).await?;
+        let mut connection = self.take(&mut slot, call).await?;
         match query("BEGIN IMMEDIATE").execute(&mut connection).await {
-            Ok(_) => Ok(Writing { call, slot, connection }),
+            Ok(_) => Ok(Writing { call, writer: self, slot, connection }),
             Err(error) => {
                 // Another process holds the file: the connection is sound. Anything else leaves doubt.
                 let error = sort(call, error);
@@ -77,13 +89,15 @@ impl Writer {
     /// Whether somebody else has written to the file since the last look; the first look finds nothing.
     pub(super) async fn is_news(&self, call: &'static str) -> Result<bool, StoreError> {
         let mut slot = self.slot.lock().await;
-        let mut connection = slot.take(call, &self.options).await?;
+        let mut connection = self.take(&mut slot, call).await?;
         let version = query_scalar("PRAGMA data_version").fetch_one(&mut connection).await.map_err(sorted(call))?;
         slot.connection = Some(connection);
         Ok(slot.seen.replace(version).is_some_and(|seen| seen != version))
     }
 
     pub(super) async fn close(&self) {
+        let readers = self.followed().readers.clone();
+        readers.close().await;
         let mut slot = self.slot.lock().await;
         slot.closed = true;
         if let Some(connection) = slot.connection.take() {
@@ -98,12 +112,14 @@ impl Writing<'_> {
         &mut self.connection
     }
 
-    /// Commits if `answer` is good, undoes everything if it is an error.
+    /// Commits if `answer` is good, undoes everything if it is an error. What was committed to a file that is not at the path any
+    /// more counts as without an answer.
     pub(super) async fn finish<T>(mut self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         let answer = match answer {
             Ok(answer) => match query("COMMIT").execute(&mut self.connection).await {
                 Ok(_) => {
                     self.slot.connection = Some(self.connection);
+                    self.writer.stands(self.call)?;
                     return Ok(answer);
                 }
                 Err(error) => Err(sort(self.call, error)),
