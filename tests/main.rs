@@ -15,6 +15,7 @@ mod extremes;
 mod faults;
 mod fixtures;
 mod generations;
+mod mail;
 mod moving;
 mod operators;
 mod orders;

@@ -115,7 +115,7 @@ pub async fn a_refused_batch_writes_nothing_and_leaves_the_number_free(store: Ar
     assert!(store.run(good_id, LONG).await.unwrap().is_none());
     assert_eq!(view(&store, twice_id).await.state, State::Owned);
     assert_eq!(calls(&store, twice_id).await, ["start#0", "step:charge#0"]);
-    assert!(store.unnoticed_mail(worker.id).await.unwrap().is_empty());
+    assert!(store.unnoticed_mail(worker.id, &[]).await.unwrap().is_empty());
 
     batch.inserts.pop();
     worker.commit(batch).await;
@@ -375,7 +375,7 @@ pub async fn three_hundred_operations_fit_one_batch(store: Arc<dyn Store>) {
             ..Batch::default()
         })
         .await;
-    let mail = store.unnoticed_mail(worker.id).await.unwrap();
+    let mail = store.unnoticed_mail(worker.id, &[]).await.unwrap();
     assert_eq!(mail.len(), 100);
     worker
         .commit(Batch {
