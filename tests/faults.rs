@@ -159,7 +159,9 @@ on_every_backend!(a_look_for_mail_that_fails_is_soon_repeated, |database| {
     let inner = open_store(database.url()).await.unwrap();
     let store = Arc::new(FaultyStore::new(inner, Box::new(|_, _| Fault::None)));
     let hour = Duration::from_secs(3_600);
-    let rt = quick(database).poll_interval(hour).park_for(hour).store(store.clone()).build().await.unwrap();
+    // A lease that is lost would hand the run to the next claim, which reads its mail without a look.
+    let builder = quick(database).lease(hour).heartbeat(Duration::from_secs(60)).poll_interval(hour).park_for(hour);
+    let rt = builder.store(store.clone()).build().await.unwrap();
     let run = rt.start(approvals, 1).await.unwrap();
     eventually("the run waiting", async || (run.status().await.unwrap() == Status::Waiting).then_some(())).await;
     store.fail_looks(3);

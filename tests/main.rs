@@ -17,6 +17,7 @@ mod faults;
 mod fixtures;
 mod floods;
 mod generations;
+mod mail;
 mod moving;
 mod operators;
 mod orders;

@@ -176,7 +176,7 @@ async fn a_flood_slows_nothing_down() {
     .unwrap();
     let begin = std::time::Instant::now();
     for _ in 0..20 {
-        assert_eq!(store.unnoticed_mail(worker.id).await.unwrap().len(), 256);
+        assert_eq!(store.unnoticed_mail(worker.id, &[]).await.unwrap().len(), 256);
         assert_eq!(store.load_mail(&[flooded_id]).await.unwrap()[0].page.mail.len(), 256);
         assert_eq!(store.load_events(flooded_id, "approved").await.unwrap().mail.len(), 256);
         assert_eq!(store.load_events(flooded_id, "refused").await.unwrap().mail.len(), 0);

@@ -152,23 +152,22 @@ impl Engine {
         // There may be more, and what is due next was not asked for: if there is no room now, the next free slot looks.
         self.backlog.store(true, Ordering::Release);
         let taken = runs.len();
+        // Before their mail is read: what comes from here on is looked for again when their turns begin.
+        let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
+        self.mailroom().claimed(ids.iter().copied());
         let runs = self.set_apart(session, runs, alone).await;
         for (run, journal, mail) in self.load(session, runs).await {
             // Adopted runs may come on top of the slots that were asked for.
             let wanted = if alone && run.takeovers > 0 { permits.num_permits() } else { 1 };
             let permit = match permits.split(wanted).filter(|permit| permit.num_permits() > 0) {
                 Some(permit) => Some(permit),
-                None => {
-                    // Those that have begun shall have their mail, however long this takes.
-                    self.turns_have_begun();
-                    self.slot_while_serving(session).await
-                }
+                None => self.slot_while_serving(session).await,
             };
             // What was claimed and has no turn goes with this worker's row.
             let Some(permit) = permit else { break };
             self.begin(session, run, journal, mail, permit).await;
         }
-        self.turns_have_begun();
+        self.mailroom().claim_is_over(ids);
         taken
     }
 

@@ -62,6 +62,7 @@ impl Engine {
             .map_err(|error| StoreError::Misconfigured { what: format!("no thread for the lease: {error}") })?;
         // What an earlier session left behind is not this one's: it owns nothing yet, and may sign off as it goes.
         self.left_behind.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.mailroom().session_begins();
         tracing::info!(worker = %worker.id, build = %worker.build, "registered");
         self.set_session(Some(session.clone()));
         Ok(Life { session, lanes, lease, keep_lease })
@@ -74,6 +75,7 @@ impl Engine {
             let helpers = [
                 tokio::spawn(self.clone().sweep(life.session.clone())),
                 tokio::spawn(self.clone().deliver_mail(life.session.clone())),
+                tokio::spawn(self.clone().answer_turns(life.session.clone())),
                 tokio::spawn(self.clone().take_hints(life.session.clone())),
             ];
             let hints = tokio::spawn(self.clone().give_hints());

@@ -24,6 +24,7 @@ mod leaving;
 mod life;
 mod mail;
 pub mod mailbox;
+mod mailroom;
 pub mod moves;
 pub mod order;
 pub mod pauses;
@@ -51,7 +52,7 @@ pub mod waker;
 mod writer;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -61,6 +62,8 @@ use clock::DbClock;
 use config::Config;
 use counters::CounterBook;
 use definition::{StepEnv, StopFlag};
+use mail::Asks;
+use mailroom::Mailroom;
 use registry::Registry;
 use session::Session;
 use states::States;
@@ -97,14 +100,12 @@ pub struct Engine {
     next_due: Mutex<Option<Timestamp>>,
     rescheduled: Notify,
     mail: Notify,
-    /// Turns that wait for a look for mail that begins from now on.
-    want_look: Mutex<Vec<mpsc::UnboundedSender<Message>>>,
+    mailroom: Mutex<Mailroom>,
+    /// Turns that wait for the mail of their run, as it is from now on.
+    asks: Mutex<Vec<Asks>>,
+    asked: Notify,
     /// Told whenever something may have changed, to whoever waits just then.
     stirred: Notify,
-    /// How many looks for mail have begun.
-    looks: AtomicU64,
-    /// Whether mail was found for a run that has no turn yet.
-    unrouted: AtomicBool,
     hint_wanted: Notify,
     hears_hints: AtomicBool,
     turn_left: Notify,
@@ -119,8 +120,6 @@ pub struct Engine {
 
 struct Resident {
     claim_no: i64,
-    /// The last look for mail that had begun before: what it finds is as it was before this turn opened its own.
-    look: u64,
     turn: mpsc::UnboundedSender<Message>,
 }
 
@@ -148,10 +147,10 @@ impl Engine {
             next_due: Mutex::default(),
             rescheduled: Notify::new(),
             mail: Notify::new(),
-            want_look: Mutex::default(),
+            mailroom: Mutex::default(),
+            asks: Mutex::default(),
+            asked: Notify::new(),
             stirred: Notify::new(),
-            looks: AtomicU64::new(0),
-            unrouted: AtomicBool::new(false),
             hint_wanted: Notify::new(),
             hears_hints: AtomicBool::new(true),
             turn_left: Notify::new(),
@@ -233,8 +232,8 @@ impl Engine {
     /// Gives a turn its task.
     fn spawn(self: &Arc<Self>, turn: Turn) {
         let (run, claim_no) = (turn.run.id, turn.run.claim_no);
-        let look = self.looks.load(Ordering::Acquire);
-        self.turns().insert(run, Resident { claim_no, look, turn: turn.sender() });
+        self.turns().insert(run, Resident { claim_no, turn: turn.sender() });
+        self.takes_mail(run, turn.sender());
         // A start may come in between: who was told to leave before this turn was on the list is told here.
         if turn.session.is_lost() {
             let _ = turn.sender().send(Message::Lost);
@@ -256,7 +255,8 @@ impl Engine {
             if turns.get(&run).is_none_or(|resident| resident.claim_no != claim_no) {
                 return;
             }
-            turns.remove(&run);
+            let left = turns.remove(&run);
+            left.inspect(|resident| self.mailroom().left(run, &resident.turn));
         }
         self.waiters.tell(run, outcome);
         self.turn_left.notify_waiters();

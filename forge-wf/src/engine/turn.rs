@@ -61,10 +61,13 @@ pub enum Message {
     AttemptEnded(CallId, Option<Box<StepOutcome>>),
     /// Mail for the run.
     Mail(Box<Mail>),
+    /// That was all the mail a look for all runs has found for this one; whether there may be more behind it.
+    HandedOver { more: bool },
     /// Events of this name, as the database holds them; `None` if that could not be found out.
     Loaded(Arc<str>, Option<Box<Mailbag>>),
-    /// The look for mail that the turn asked for is over, and what it found was sent before.
-    Looked,
+    /// The look for the run's own mail that the turn asked for is over, and what it found was sent before; whether there may be
+    /// more behind it.
+    Looked { more: bool },
     /// More is ready to be handed over.
     GoOn,
     /// Something that is not durable woke the body.
@@ -105,6 +108,8 @@ pub struct Turn {
     waits: Waits,
     mailbox: Mailbox,
     looked: Looked,
+    /// Whether it was handed mail and has not reported that its marks are written; if so, whether there may be more.
+    handed_over: Option<bool>,
     /// Whether mail, perhaps besides other things, made the run due.
     woken_by_mail: bool,
     /// Orders that came with the run, before its body has begun.
@@ -169,6 +174,7 @@ impl Turn {
             self.settle();
             self.prepare_to_leave();
             self.flush();
+            self.go_on_with_mail();
             if self.has_left().await {
                 break;
             }
@@ -245,7 +251,8 @@ impl Turn {
             Message::AttemptEnded(call, outcome) => self.attempt_ended(call, outcome).await,
             Message::Mail(mail) => self.take_mail(*mail),
             Message::Loaded(name, bag) => self.take_loaded(&name, bag),
-            Message::Looked => self.take_looked(),
+            Message::HandedOver { more } => self.handed_over = Some(more),
+            Message::Looked { more } => self.take_looked(more),
             Message::GoOn => {}
             Message::ForeignWake if self.leaving.is_none() => {
                 if let Some(Err(stuck)) = self.course.drive().map(|drive| drive.check_foreign()) {

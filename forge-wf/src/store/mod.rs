@@ -146,13 +146,20 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// [`FindStrays`] describes them. Runs that turn back are none: undoing needs no version.
     async fn strays(&self, find: &FindStrays) -> Result<Vec<Stray>, StoreError>;
 
-    /// Un-noticed mail of the runs this worker owns, in order of arrival: of each run a page of the oldest, of all together at
-    /// most four times as much. Once that is marked as noticed, the next call returns more. A page has [`MAIL_PAGE`] mails, or
-    /// fewer if it is [`MAIL_PAGE_BYTES`] long before.
+    /// Un-noticed mail of the runs this worker owns, but for those in `except`, in order of arrival: of each run a page of the
+    /// oldest, of all together at most four times as much. Once that is marked as noticed, or its runs are excepted, the next call
+    /// returns more. A page has [`MAIL_PAGE`] mails, or fewer if it is [`MAIL_PAGE_BYTES`] long before.
     ///
     /// A flood to one run neither hides the mail of others nor slows this down with its length. Mail this build cannot read (of a
     /// kind above [`MailKind::LAST`], say) is left out, here and wherever mail is read: it waits for a build that can.
-    async fn unnoticed_mail(&self, worker: WorkerId) -> Result<Vec<Mail>, StoreError>;
+    async fn unnoticed_mail(&self, worker: WorkerId, except: &[RunId]) -> Result<Vec<Mail>, StoreError>;
+
+    /// A page of the oldest un-noticed mail of one run, in order of arrival, whoever owns it. Reads nothing of other runs.
+    async fn unnoticed_mail_of(&self, run: RunId) -> Result<Vec<Mail>, StoreError>;
+
+    /// Those of these runs that have un-noticed mail which this build can read, in no order. Costs one look into an index for each
+    /// run, however much mail it has.
+    async fn runs_with_mail(&self, runs: &[RunId]) -> Result<Vec<RunId>, StoreError>;
 
     /// A page of the oldest mails of each run that are not taken, noticed or not; if there are more, with them a page of the
     /// oldest of those that are not noticed, whatever stands before them. One inbox comes back for each run asked for, in the

@@ -27,6 +27,18 @@ pub enum Fault {
     Denied,
 }
 
+/// Where a call can be held: before the database hears of it, or after it has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The database has not heard of it.
+    Before,
+    /// The database has done it, and the caller has no answer.
+    After,
+}
+
+/// A call by its name, and the side on which it is held.
+pub type HoldPoint = (&'static str, Side);
+
 /// Decides what happens to the `number`-th call (from 0, counted over all methods that write) of this name.
 pub type Plan = Box<dyn Fn(&'static str, u64) -> Fault + Send + Sync>;
 
@@ -42,6 +54,8 @@ pub struct FaultyStore {
     looks_to_fail: AtomicU64,
     holds_loads: Option<watch::Receiver<bool>>,
     loads_held: AtomicU64,
+    holds: Option<watch::Receiver<Option<HoldPoint>>>,
+    held: AtomicU64,
 }
 
 impl FaultyStore {
@@ -58,6 +72,8 @@ impl FaultyStore {
             looks_to_fail: AtomicU64::new(0),
             holds_loads: None,
             loads_held: AtomicU64::new(0),
+            holds: None,
+            held: AtomicU64::new(0),
         }
     }
 
@@ -89,7 +105,7 @@ impl FaultyStore {
         self.looks_held.load(Ordering::SeqCst)
     }
 
-    /// Lets the next looks for mail fail.
+    /// Lets the answers of the next looks for mail be lost, those of looks that have begun already included.
     pub fn fail_looks(&self, count: u64) {
         self.looks_to_fail.store(count, Ordering::SeqCst);
     }
@@ -109,6 +125,35 @@ impl FaultyStore {
     /// How often loaded mail was held back.
     pub fn loads_held(&self) -> u64 {
         self.loads_held.load(Ordering::SeqCst)
+    }
+
+    /// The same store, holding every call of this name on this side for as long as `point` says so. Can hold `claim_runs`,
+    /// `load_journals`, `load_mail`, `commit`, `start_run`, `unnoticed_mail`, `unnoticed_mail_of` and `runs_with_mail`.
+    #[must_use]
+    pub fn holding(mut self, point: watch::Receiver<Option<HoldPoint>>) -> Self {
+        self.holds = Some(point);
+        self
+    }
+
+    /// How many calls were held at some point.
+    pub fn held(&self) -> u64 {
+        self.held.load(Ordering::SeqCst)
+    }
+
+    async fn pass<T>(&self, call: &'static str, work: impl Future<Output = T>) -> T {
+        self.hold((call, Side::Before)).await;
+        let answer = work.await;
+        self.hold((call, Side::After)).await;
+        answer
+    }
+
+    async fn hold(&self, here: HoldPoint) {
+        let Some(mut holds) = self.holds.clone() else { return };
+        let is_held = |point: &Option<HoldPoint>| *point == Some(here);
+        if is_held(&holds.borrow()) {
+            self.held.fetch_add(1, Ordering::SeqCst);
+            let _ = holds.wait_for(|point| !is_held(point)).await;
+        }
     }
 
     /// How many writing calls there were.
@@ -178,19 +223,19 @@ impl Store for FaultyStore {
         if payload_bytes(batch) > self.bytes_max {
             return Err(StoreError::Unavailable { call: "commit", source: "the test cut off a long batch".into() });
         }
-        self.faulty("commit", self.inner.commit(worker, lane, batch_no, batch)).await
+        self.pass("commit", self.faulty("commit", self.inner.commit(worker, lane, batch_no, batch))).await
     }
     async fn start_run(&self, run: &NewRun) -> Result<StartAnswer, StoreError> {
-        self.faulty("start_run", self.inner.start_run(run)).await
+        self.pass("start_run", self.faulty("start_run", self.inner.start_run(run))).await
     }
     async fn claim_runs(&self, request: &ClaimRequest) -> Result<Claim, StoreError> {
-        self.faulty("claim_runs", self.inner.claim_runs(request)).await
+        self.pass("claim_runs", self.faulty("claim_runs", self.inner.claim_runs(request))).await
     }
     async fn owned_runs(&self, worker: WorkerId) -> Result<Vec<RunId>, StoreError> {
         self.inner.owned_runs(worker).await
     }
     async fn load_journals(&self, runs: &[(RunId, i32)]) -> Result<Vec<Journal>, StoreError> {
-        self.inner.load_journals(runs).await
+        self.pass("load_journals", self.inner.load_journals(runs)).await
     }
     async fn send_mail(&self, mail: &NewMail) -> Result<Posted, StoreError> {
         self.faulty("send_mail", self.inner.send_mail(mail)).await
@@ -213,12 +258,13 @@ impl Store for FaultyStore {
     async fn fork_run(&self, fork: &ForkRun, audit: &Audit) -> Result<Forked, StoreError> {
         self.faulty("fork_run", self.inner.fork_run(fork, audit)).await
     }
-    async fn unnoticed_mail(&self, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
+    async fn unnoticed_mail(&self, worker: WorkerId, except: &[RunId]) -> Result<Vec<Mail>, StoreError> {
+        let mail = self.pass("unnoticed_mail", self.inner.unnoticed_mail(worker, except)).await?;
+        // Decided by the answer: a look that was under way when it was told to fail must not bring the mail all the same.
         let one_less = |left: u64| left.checked_sub(1);
         if self.looks_to_fail.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
             return Err(StoreError::Unavailable { call: "unnoticed_mail", source: "the test cut the look off".into() });
         }
-        let mail = self.inner.unnoticed_mail(worker).await?;
         if let Some(mut held) = self.holds_looks.clone() {
             let names = |run: &Option<RunId>| run.is_some_and(|run| mail.iter().any(|mail| mail.mail.run == run));
             if names(&held.borrow()) {
@@ -228,8 +274,14 @@ impl Store for FaultyStore {
         }
         Ok(mail)
     }
+    async fn unnoticed_mail_of(&self, run: RunId) -> Result<Vec<Mail>, StoreError> {
+        self.pass("unnoticed_mail_of", self.inner.unnoticed_mail_of(run)).await
+    }
+    async fn runs_with_mail(&self, runs: &[RunId]) -> Result<Vec<RunId>, StoreError> {
+        self.pass("runs_with_mail", self.inner.runs_with_mail(runs)).await
+    }
     async fn load_mail(&self, runs: &[RunId]) -> Result<Vec<Inbox>, StoreError> {
-        let inboxes = self.inner.load_mail(runs).await?;
+        let inboxes = self.pass("load_mail", self.inner.load_mail(runs)).await?;
         if let Some(mut held) = self.holds_loads.clone()
             && *held.borrow()
         {

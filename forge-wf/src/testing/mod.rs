@@ -4,7 +4,7 @@ pub mod crash;
 mod faulty;
 mod replays;
 
-pub use faulty::{Fault, FaultyStore, Plan};
+pub use faulty::{Fault, FaultyStore, HoldPoint, Plan, Side};
 pub use replays::replays_equal;
 
 use std::sync::Arc;

@@ -31,10 +31,23 @@ pub(super) async fn remind_overdue(inner: &Inner) -> Result<u64, StoreError> {
     Ok(rows.len() as u64)
 }
 
-pub(super) async fn unnoticed(inner: &Inner, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
+pub(super) async fn unnoticed(inner: &Inner, worker: WorkerId, except: &[RunId]) -> Result<Vec<Mail>, StoreError> {
     const CALL: &str = "unnoticed_mail";
-    let columns = page(Columns::new().with(worker.0)).with(MailKind::LAST as i16);
+    let columns = page(Columns::new().with(worker.0)).with(MailKind::LAST as i16).each(except, |run| run.0);
     read(CALL, &inner.fetch(CALL, include_str!("sql/unnoticed_mail.sql"), columns).await?)
+}
+
+pub(super) async fn unnoticed_of(inner: &Inner, run: RunId) -> Result<Vec<Mail>, StoreError> {
+    const CALL: &str = "unnoticed_mail_of";
+    let columns = page(Columns::new().with(run.0)).with(MailKind::LAST as i16);
+    read(CALL, &inner.fetch(CALL, include_str!("sql/unnoticed_mail_of.sql"), columns).await?)
+}
+
+pub(super) async fn runs_with_mail(inner: &Inner, runs: &[RunId]) -> Result<Vec<RunId>, StoreError> {
+    const CALL: &str = "runs_with_mail";
+    let columns = Columns::new().each(runs, |run| run.0).with(MailKind::LAST as i16);
+    let rows = inner.fetch(CALL, include_str!("sql/runs_with_mail.sql"), columns).await?;
+    rows.iter().map(|row| row.try_get(0).map(RunId).map_err(sorted(CALL))).collect()
 }
 
 pub(super) async fn load(inner: &Inner, runs: &[RunId]) -> Result<Vec<Inbox>, StoreError> {

@@ -57,11 +57,30 @@ async fn remind(connection: &mut SqliteConnection, overdue: &[Uuid]) -> Result<u
     Ok(overdue.len() as u64)
 }
 
-pub(super) async fn unnoticed(pool: &SqlitePool, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
+pub(super) async fn unnoticed(pool: &SqlitePool, worker: WorkerId, except: &[RunId]) -> Result<Vec<Mail>, StoreError> {
     const CALL: &str = "unnoticed_mail";
     let rows = query(include_str!("sql/unnoticed_mail.sql")).bind(worker.0);
+    let rows = rows.bind(MAIL_PAGE as i64).bind(MAIL_PAGE_BYTES as i64).bind(MailKind::LAST as i16).bind(list(except));
+    read(CALL, rows.fetch_all(pool).await)
+}
+
+pub(super) async fn unnoticed_of(pool: &SqlitePool, run: RunId) -> Result<Vec<Mail>, StoreError> {
+    const CALL: &str = "unnoticed_mail_of";
+    let rows = query(include_str!("sql/unnoticed_mail_of.sql")).bind(run.0);
     let rows = rows.bind(MAIL_PAGE as i64).bind(MAIL_PAGE_BYTES as i64).bind(MailKind::LAST as i16);
     read(CALL, rows.fetch_all(pool).await)
+}
+
+pub(super) async fn runs_with_mail(pool: &SqlitePool, runs: &[RunId]) -> Result<Vec<RunId>, StoreError> {
+    let found = query_scalar::<_, Uuid>(include_str!("sql/runs_with_mail.sql"));
+    let found = found.bind(list(runs)).bind(MailKind::LAST as i16).fetch_all(pool).await;
+    Ok(found.map_err(sorted("runs_with_mail"))?.into_iter().map(RunId).collect())
+}
+
+/// Ids as one parameter: a JSON array of their bytes in hexadecimal digits, as `hex()` writes them.
+fn list(runs: &[RunId]) -> String {
+    let ids: Vec<_> = runs.iter().map(|run| format!("\"{:X}\"", run.0.simple())).collect();
+    format!("[{}]", ids.join(","))
 }
 
 pub(super) async fn load(pool: &SqlitePool, runs: &[RunId]) -> Result<Vec<Inbox>, StoreError> {

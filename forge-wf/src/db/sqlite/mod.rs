@@ -188,10 +188,30 @@ impl Store for SqliteStore {
         detached("fork_run", async move { anew::fork(&it, &fork, &audit).await }).await
     }
 
-    async fn unnoticed_mail(&self, worker: WorkerId) -> Result<Vec<Mail>, StoreError> {
+    async fn unnoticed_mail(&self, worker: WorkerId, except: &[RunId]) -> Result<Vec<Mail>, StoreError> {
+        let (it, except) = (self.0.clone(), except.to_vec());
+        detached("unnoticed_mail", async move {
+            mail::unnoticed(&it.readers("unnoticed_mail").await?, worker, &except).await
+        })
+        .await
+    }
+
+    async fn unnoticed_mail_of(&self, run: RunId) -> Result<Vec<Mail>, StoreError> {
         let it = self.0.clone();
-        detached("unnoticed_mail", async move { mail::unnoticed(&it.readers("unnoticed_mail").await?, worker).await })
-            .await
+        detached(
+            "unnoticed_mail_of",
+            async move { mail::unnoticed_of(&it.readers("unnoticed_mail_of").await?, run).await },
+        )
+        .await
+    }
+
+    async fn runs_with_mail(&self, runs: &[RunId]) -> Result<Vec<RunId>, StoreError> {
+        let (it, runs) = (self.0.clone(), runs.to_vec());
+        detached(
+            "runs_with_mail",
+            async move { mail::runs_with_mail(&it.readers("runs_with_mail").await?, &runs).await },
+        )
+        .await
     }
 
     async fn load_mail(&self, runs: &[RunId]) -> Result<Vec<Inbox>, StoreError> {

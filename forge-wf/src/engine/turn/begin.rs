@@ -98,6 +98,7 @@ impl Turn {
             waits: Waits::default(),
             mailbox: Mailbox::empty(),
             looked: Looked::Until(Timestamp::MIN_UTC),
+            handed_over: None,
             woken_by_mail: false,
             waiting_orders: Vec::new(),
             orders: Vec::new(),

@@ -33,6 +33,8 @@ pub(super) enum Looked {
     Until(Timestamp),
     /// A look was asked for then, and is not over.
     Waiting(Timestamp),
+    /// A look has found as much as one page holds: once the marks on that are written, another one finds the rest.
+    Page,
 }
 
 impl Turn {
@@ -73,7 +75,7 @@ impl Turn {
         if self.used.contains(&mail.mail.id) {
             return;
         }
-        // Only a body that has begun says who waits for what. The look that follows its beginning finds it again.
+        // Only a body that has begun says who waits for what. The look that follows the end of a pause finds it again.
         if !self.begun && !mail.mail.kind.is_order() {
             return;
         }
@@ -156,27 +158,55 @@ impl Turn {
             return true;
         }
         match self.looked {
-            Looked::Until(time) => {
-                if time < due {
-                    self.looked = Looked::Waiting(self.engine.clock.now());
-                    self.engine.look_for_mail_of(self.outbox.clone());
-                }
-                time >= due && !self.mailbox.is_loading()
+            Looked::Until(time) if time >= due => !self.mailbox.is_loading(),
+            Looked::Until(_) => {
+                self.look_for_all_mail();
+                false
             }
-            Looked::Waiting(_) => false,
+            Looked::Waiting(_) | Looked::Page => false,
         }
     }
 
+    /// Asks for a look for the mail of this run alone, which begins now.
+    pub(super) fn look_for_all_mail(&mut self) {
+        self.looked = Looked::Waiting(self.engine.clock.now());
+        self.engine.look_for_mail_of(self.run.id, self.outbox.clone());
+    }
+
     /// The look that was asked for is over: what it found came before this message.
-    pub(super) fn take_looked(&mut self) {
+    pub(super) fn take_looked(&mut self, more: bool) {
         if let Looked::Waiting(since) = self.looked {
-            self.looked = Looked::Until(since);
+            self.looked = if more { Looked::Page } else { Looked::Until(since) };
         }
     }
 
     /// Whether it is on its way to what came before a timer that is due.
     pub(super) fn is_looking(&self) -> bool {
-        matches!(self.looked, Looked::Waiting(_)) || self.mailbox.is_loading()
+        matches!(self.looked, Looked::Waiting(_) | Looked::Page) || self.mailbox.is_loading()
+    }
+
+    /// Whether nothing is on its way to the database.
+    fn has_written_all(&self) -> bool {
+        self.staged.is_empty() && self.along.is_empty() && self.acked >= self.ticket
+    }
+
+    /// Once the marks on the mail it has taken are written: asks for the mail behind a full page of its own look, and reports
+    /// that looks for all runs need not skip this one any more. A run that is paused leaves most mail where it is, so more of it
+    /// is looked for at the end of the pause.
+    pub(super) fn go_on_with_mail(&mut self) {
+        let nothing = self.handed_over.is_none() && !matches!(self.looked, Looked::Page);
+        let unmarked = !self.paused && !self.arrived.is_empty();
+        if nothing || unmarked || self.leaving.is_some() || self.draining || !self.has_written_all() {
+            return;
+        }
+        match self.looked {
+            Looked::Page if self.paused => self.looked = Looked::Until(Timestamp::MIN_UTC),
+            Looked::Page => self.look_for_all_mail(),
+            _ => {}
+        }
+        if let Some(more) = self.handed_over.take() {
+            self.engine.mail_is_marked(self.run.id, &self.outbox, more && !self.paused);
+        }
     }
 
     fn notice(&mut self, mail: &Mail) {

@@ -53,7 +53,7 @@ impl Turn {
                 self.run.paused = false;
                 self.image = Some(self.image_of_run());
                 // What came before the body has begun was left where it is.
-                self.engine.look_for_mail_of(self.outbox.clone());
+                self.look_for_all_mail();
             }
             MailKind::Retry => self.settle_undo(order.call.as_deref(), UndoState::Open),
             MailKind::Settle => {

@@ -141,11 +141,11 @@ pub async fn nothing_of_a_run_is_written_by_a_worker_that_does_not_own_it(store:
     assert!(store.run(lost_child_id, LONG).await.unwrap().is_none());
     assert!(entries(&store, lost_child_id).await.is_empty());
     assert_eq!(store.state(lost_id, "progress").await.unwrap(), None);
-    assert_eq!(bodies(&store.unnoticed_mail(second.id).await.unwrap()), ["1"], "it is not marked");
+    assert_eq!(bodies(&store.unnoticed_mail(second.id, &[]).await.unwrap()), ["1"], "it is not marked");
     assert_eq!(calls(&store, mine_id).await, ["start#0", "step:label#0"]);
     assert_eq!(calls(&store, my_child_id).await, ["start#0"]);
     assert_eq!(store.state(mine_id, "progress").await.unwrap(), Some(json("1")));
-    assert_eq!(bodies(&store.unnoticed_mail(first.id).await.unwrap()), [format!("\"{mine_id}\"")]);
+    assert_eq!(bodies(&store.unnoticed_mail(first.id, &[]).await.unwrap()), [format!("\"{mine_id}\"")]);
 
     // The same worker, under an earlier claim.
     second.update(lost_id, claimed.claim_no, released()).await;
@@ -175,7 +175,7 @@ pub async fn a_refused_batch_writes_nothing_and_leaves_the_number_free(store: Ar
     assert!(store.run(good_id, LONG).await.unwrap().is_none());
     assert_eq!(view(&store, twice_id).await.state, State::Owned);
     assert_eq!(calls(&store, twice_id).await, ["start#0", "step:charge#0"]);
-    assert!(store.unnoticed_mail(worker.id).await.unwrap().is_empty());
+    assert!(store.unnoticed_mail(worker.id, &[]).await.unwrap().is_empty());
 
     batch.inserts.pop();
     worker.commit(batch).await;
@@ -435,7 +435,7 @@ pub async fn three_hundred_operations_fit_one_batch(store: Arc<dyn Store>) {
             ..Batch::default()
         })
         .await;
-    let mail = store.unnoticed_mail(worker.id).await.unwrap();
+    let mail = store.unnoticed_mail(worker.id, &[]).await.unwrap();
     assert_eq!(mail.len(), 100);
     let taken = |mail: &Mail| Marked { run: mail.mail.run, mark: Mark { mail: mail.mail.id, taken: true } };
     worker

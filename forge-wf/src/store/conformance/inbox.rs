@@ -37,7 +37,7 @@ pub async fn taken_mail_is_loaded_no_more(store: Arc<dyn Store>) {
     worker.mark([&mail[1]], false).await;
     assert_eq!(bodies(&bag(&store, run).await.mail), ["0", "2"]);
     assert_eq!(bodies(&store.load_events(run, "approved").await.unwrap().mail), ["0", "2"]);
-    assert_eq!(bodies(&store.unnoticed_mail(worker.id).await.unwrap()), ["0", "2"]);
+    assert_eq!(bodies(&store.unnoticed_mail(worker.id, &[]).await.unwrap()), ["0", "2"]);
 }
 
 pub async fn noticed_mail_is_loaded_until_it_is_taken(store: Arc<dyn Store>) {
@@ -114,14 +114,14 @@ pub async fn a_page_of_mail_is_bounded_by_its_bytes(store: Arc<dyn Store>) {
     assert_eq!((numbers(&found.page.mail), found.page.complete, found.beyond.len()), (oldest.into(), false, 0));
     let found = store.load_events(run, "approved").await.unwrap();
     assert_eq!((numbers(&found.mail), found.complete), (vec!["0", "1", "2", "3", "9"], false));
-    assert_eq!(numbers(&store.unnoticed_mail(worker.id).await.unwrap()), oldest);
+    assert_eq!(numbers(&store.unnoticed_mail(worker.id, &[]).await.unwrap()), oldest);
 
     // What was noticed makes room for what was not.
     worker.mark(&sent[..4], false).await;
     let found = inbox(&store, run).await;
     assert_eq!((numbers(&found.page.mail), found.page.complete), (oldest.into(), false));
     assert_eq!(numbers(&found.beyond), ["4", "5", "9"]);
-    assert_eq!(numbers(&store.unnoticed_mail(worker.id).await.unwrap()), ["4", "5", "9"]);
+    assert_eq!(numbers(&store.unnoticed_mail(worker.id, &[]).await.unwrap()), ["4", "5", "9"]);
     worker.mark(&sent[..3], true).await;
     let found = inbox(&store, run).await;
     assert_eq!((numbers(&found.page.mail), found.page.complete), (vec!["3", "4", "5", "9"], true));
@@ -137,7 +137,7 @@ pub async fn mail_longer_than_a_page_is_a_page(store: Arc<dyn Store>) {
         assert_eq!((numbers(&found.mail), found.complete), (page.into(), complete));
         let found = store.load_events(run, "approved").await.unwrap();
         assert_eq!((numbers(&found.mail), found.complete), (page.into(), complete));
-        assert_eq!(numbers(&store.unnoticed_mail(worker.id).await.unwrap()), page);
+        assert_eq!(numbers(&store.unnoticed_mail(worker.id, &[]).await.unwrap()), page);
         worker.mark(&sent[..1], true).await;
     }
 }
@@ -149,7 +149,7 @@ pub async fn four_pages_of_mail_are_bounded_by_their_bytes(store: Arc<dyn Store>
         post(&store, (0..2).map(|_| long(run, n, MAIL_PAGE_BYTES / 2)).collect()).await;
     }
     for shown in [vec!["0", "0", "1", "1", "2", "2", "3", "3"], vec!["4", "4"], vec![]] {
-        let mail = store.unnoticed_mail(worker.id).await.unwrap();
+        let mail = store.unnoticed_mail(worker.id, &[]).await.unwrap();
         assert_eq!(numbers(&mail), shown);
         worker.mark(mail.iter().map(|mail| &mail.mail), false).await;
     }

@@ -13,7 +13,7 @@ async fn post(store: &Arc<dyn Store>, mail: &NewMail) {
 }
 
 async fn unnoticed(store: &Arc<dyn Store>, worker: &Hand) -> Vec<Mail> {
-    store.unnoticed_mail(worker.id).await.unwrap()
+    store.unnoticed_mail(worker.id, &[]).await.unwrap()
 }
 
 pub async fn a_waiting_run_with_mail_is_claimed(store: Arc<dyn Store>) {
@@ -187,6 +187,72 @@ pub async fn no_more_than_four_pages_of_mail_are_shown_at_once(store: Arc<dyn St
     shown.sort();
     shown.dedup();
     assert_eq!(shown.len(), 5 * (MAIL_PAGE + 1));
+}
+
+pub async fn mail_of_excepted_runs_takes_no_room(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let mut runs = Vec::new();
+    for _ in 0..6 {
+        let run = bound();
+        runs.push(run.id);
+        worker.bear(run).await;
+    }
+    for flooded in &runs[..5] {
+        worker.send(events(*flooded, 0, MAIL_PAGE)).await;
+    }
+    post(&store, &event(runs[5], "\"me\"")).await;
+    let shown = async |except: &[RunId]| store.unnoticed_mail(worker.id, except).await.unwrap();
+    assert!(!bodies(&shown(&[]).await).contains(&"\"me\""), "four pages stand before it");
+    let mail = shown(&runs[..4]).await;
+    assert_eq!((mail.len(), bodies(&mail)[MAIL_PAGE]), (MAIL_PAGE + 1, "\"me\""));
+    assert_eq!(bodies(&shown(&runs[..5]).await), ["\"me\""]);
+    assert!(shown(&runs).await.is_empty());
+    let many: Vec<_> = (0..20_000).map(|_| RunId::new()).chain(runs[..5].iter().copied()).collect();
+    assert_eq!(bodies(&shown(&many).await), ["\"me\""], "also among very many");
+}
+
+pub async fn mail_of_one_run_is_shown_by_the_page(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let (flooded, other) = (bound(), bound());
+    let (flooded_id, other_id) = (flooded.id, other.id);
+    worker.bear(flooded).await;
+    worker.bear(other).await;
+    worker.send(events(flooded_id, 0, MAIL_PAGE + 2)).await;
+    worker.send(vec![event(other_id, "\"me\"")]).await;
+    assert_eq!(bodies(&store.unnoticed_mail_of(other_id).await.unwrap()), ["\"me\""]);
+    let page = store.unnoticed_mail_of(flooded_id).await.unwrap();
+    assert_eq!((page.len(), bodies(&page)[0]), (MAIL_PAGE, "0"));
+    worker.mark(page.iter().map(|mail| &mail.mail), false).await;
+    let rest = store.unnoticed_mail_of(flooded_id).await.unwrap();
+    assert_eq!(bodies(&rest), [MAIL_PAGE.to_string(), (MAIL_PAGE + 1).to_string()]);
+    // Whoever owns it.
+    worker.update(flooded_id, 0, waiting(Due::Never)).await;
+    assert_eq!(store.unnoticed_mail_of(flooded_id).await.unwrap().len(), 2);
+    assert!(store.unnoticed_mail_of(RunId::new()).await.unwrap().is_empty());
+}
+
+pub async fn runs_with_mail_are_told_from_those_without(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let mut runs = Vec::new();
+    for _ in 0..4 {
+        let run = bound();
+        runs.push(run.id);
+        worker.bear(run).await;
+    }
+    worker.send(events(runs[0], 0, 300)).await;
+    let noticed = event(runs[1], "1");
+    worker.send(vec![noticed.clone(), event(runs[3], "2")]).await;
+    worker.mark(&[noticed.id], false).await;
+    runs.push(RunId::new());
+    let mut found = store.runs_with_mail(&runs).await.unwrap();
+    found.sort();
+    let mut with_mail = vec![runs[0], runs[3]];
+    with_mail.sort();
+    assert_eq!(found, with_mail, "each once");
+    assert_eq!(store.runs_with_mail(&runs[1..3]).await.unwrap(), []);
+    assert_eq!(store.runs_with_mail(&[]).await.unwrap(), []);
+    let many: Vec<_> = (0..5_000).map(|_| RunId::new()).chain([runs[3]]).collect();
+    assert_eq!(store.runs_with_mail(&many).await.unwrap(), [runs[3]]);
 }
 
 pub async fn mail_of_an_ended_run_is_noticed_by_the_sweep(store: Arc<dyn Store>) {

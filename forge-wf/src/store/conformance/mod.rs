@@ -100,6 +100,9 @@ macro_rules! conformance_suite {
                 mail_for_an_ended_run_says_so,
                 a_flood_to_one_run_does_not_hide_the_mail_of_others,
                 no_more_than_four_pages_of_mail_are_shown_at_once,
+                mail_of_excepted_runs_takes_no_room,
+                mail_of_one_run_is_shown_by_the_page,
+                runs_with_mail_are_told_from_those_without,
                 mail_of_an_ended_run_is_noticed_by_the_sweep,
             ],
             inbox: [

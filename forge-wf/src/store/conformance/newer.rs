@@ -29,7 +29,7 @@ pub async fn mail_of_a_later_build_waits_for_one_that_can_read_it(
     worker.send(vec![event(other_id, "1"), event(puzzled_id, "2")]).await;
     assert_eq!(worker.claim(10).await.len(), 2, "what can be read does");
 
-    let unnoticed = store.unnoticed_mail(worker.id).await.unwrap();
+    let unnoticed = store.unnoticed_mail(worker.id, &[]).await.unwrap();
     assert_eq!(bodies(&unnoticed), ["1", "2"]);
     assert_eq!(loaded(&store, puzzled_id).await, ["2"]);
     assert_eq!(loaded(&store, other_id).await, ["1"], "its neighbours do not suffer");
@@ -37,11 +37,13 @@ pub async fn mail_of_a_later_build_waits_for_one_that_can_read_it(
     let claim_no = worker.claim_no;
     worker.update(puzzled_id, claim_no, waiting(Due::Never)).await;
     assert!(worker.claim(10).await.is_empty());
+    assert!(store.unnoticed_mail_of(puzzled_id).await.unwrap().is_empty());
+    assert!(store.runs_with_mail(&[puzzled_id, other_id]).await.unwrap().is_empty());
 
     // A build that knows the kind finds everything as it was.
     set_kind(later.id, MailKind::LAST as i16).await;
     assert_eq!(worker.claim_one().await.id, puzzled_id);
-    assert_eq!(bodies(&store.unnoticed_mail(worker.id).await.unwrap()), ["\"later\""]);
+    assert_eq!(bodies(&store.unnoticed_mail(worker.id, &[]).await.unwrap()), ["\"later\""]);
     assert_eq!(loaded(&store, puzzled_id).await, ["\"later\"", "2"]);
 }
 

@@ -88,9 +88,9 @@ pub async fn an_order_is_told_once_with_who_and_why(store: Arc<dyn Store>) {
     assert_eq!(store.send_order(&order(run, MailKind::Cancel), &audit("cancel")).await.unwrap(), Posted::Sent);
     let told: Vec<_> = store.audit(run).await.unwrap().into_iter().map(|(_, line)| line).collect();
     assert_eq!(told, [audit("resume"), audit("cancel")], "oldest first");
-    assert_eq!(store.unnoticed_mail(worker.id).await.unwrap().len(), 0, "the run is nobody's");
+    assert_eq!(store.unnoticed_mail(worker.id, &[]).await.unwrap().len(), 0, "the run is nobody's");
     assert_eq!(worker.claim_one().await.id, run);
-    assert_eq!(store.unnoticed_mail(worker.id).await.unwrap().len(), 2);
+    assert_eq!(store.unnoticed_mail(worker.id, &[]).await.unwrap().len(), 2);
 }
 
 pub async fn an_order_nobody_can_obey_is_not_told(store: Arc<dyn Store>) {

@@ -1,6 +1,6 @@
--- unnoticed_mail: of the runs worker $1 owns, in order of arrival: of each run a page of the oldest, of all together four pages
--- at most. A page has at most $2 mails, and ends behind the one that makes it $3 bytes long. Only of kinds up to $4, which this
--- build can read.
+-- unnoticed_mail: of the runs worker $1 owns, but for those in $5, in order of arrival: of each run a page of the oldest, of all
+-- together four pages at most. A page has at most $2 mails, and ends behind the one that makes it $3 bytes long. Only of kinds up
+-- to $4, which this build can read.
 --
 -- Mail is walked first (IS NOT DISTINCT FROM keeps the planner off the index of workers): un-noticed mail is rare, runs are
 -- not. `letter` hops through the index from one run that has some to the next, so the length of a flood to one counts for
@@ -20,7 +20,8 @@ FROM (
         row_number() OVER (ORDER BY page.no) AS place,
         sum(page.bytes) OVER (ORDER BY page.no) - page.bytes AS bytes_before
     FROM letter
-    JOIN forge_wf.runs AS run ON run.id = letter.run_id AND run.worker_id IS NOT DISTINCT FROM $1,
+    JOIN forge_wf.runs AS run ON run.id = letter.run_id AND run.worker_id IS NOT DISTINCT FROM $1
+        AND letter.run_id <> ALL ($5::uuid[]),
     LATERAL (
         SELECT unnoticed.id, unnoticed.no, unnoticed.bytes,
             sum(unnoticed.bytes) OVER (ORDER BY unnoticed.no) - unnoticed.bytes AS bytes_before

@@ -34,7 +34,7 @@ async fn a_flood_slows_nothing_down() {
         if round == 10 {
             raw_sql("ANALYZE forge_wf.inbox").execute(&mut user).await.unwrap();
         }
-        assert_eq!(store.unnoticed_mail(worker.id).await.unwrap().len(), 256);
+        assert_eq!(store.unnoticed_mail(worker.id, &[]).await.unwrap().len(), 256);
         assert_eq!(store.load_mail(&[flooded_id]).await.unwrap()[0].page.mail.len(), 256);
         assert_eq!(store.load_events(flooded_id, "approved").await.unwrap().mail.len(), 256);
         assert_eq!(store.load_events(flooded_id, "refused").await.unwrap().mail.len(), 0);

@@ -62,10 +62,14 @@ async fn a_users_open_transaction_holds_up_neither_the_run_nor_its_mail() {
     let mut worker = Hand::new(&store).await;
     let claimed = worker.claim_one().await;
     assert_eq!(store.send_mail(&event(id, "2")).await.unwrap(), Posted::Sent);
-    assert_eq!(bodies(&store.unnoticed_mail(worker.id).await.unwrap()), ["2"]);
+    assert_eq!(bodies(&store.unnoticed_mail(worker.id, &[]).await.unwrap()), ["2"]);
     worker.update(id, claimed.claim_no, executing()).await;
     transaction.commit().await.unwrap();
-    assert_eq!(bodies(&store.unnoticed_mail(worker.id).await.unwrap()), ["1", "2"], "in the order they were written");
+    assert_eq!(
+        bodies(&store.unnoticed_mail(worker.id, &[]).await.unwrap()),
+        ["1", "2"],
+        "in the order they were written"
+    );
 }
 
 #[tokio::test]

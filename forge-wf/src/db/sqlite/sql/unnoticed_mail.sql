@@ -1,6 +1,6 @@
--- unnoticed_mail: of the runs worker ?1 owns, in order of arrival: of each run a page of the oldest, of all together four pages
--- at most. A page has at most ?2 mails, and ends behind the one that makes it ?3 bytes long. Only of kinds up to ?4, which this
--- build can read.
+-- unnoticed_mail: of the runs worker ?1 owns, but for those in ?5 (a JSON array of their ids in hexadecimal digits), in order of
+-- arrival: of each run a page of the oldest, of all together four pages at most. A page has at most ?2 mails, and ends behind the
+-- one that makes it ?3 bytes long. Only of kinds up to ?4, which this build can read.
 --
 -- Mail is walked first, by its own index: un-noticed mail is rare, while noticed mail and runs are not. `letter` hops from one
 -- run that has some to the next, so the length of a flood to one counts for nothing. Bodies are read last, of what is kept:
@@ -18,7 +18,8 @@ WITH RECURSIVE letter (run_id) AS (
 page (no, bytes) AS (
     SELECT mail.no, coalesce(octet_length(mail.body), 0)
     FROM letter CROSS JOIN forge_wf_runs AS run CROSS JOIN forge_wf_inbox AS mail
-    WHERE run.id = letter.run_id AND +run.worker_id = ?1 AND mail.no IN (
+    WHERE run.id = letter.run_id AND +run.worker_id = ?1 AND hex(letter.run_id) NOT IN (SELECT value FROM json_each(?5))
+        AND mail.no IN (
         SELECT no FROM (
             SELECT no, sum(bytes) OVER (ORDER BY no) - bytes AS bytes_before
             FROM (
