@@ -126,7 +126,9 @@ impl Engine {
             let sent_at = self.clock.now();
             match self.turns().get(&mail.run) {
                 Some(resident) => {
-                    let mail = Mail { no: 0, mail, sent_at, noticed: false };
+                    // A command is for a child as it was begun.
+                    let retries = mail.kind.is_order().then_some(0);
+                    let mail = Mail { no: 0, mail, sent_at, noticed: false, retries };
                     drop(resident.turn.send(Message::Mail(Box::new(mail))));
                 }
                 None => {

@@ -16,6 +16,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 4, name: "deadlines", sql: include_str!("../../../migrations/postgres/0004_deadlines.sql") },
     Migration { version: 5, name: "versions", sql: include_str!("../../../migrations/postgres/0005_versions.sql") },
     Migration { version: 6, name: "signatures", sql: include_str!("../../../migrations/postgres/0006_signatures.sql") },
+    Migration { version: 7, name: "bad_days", sql: include_str!("../../../migrations/postgres/0007_bad_days.sql") },
 ];
 
 /// The oldest server the statements here run on.

@@ -32,6 +32,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { version: 4, name: "deadlines", sql: include_str!("../../../migrations/sqlite/0004_deadlines.sql") },
     Migration { version: 5, name: "versions", sql: include_str!("../../../migrations/sqlite/0005_versions.sql") },
     Migration { version: 6, name: "signatures", sql: include_str!("../../../migrations/sqlite/0006_signatures.sql") },
+    Migration { version: 7, name: "bad_days", sql: include_str!("../../../migrations/sqlite/0007_bad_days.sql") },
 ];
 
 /// Opens or creates the file at `address` and brings its schema up to date.
