@@ -10,6 +10,7 @@ mod compensation;
 mod crash;
 mod crash_undo;
 mod dropped;
+mod edges;
 mod events;
 mod extremes;
 mod failover;

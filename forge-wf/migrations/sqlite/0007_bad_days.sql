@@ -1,4 +1,10 @@
--- 0007 bad days: what it takes to notice a database that lost commits.
+-- 0007 bad days: what failovers, floods and commands at the edge of a run's life need.
 
 -- Renewals of the lease, counted by the worker. An earlier number than the worker was told of means that the database went back.
 ALTER TABLE forge_wf_workers ADD COLUMN renewals INTEGER NOT NULL DEFAULT 0;
+
+-- A command is for the run as it is when the command is given. `continue_as_new` changes nothing about that; a retry of the ended run
+-- does. So a run counts its retries, and a command names the number: after another retry it is void.
+ALTER TABLE forge_wf_runs ADD COLUMN retries INTEGER;   -- how often it was retried after its end; null: never
+ALTER TABLE forge_wf_inbox ADD COLUMN retries INTEGER;  -- of a command: the retries of its run when it was given; null: any
+UPDATE forge_wf_inbox SET retries = 0 WHERE taken_at IS NULL AND kind NOT IN (0, 1, 7, 8);

@@ -23,6 +23,9 @@ const REASON_BYTES_MAX: usize = 2_000;
 /// Once it has returned the order is durable. The run's owner obeys it: within milliseconds if a worker has the run or hears
 /// hints, else within the poll interval of a worker. Of an order and the end of the run whichever is committed first has won.
 ///
+/// An order is for the run as it is when the order is given. A run that continues as new meanwhile obeys it in its next generation. A
+/// run that ends first does not, and an order that it did not obey is void when the run is retried later.
+///
 /// # Errors
 /// When awaited: `NoSuchRun`, `NoRunWithKey` or `RunEnded` (nothing was written), `InvalidName`, or the database does not answer.
 /// Giving it again is safe: an order that has been obeyed changes nothing when it comes a second time.

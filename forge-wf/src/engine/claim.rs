@@ -201,8 +201,12 @@ impl Engine {
             return;
         }
         let Inbox { page, beyond } = mail;
-        let ends = page.mail.iter().chain(&beyond).any(|mail| mail.mail.kind.ends_the_run());
-        let message = match self.turn_of(session, &run, journal, page, ends, permit) {
+        if !self.has_what_it_needs(&run) && !page.complete && page.mail.is_empty() {
+            // It was claimed for an order, which could not be loaded. It is adopted later, and looked at again then.
+            tracing::warn!(run = %run.id, "the order that this run was claimed for could not be loaded; trying again");
+            return;
+        }
+        let message = match self.turn_of(session, &run, journal, page, permit) {
             Ok(mut turn) => {
                 turn.add_mail(beyond);
                 turn.refuse_if_poison();
@@ -218,14 +222,19 @@ impl Engine {
         self.block(session, &run, &Stuck { reason: BlockReason::Divergence, message }).await;
     }
 
-    /// The turn of a claimed run, or why it cannot begin. To end a run (`ends`) takes no workflow.
+    /// Whether this worker can execute the run, and does not only bring it an order.
+    fn has_what_it_needs(&self, run: &ClaimedRun) -> bool {
+        run.phase == Phase::Undo
+            || run.definition.is_some_and(|definition| self.registry.workflow(definition).is_some())
+    }
+
+    /// The turn of a claimed run, or why it cannot begin. To end a run takes no workflow; a turn without one does nothing else.
     fn turn_of(
         self: &Arc<Self>,
         session: &Arc<Session>,
         run: &ClaimedRun,
         journal: Result<Journal, String>,
         mail: Mailbag,
-        ends: bool,
         permit: OwnedSemaphorePermit,
     ) -> Result<Turn, String> {
         let unreadable = |corrupt: Corrupt| format!("its journal cannot be read: {corrupt}");
@@ -239,9 +248,6 @@ impl Engine {
             return Err("its journal has an end, but its row has none".to_owned());
         }
         let workflow = run.definition.and_then(|definition| self.registry.workflow(definition));
-        if workflow.is_none() && !ends {
-            return Err(format!("this worker does not have what it needs, {}", run.needs.short()));
-        }
         Ok(Turn::new(engine, session, run.clone(), workflow, history, mail, permit))
     }
 

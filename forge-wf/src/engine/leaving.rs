@@ -172,7 +172,7 @@ impl Turn {
             }
         };
         // What it obeys by ending.
-        let marks = std::mem::take(&mut self.orders);
+        let mut marks = std::mem::take(&mut self.orders);
         if let Some(needs) = turns_back {
             (self.run.phase, self.run.needs) = (Phase::Undo, needs);
             let image = self.last_image(State::Ready, Due::Now);
@@ -183,6 +183,8 @@ impl Turn {
             self.leaving = Some(Leaving::TurnedBack);
             return;
         }
+        // And what came too late to be obeyed: no later generation is to find it.
+        marks.append(&mut self.came_late);
         let entry = ending.end_entry(seq, at);
         let image = self.last_image(state, Due::Never);
         self.image = Some(RunImage { phase: Phase::Ended, needs: None, failure: entry.failure.clone(), ..image });

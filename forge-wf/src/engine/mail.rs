@@ -200,7 +200,9 @@ impl Engine {
         let mut elsewhere = false;
         for mail in sent {
             let sent_at = self.clock.now();
-            elsewhere |= !self.mailroom().post(Mail { no: 0, mail, sent_at, noticed: false });
+            // A command is for a child as it was begun.
+            let retries = mail.kind.is_order().then_some(0);
+            elsewhere |= !self.mailroom().post(Mail { no: 0, mail, sent_at, noticed: false, retries });
         }
         if elsewhere {
             self.announce();

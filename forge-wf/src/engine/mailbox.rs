@@ -264,12 +264,13 @@ mod tests {
     }
 
     fn bag(mail: Vec<NewMail>, complete: bool) -> Mailbag {
-        let mail = (1..).zip(mail).map(|(no, mail)| Mail { no, mail, sent_at: from_micros(no), noticed: true });
+        let mail =
+            (1..).zip(mail).map(|(no, mail)| Mail { no, mail, sent_at: from_micros(no), noticed: true, retries: None });
         Mailbag { run: RunId::new(), mail: mail.collect(), complete }
     }
 
     fn came(mail: NewMail) -> Mail {
-        Mail { no: 1, mail, sent_at: from_micros(1), noticed: false }
+        Mail { no: 1, mail, sent_at: from_micros(1), noticed: false, retries: None }
     }
 
     fn taken(mailbox: &mut Mailbox) -> Vec<u128> {

@@ -90,6 +90,7 @@ impl Engine {
             parent: run.parent.clone(),
             deadline_at: run.deadline_at,
             paused: false,
+            retries: 0,
         };
         let history = History::new(run.input.clone(), run.at);
         // Nobody knows its id yet, so nobody has written to it.

@@ -116,6 +116,8 @@ pub struct Turn {
     waiting_orders: Vec<Mail>,
     /// Marks on orders that are being obeyed.
     pub(super) orders: Vec<Mark>,
+    /// Marks on orders that came once the turn was leaving: for the commit that ends the run, if this does.
+    pub(super) came_late: Vec<Mark>,
     /// Whether it starts nothing more until it is told to.
     paused: bool,
     pub(super) dropped: Dropped,
@@ -192,6 +194,9 @@ impl Turn {
     /// Polls the body for the first time, or begins to undo, unless orders keep the run from it.
     async fn begin_course(&mut self) {
         if self.begun || self.leaving.is_some() || self.paused {
+            return;
+        }
+        if self.give_back_without_workflow() {
             return;
         }
         self.begun = true;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::ClaimedRun;
 use crate::model::{Payload, RunId, State, Timestamp};
 
 /// What mail asks of a run's owner. The number is its frozen form in the database.
@@ -140,6 +141,16 @@ pub struct Mail {
     pub sent_at: Timestamp,
     /// Whether a turn has noticed it.
     pub noticed: bool,
+    /// For a command: how often its run had been retried when the command was given. The run obeys it only while that is so.
+    /// `None` for other mail, and for a command that an older build has written.
+    pub retries: Option<i32>,
+}
+
+impl Mail {
+    /// Whether it is a command that was given to the run before its last retry, and so is not to be obeyed.
+    pub fn is_void(&self, run: &ClaimedRun) -> bool {
+        self.mail.kind.is_order() && self.retries.is_some_and(|retries| retries != run.retries)
+    }
 }
 
 /// A mark on mail, made by its run's owner. Marks are only ever added, so a batch can be sent again.

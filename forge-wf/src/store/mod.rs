@@ -120,6 +120,9 @@ pub trait Store: Inspect + Send + Sync + 'static {
     async fn load_journals(&self, runs: &[(RunId, i32)]) -> Result<Vec<Journal>, StoreError>;
 
     /// Puts mail into a run's inbox, if the run exists and has not ended. Repeating it with the same id changes nothing.
+    ///
+    /// A command is for the run as it is now, however often that continues as new. Once the run has ended and was retried, the command
+    /// is void: it makes no run due, and [`Mail::is_void`] says so to whoever loads it.
     async fn send_mail(&self, mail: &NewMail) -> Result<Posted, StoreError>;
 
     /// As [`Store::send_mail`], and with it, in the same transaction, a line that says who did what and why. Mail of this id
@@ -127,7 +130,7 @@ pub trait Store: Inspect + Send + Sync + 'static {
     async fn send_order(&self, mail: &NewMail, audit: &Audit) -> Result<Posted, StoreError>;
 
     /// Lets a run begin anew as its next generation, under the same id and key, if it has ended as failed, compensated or
-    /// cancelled; with the line that says who did that. Answers as [`Store::send_mail`]: `Ended` if it is not such a run.
+    /// cancelled; with the line that says who did that. Commands that were given to it before are void from then on; events stay. Answers as [`Store::send_mail`]: `Ended` if it is not such a run.
     /// Repeating it is safe: a run that is in a later generation already is left alone.
     async fn retry_run(&self, retry: &RetryRun, audit: &Audit) -> Result<Posted, StoreError>;
 

@@ -223,7 +223,8 @@ pub struct Batch {
     pub outcomes: Vec<Write>,
     /// Mail that turns have seen. At most one mark for each mail; mail that is not there is passed over.
     pub marks: Vec<Marked>,
-    /// Mail for other runs. Sent without a look at whether they exist or have ended.
+    /// Mail for other runs. Sent without a look at whether they exist or have ended. A command among it is for a child as it was
+    /// begun: should the child have been retried since, the command is void.
     pub sent: Vec<Sent>,
     /// Values published by `save_state`.
     pub states: Vec<SavedState>,
@@ -383,6 +384,8 @@ pub struct ClaimedRun {
     pub deadline_at: Option<Timestamp>,
     /// Whether somebody has paused it.
     pub paused: bool,
+    /// How often it was retried after it had ended. A command that names another number is void.
+    pub retries: i32,
 }
 
 /// What a claim gave.

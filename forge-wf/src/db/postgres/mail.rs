@@ -58,9 +58,9 @@ pub(super) async fn load(inner: &Inner, runs: &[RunId]) -> Result<Vec<Inbox>, St
     }
     let columns = page(Columns::new().each(runs, |run| run.0)).with(MailKind::LAST as i16);
     for row in inner.fetch(CALL, include_str!("sql/load_mail.sql"), columns).await? {
-        let place: i64 = row.try_get(8).map_err(sorted(CALL))?;
+        let place: i64 = row.try_get(9).map_err(sorted(CALL))?;
         let found = usize::try_from(place - 1).ok().and_then(|place| found.get_mut(place));
-        let there = row.try_get(9).map_err(sorted(CALL))?;
+        let there = row.try_get(10).map_err(sorted(CALL))?;
         found
             .expect("places count from 1 to the number of runs asked for")
             .push(bags::Row { there, mail: readable(CALL, &row)? });
@@ -73,7 +73,7 @@ pub(super) async fn load_events(inner: &Inner, run: RunId, name: &str) -> Result
     let columns = page(Columns::new().with(run.0).with(name));
     let mut found = Vec::new();
     for row in inner.fetch(CALL, include_str!("sql/load_events.sql"), columns).await? {
-        let there = row.try_get(8).map_err(sorted(CALL))?;
+        let there = row.try_get(9).map_err(sorted(CALL))?;
         found.push(bags::Row { there, mail: readable(CALL, &row)? });
     }
     Ok(bags::bag(run, found))

@@ -110,6 +110,7 @@ pub(super) fn claimed_run(row: &PgRow) -> Result<Option<ClaimedRun>, StoreError>
         parent: row.parent()?,
         deadline_at: row.take()?,
         paused: row.take::<Option<&str>>()? == Some(BlockReason::Paused.name()),
+        retries: row.take()?,
     }))
 }
 
@@ -126,6 +127,7 @@ pub(super) fn mail(call: &'static str, row: &PgRow) -> Result<Mail, StoreError> 
         },
         sent_at: row.take()?,
         noticed: row.take()?,
+        retries: row.take()?,
     })
 }
 

@@ -113,7 +113,7 @@ fn read(call: &'static str, rows: Result<Vec<SqliteRow>, sqlx::Error>) -> Result
 
 fn pages(call: &'static str, rows: Result<Vec<SqliteRow>, sqlx::Error>) -> Result<Vec<bags::Row>, StoreError> {
     let row =
-        |row: &SqliteRow| Ok(bags::Row { there: row.try_get(8).map_err(sorted(call))?, mail: readable(call, row)? });
+        |row: &SqliteRow| Ok(bags::Row { there: row.try_get(9).map_err(sorted(call))?, mail: readable(call, row)? });
     rows.map_err(sorted(call))?.iter().map(row).collect()
 }
 

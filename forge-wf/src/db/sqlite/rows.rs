@@ -242,6 +242,7 @@ pub(super) fn claimed_run(row: &SqliteRow) -> Result<ClaimedRun, StoreError> {
         parent: row.parent()?,
         deadline_at: row.take::<Option<i64>>()?.map(time),
         paused: row.take::<Option<&str>>()? == Some(BlockReason::Paused.name()),
+        retries: row.take()?,
     })
 }
 
@@ -258,6 +259,7 @@ pub(super) fn mail(call: &'static str, row: &SqliteRow) -> Result<Mail, StoreErr
         },
         sent_at: time(row.take()?),
         noticed: row.take()?,
+        retries: row.take()?,
     })
 }
 

@@ -102,6 +102,7 @@ impl Turn {
             woken_by_mail: false,
             waiting_orders: Vec::new(),
             orders: Vec::new(),
+            came_late: Vec::new(),
             paused: run_is_paused,
             dropped: Dropped::default(),
             begun: false,

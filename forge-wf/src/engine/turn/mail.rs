@@ -45,7 +45,9 @@ impl Turn {
             if mail.mail.kind.is_about_events() {
                 self.notice(mail);
             } else if mail.mail.kind.is_order() {
-                self.waiting_orders.push(mail.clone());
+                if !self.is_void(mail) {
+                    self.waiting_orders.push(mail.clone());
+                }
             } else if !mail.noticed || mail.mail.kind == MailKind::ChildResult {
                 // After the body has run: only then is it known who waits for it.
                 let _ = self.outbox.send(Message::Mail(Box::new(mail.clone())));
@@ -60,7 +62,9 @@ impl Turn {
     pub(in crate::engine) fn add_mail(&mut self, beyond: Vec<Mail>) {
         for mail in beyond {
             if mail.mail.kind.is_order() {
-                self.waiting_orders.push(mail);
+                if !self.is_void(&mail) {
+                    self.waiting_orders.push(mail);
+                }
             } else {
                 let _ = self.outbox.send(Message::Mail(Box::new(mail)));
             }
@@ -69,7 +73,7 @@ impl Turn {
 
     /// Mail has come.
     pub(super) fn take_mail(&mut self, mail: Mail) {
-        if self.leaving.is_some() || self.draining {
+        if self.draining || self.leaving.is_some() && !mail.mail.kind.is_order() {
             return;
         }
         if self.used.contains(&mail.mail.id) {

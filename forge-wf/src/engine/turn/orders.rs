@@ -2,6 +2,9 @@
 //!
 //! An order is marked in the commit that obeys it, so one that was under way when a worker died is seen again. Of orders and
 //! the end of the body whichever is committed first has won, and the owner commits both.
+//!
+//! An order is for the run as it was when the order was given. One from before the last retry is void: it is marked and not
+//! obeyed.
 
 use super::Turn;
 use super::course::Course;
@@ -17,7 +20,14 @@ use crate::store::{Due, Mail, MailKind, Mark};
 impl Turn {
     /// An order has come.
     pub(super) fn take_order(&mut self, mail: &Mail) {
-        if self.leaving.is_some() || !self.used.insert(mail.mail.id) {
+        if !self.used.insert(mail.mail.id) {
+            return;
+        }
+        if self.leaving.is_some() {
+            // Used up if the run ends now. If it does not, the order is still there for the next turn.
+            return self.came_late.push(Mark { mail: mail.mail.id, taken: true });
+        }
+        if self.is_void(mail) {
             return;
         }
         let order = Order::of(&mail.mail);
@@ -67,6 +77,28 @@ impl Turn {
             _ => {}
         }
         self.along.marks.push(obeyed);
+    }
+
+    /// Whether this is an order from before the run's last retry; if so, it is used up.
+    pub(super) fn is_void(&mut self, mail: &Mail) -> bool {
+        let void = mail.is_void(&self.run);
+        if void {
+            tracing::info!(
+                run = %self.run.id, order = ?mail.mail.kind, id = %mail.mail.id,
+                "an order that was given before the run was retried is void"
+            );
+            self.along.marks.push(Mark { mail: mail.mail.id, taken: true });
+        }
+        void
+    }
+
+    /// Gives the run back if this worker has no workflow for it and no order has ended it. Another worker goes on with it.
+    pub(super) fn give_back_without_workflow(&mut self) -> bool {
+        let lacks = self.workflow.is_none() && matches!(self.course, Course::Forward(_));
+        if lacks {
+            self.leave(Leaving::Released(State::Ready, Due::Now, None));
+        }
+        lacks
     }
 
     /// An operator has decided about an undo that gave up.

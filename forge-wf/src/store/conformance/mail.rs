@@ -242,7 +242,7 @@ pub async fn runs_with_mail_are_told_from_those_without(store: Arc<dyn Store>) {
     worker.send(events(runs[0], 0, 300)).await;
     let noticed = event(runs[1], "1");
     worker.send(vec![noticed.clone(), event(runs[3], "2")]).await;
-    worker.mark(&[noticed.id], false).await;
+    worker.mark([&noticed], false).await;
     runs.push(RunId::new());
     let mut found = store.runs_with_mail(&runs).await.unwrap();
     found.sort();

@@ -126,6 +126,9 @@ macro_rules! conformance_suite {
                 an_order_is_told_once_with_who_and_why,
                 an_order_nobody_can_obey_is_not_told,
                 who_is_late_and_would_not_be_claimed_is_reminded_once,
+                a_command_is_void_once_its_run_was_retried,
+                a_command_counts_for_a_run_that_has_continued_as_new,
+                a_command_that_ends_a_run_is_loaded_whatever_stands_before_it,
             ],
             leases: [
                 nothing_is_written_after_the_lease_is_taken,

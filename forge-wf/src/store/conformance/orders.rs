@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::support::*;
 use crate::model::{BlockReason, Digest, Phase, RunId, State};
-use crate::store::{Audit, MailKind, NewMail, NewRun, Posted, RunImage, Store};
+use crate::store::{Audit, Due, MAIL_PAGE, MailKind, NewMail, NewRun, Posted, RetryRun, RunImage, Store};
 
 /// Digest of a name nobody starts.
 const OTHER: Digest = Digest(0xA9);
@@ -139,4 +139,74 @@ pub async fn who_is_late_and_would_not_be_claimed_is_reminded_once(store: Arc<dy
     claimed.sort();
     due.sort();
     assert_eq!(claimed, due, "whoever hears of it can do it");
+}
+
+/// Lets a run that has ended begin anew.
+async fn retry(store: &Arc<dyn Store>, run: RunId, generation: i32) {
+    let retry = RetryRun { run, generation, keep: false, seed: 1 };
+    assert_eq!(store.retry_run(&retry, &audit("retry")).await.unwrap(), Posted::Sent);
+}
+
+pub async fn a_command_is_void_once_its_run_was_retried(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let mut stranger = Hand::register(&store, worker_serving(LONG, "other", "1", OTHER, TWO)).await;
+    let run = left(&mut worker, released()).await;
+    let commands = [MailKind::Cancel, MailKind::Kill, MailKind::Pause, MailKind::Deadline];
+    for kind in commands {
+        store.send_mail(&order(run, kind)).await.unwrap();
+    }
+    store.send_order(&order(run, MailKind::Retire), &audit("retire")).await.unwrap();
+    store.send_mail(&event(run, "1")).await.unwrap();
+    let claimed = worker.claim_one().await;
+    assert_eq!(claimed.retries, 0);
+    let mail = store.load_mail(&[run]).await.unwrap().remove(0).page.mail;
+    assert!(mail.iter().all(|mail| !mail.is_void(&claimed)), "{mail:?}");
+    worker.update(run, claimed.claim_no, ended(State::Failed)).await;
+    retry(&store, run, 0).await;
+    assert!(stranger.claim(9).await.is_empty(), "what is void makes nothing due");
+    let claimed = worker.claim_one().await;
+    assert_eq!((claimed.id, claimed.generation, claimed.retries), (run, 1, 1));
+    let mail = store.load_mail(&[run]).await.unwrap().remove(0).page.mail;
+    let void: Vec<_> = mail.iter().map(|mail| (mail.mail.kind, mail.is_void(&claimed))).collect();
+    let given = commands.into_iter().chain([MailKind::Retire]).map(|kind| (kind, true));
+    assert_eq!(void, given.chain([(MailKind::Event, false)]).collect::<Vec<_>>(), "an event stays");
+    let mail = store.unnoticed_mail(worker.id, &[]).await.unwrap();
+    assert_eq!(mail.iter().filter(|mail| mail.is_void(&claimed)).count(), 5);
+    // What is given from now on counts, also what a batch sends to a run as it was begun: that is void.
+    worker.mark(mail.iter().map(|mail| &mail.mail), true).await;
+    worker.update(run, claimed.claim_no, RunImage { generation: 1, ..waiting(Due::Never) }).await;
+    worker.send(vec![order(run, MailKind::Cancel)]).await;
+    assert!(stranger.claim(9).await.is_empty());
+    store.send_order(&order(run, MailKind::Cancel), &audit("cancel")).await.unwrap();
+    let claimed = stranger.claim_one().await;
+    let mail = store.load_mail(&[run]).await.unwrap().remove(0).page.mail;
+    assert_eq!(mail.iter().map(|mail| mail.is_void(&claimed)).collect::<Vec<_>>(), [true, false]);
+}
+
+pub async fn a_command_counts_for_a_run_that_has_continued_as_new(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let mut stranger = Hand::register(&store, worker_serving(LONG, "other", "1", OTHER, TWO)).await;
+    let run = bound();
+    let id = run.id;
+    worker.bear(run).await;
+    store.send_order(&order(id, MailKind::Cancel), &audit("cancel")).await.unwrap();
+    worker.send(vec![order(id, MailKind::Kill)]).await;
+    worker.update(id, 0, RunImage { generation: 1, ..released() }).await;
+    let claimed = stranger.claim_one().await;
+    assert_eq!((claimed.generation, claimed.retries), (1, 0));
+    let mail = store.load_mail(&[id]).await.unwrap().remove(0).page.mail;
+    assert_eq!(mail.iter().map(|mail| mail.is_void(&claimed)).collect::<Vec<_>>(), [false, false]);
+}
+
+pub async fn a_command_that_ends_a_run_is_loaded_whatever_stands_before_it(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let run = left(&mut worker, released()).await;
+    worker.send(events(run, 0, MAIL_PAGE + 20)).await;
+    worker.send((0..MAIL_PAGE + 20).map(|_| order(run, MailKind::Pause)).collect()).await;
+    let cancel = order(run, MailKind::Cancel);
+    store.send_mail(&cancel).await.unwrap();
+    let inbox = store.load_mail(&[run]).await.unwrap().remove(0);
+    let loaded = inbox.page.mail.iter().chain(&inbox.beyond).filter(|mail| mail.mail.id == cancel.id).count();
+    assert_eq!(loaded, 1);
+    assert!(inbox.page.mail.len() <= MAIL_PAGE && inbox.beyond.len() <= 2 * MAIL_PAGE);
 }

@@ -7,6 +7,7 @@
 -- hops through the index from one priority to the next, and of each level no more than some heads are looked at. Nor must a
 -- flood of mail to one run: `letter` hops from one run that has mail to the next, and the first mail of each stands for all.
 -- Orders are few. They make blocked and paused runs due too, and what ends a run (kinds 2, 5, 10 and 11) any worker can do.
+-- One that names another number of retries than its run's is void and makes nothing due.
 --
 -- Without anything due nothing is written, and each level tells when its next run is due. The lane is moved before a run is
 -- locked, so the same claim sent again waits for the first attempt and then finds the lane moved.
@@ -62,6 +63,7 @@ WITH RECURSIVE offer (needs, definition, version, timeout) AS MATERIALIZED (
         FROM forge_wf.inbox AS mail JOIN forge_wf.runs AS run ON run.id = mail.run_id
         WHERE mail.noticed_at IS NULL AND mail.kind NOT IN (0, 1, 7, 8) AND mail.kind <= $8 AND $3 > 0
           AND run.worker_id IS NULL AND run.state IN (0, 2, 3, 4)
+          AND (mail.retries IS NULL OR mail.retries = coalesce(run.retries, 0))
           AND (mail.kind IN (2, 5, 10, 11) OR run.needs IN (SELECT offer.needs FROM offer))
     ) AS it
     GROUP BY it.id, it.needs
@@ -104,7 +106,8 @@ WITH RECURSIVE offer (needs, definition, version, timeout) AS MATERIALIZED (
     ) AS it
     WHERE run.id = it.id
     RETURNING run.id, run.claim_no, run.generation, run.seed, run.workflow, run.definition, run.needs, run.phase,
-        run.takeovers, run.takeover_entries, run.priority, run.ready_at, run.parent_id, run.parent_call, run.deadline_at, run.block_reason
+        run.takeovers, run.takeover_entries, run.priority, run.ready_at, run.parent_id, run.parent_call, run.deadline_at, run.block_reason,
+        run.retries
 )
 SELECT lane.batch_no, EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM mine), EXISTS (SELECT FROM fence), now(),
     CASE WHEN NOT (EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM mine)) THEN (
@@ -121,7 +124,7 @@ SELECT lane.batch_no, EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM mine), EXI
         SELECT count(*) + count(entry.seq) + count(*) FILTER (WHERE entry.undo_state >= 2)
         FROM forge_wf.journal AS entry WHERE entry.run_id = run.id
     ) THEN run.takeovers ELSE 0 END,
-    run.parent_id, run.parent_call, run.deadline_at, run.block_reason
+    run.parent_id, run.parent_call, run.deadline_at, run.block_reason, coalesce(run.retries, 0)
 FROM (SELECT (SELECT batch_no FROM forge_wf.lanes WHERE worker_id = $1 AND lane = 0) AS batch_no) AS lane
 LEFT JOIN taken AS run ON true
 ORDER BY run.priority DESC, run.ready_at NULLS LAST, run.id

@@ -7,7 +7,7 @@ SELECT lane.batch_no, true, true, now(), NULL::timestamptz,
         SELECT count(*) + count(entry.seq) + count(*) FILTER (WHERE entry.undo_state >= 2)
         FROM forge_wf.journal AS entry WHERE entry.run_id = run.id
     ) THEN run.takeovers ELSE 0 END,
-    run.parent_id, run.parent_call, run.deadline_at, run.block_reason
+    run.parent_id, run.parent_call, run.deadline_at, run.block_reason, coalesce(run.retries, 0)
 FROM (SELECT (SELECT batch_no FROM forge_wf.lanes WHERE worker_id = $1 AND lane = 0) AS batch_no) AS lane
 LEFT JOIN forge_wf.runs AS run ON run.worker_id = $1 AND run.claim_no = $2
 ORDER BY run.priority DESC, run.ready_at NULLS LAST, run.id

@@ -4,12 +4,12 @@
 WITH live (id) AS MATERIALIZED (
     SELECT id FROM forge_wf.workers WHERE lease_until > now()
 ), late AS MATERIALIZED (
-    SELECT run.id, run.state, run.needs, run.worker_id FROM forge_wf.runs AS run
+    SELECT run.id, run.state, run.needs, run.worker_id, coalesce(run.retries, 0) AS retries FROM forge_wf.runs AS run
     WHERE run.deadline_at <= now() AND run.phase = 0
     ORDER BY run.deadline_at LIMIT 10000
 )
-INSERT INTO forge_wf.inbox (id, run_id, kind, name, sent_at)
-SELECT gen_random_uuid(), late.id, $1, 'deadline', now() FROM late
+INSERT INTO forge_wf.inbox (id, run_id, kind, name, sent_at, retries)
+SELECT gen_random_uuid(), late.id, $1, 'deadline', now(), late.retries FROM late
 WHERE late.worker_id IS NULL
   AND (late.state IN (3, 4) OR NOT EXISTS (
       SELECT FROM live JOIN forge_wf.offers AS offer ON offer.worker_id = live.id AND offer.needs = late.needs
@@ -17,6 +17,7 @@ WHERE late.worker_id IS NULL
   AND NOT EXISTS (
       SELECT FROM forge_wf.inbox AS mail WHERE mail.run_id = late.id AND mail.noticed_at IS NULL AND mail.kind = $1
         AND mail.kind NOT IN (0, 1, 7, 8)
+        AND (mail.retries IS NULL OR mail.retries = late.retries)
   )
 LIMIT 1000
 RETURNING run_id

@@ -2,7 +2,8 @@
 -- cancelled; with the line that $5 did $6 because of $7. Answers with its phase and state before; no row: there is no such run.
 --
 -- If $3, its entries are kept up to the first whose undo was started, but neither the last failure before that nor what came
--- after it, and with them seed and definition; otherwise only its input, and the seed is $4. A deadline counts no more.
+-- after it, and with them seed and definition; otherwise only its input, and the seed is $4. A deadline counts no more,
+-- nor does a command that was given before.
 WITH it AS MATERIALIZED (
     SELECT id, phase, state, generation FROM forge_wf.runs WHERE id = $1 FOR UPDATE
 ), entries AS MATERIALIZED (
@@ -26,7 +27,7 @@ WITH it AS MATERIALIZED (
 ), anew AS (
     UPDATE forge_wf.runs AS run SET
         phase = 0, state = 0, ready_at = now(), ended_at = NULL, deadline_at = NULL, generation = $2 + 1,
-        takeovers = 0, takeover_entries = 0, block_reason = NULL, blocked_build = NULL, failure = NULL,
+        retries = coalesce(run.retries, 0) + 1, takeovers = 0, takeover_entries = 0, block_reason = NULL, blocked_build = NULL, failure = NULL,
         seed = CASE WHEN $3 THEN run.seed ELSE $4 END,
         needs = CASE WHEN $3 THEN coalesce(run.definition, run.start_needs) ELSE run.start_needs END,
         definition = CASE WHEN $3 THEN run.definition END,

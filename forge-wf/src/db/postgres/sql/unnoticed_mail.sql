@@ -14,7 +14,7 @@ WITH RECURSIVE letter (run_id) AS (
         ORDER BY mail.run_id LIMIT 1
     ) FROM letter WHERE letter.run_id IS NOT NULL
 )
-SELECT mail.no, mail.id, mail.run_id, mail.kind, mail.name, mail.body, mail.sent_at, false
+SELECT mail.no, mail.id, mail.run_id, mail.kind, mail.name, mail.body, mail.sent_at, false, mail.retries
 FROM (
     SELECT page.id,
         row_number() OVER (ORDER BY page.no) AS place,

@@ -2,7 +2,7 @@
 -- ends behind the one that makes it $3 bytes long. Only of kinds up to $4, which this build can read.
 --
 -- Bodies are read last, of what is kept: their length is known without.
-SELECT mail.no, mail.id, mail.run_id, mail.kind, mail.name, mail.body, mail.sent_at, false
+SELECT mail.no, mail.id, mail.run_id, mail.kind, mail.name, mail.body, mail.sent_at, false, mail.retries
 FROM (
     SELECT unnoticed.id, sum(unnoticed.bytes) OVER (ORDER BY unnoticed.no) - unnoticed.bytes AS bytes_before
     FROM (

@@ -6,10 +6,10 @@ use sqlx::{Connection, query};
 
 use super::support::Scratch;
 use crate::journal::{Entry, EntryKind, EntryState};
-use crate::model::{CallId, Lane, WorkerId};
+use crate::model::{CallId, Lane, RunId, State, WorkerId};
 use crate::store::conformance::support::*;
 use crate::store::moves::weight;
-use crate::store::{Batch, Birth, CommitAnswer, MoveRun, Mover, Store, StoreError};
+use crate::store::{Audit, Batch, Birth, CommitAnswer, MailKind, MoveRun, Mover, RetryRun, Store, StoreError};
 
 fn birth() -> Batch {
     Batch { births: vec![Birth { run: bound(), image: executing() }], ..Batch::default() }
@@ -258,4 +258,27 @@ async fn a_claim_takes_no_run_that_needs_something_else_by_the_time_it_is_locked
     assert!(store.move_run(&moved, None).await.unwrap());
     held.rollback().await.unwrap();
     assert!(claiming.await.unwrap().is_empty(), "it is of a version that this worker does not have");
+}
+
+#[tokio::test]
+async fn a_command_on_its_way_while_its_run_ends_and_is_retried_is_void() {
+    let Some(scratch) = Scratch::new().await else { return };
+    let store: Arc<dyn Store> = Arc::new(scratch.store().await);
+    let mut worker = Hand::new(&store).await;
+    let run = bound();
+    let id: RunId = run.id;
+    worker.bear(run).await;
+    let mut other = scratch.connection().await;
+    let mut transaction = other.begin().await.unwrap();
+    let cancel = query(include_str!("../sql/send_order.sql")).bind(uuid::Uuid::now_v7()).bind(id.0);
+    let cancel = cancel.bind(MailKind::Cancel as i16).bind("cancel").bind(None::<&str>);
+    cancel.bind("ada").bind("cancel").bind("late").execute(&mut *transaction).await.unwrap();
+    worker.update(id, 0, ended(State::Failed)).await;
+    let retry = RetryRun { run: id, generation: 0, keep: false, seed: 1 };
+    let audit = Audit { who: "ada".into(), action: "retry".into(), details: "again".into() };
+    store.retry_run(&retry, &audit).await.unwrap();
+    transaction.commit().await.unwrap();
+    let claimed = worker.claim_one().await;
+    let mail = store.load_mail(&[id]).await.unwrap().remove(0).page.mail;
+    assert_eq!((mail.len(), mail[0].is_void(&claimed)), (1, true));
 }

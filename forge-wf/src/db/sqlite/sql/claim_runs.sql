@@ -6,6 +6,7 @@
 -- hops through the index from one priority to the next, and of each level no more than ?3 heads are looked at. Nor must a
 -- flood of mail to one run: `letter` hops from one run that has mail to the next, and the first mail of each stands for all.
 -- Orders are few. They make blocked and paused runs due too, and what ends a run (kinds 2, 5, 10 and 11) any worker can do.
+-- One that names another number of retries than its run's is void and makes nothing due.
 WITH RECURSIVE
 offer (needs, definition, version, timeout) AS MATERIALIZED (
     SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3 FROM json_each(?1)
@@ -55,6 +56,7 @@ due (id, priority, since) AS (
     FROM forge_wf_inbox AS mail INDEXED BY forge_wf_inbox_orders CROSS JOIN forge_wf_runs AS run
     WHERE mail.noticed_at IS NULL AND mail.kind NOT IN (0, 1, 7, 8) AND mail.kind <= ?7
       AND run.id = mail.run_id AND run.worker_id IS NULL AND run.state IN (0, 2, 3, 4)
+      AND (mail.retries IS NULL OR mail.retries = coalesce(run.retries, 0))
       AND (mail.kind IN (2, 5, 10, 11) OR run.needs IN (SELECT needs FROM offer))
 )
 UPDATE forge_wf_runs SET

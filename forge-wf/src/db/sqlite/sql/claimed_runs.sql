@@ -5,7 +5,7 @@ SELECT run.id, run.claim_no, run.generation, run.seed, run.workflow, run.definit
         SELECT count(*) + count(entry.seq) + count(iif(entry.undo_state >= 2, 1, NULL))
         FROM forge_wf_journal AS entry WHERE entry.run_id = run.id
     ), run.takeovers, 0),
-    run.parent_id, run.parent_call, run.deadline_at, run.block_reason
+    run.parent_id, run.parent_call, run.deadline_at, run.block_reason, coalesce(run.retries, 0)
 FROM forge_wf_runs AS run
 WHERE run.worker_id = ?1 AND run.claim_no = ?2
 ORDER BY run.priority DESC, run.ready_at IS NULL, run.ready_at, run.id

@@ -1,2 +1,6 @@
--- insert_mail: one row for each mail, in order of arrival; one that is there already stays as it is.
-INSERT INTO forge_wf_inbox (id, run_id, kind, name, body, sent_at) VALUES {rows} ON CONFLICT (id) DO NOTHING
+-- insert_mail: one row for each mail, in order of arrival; one that is there already stays as it is. Commands among them come from a
+-- parent, and are for its child as it was begun: with 0 retries.
+WITH mail (id, run_id, kind, name, body, sent_at) AS (VALUES {rows})
+INSERT INTO forge_wf_inbox (id, run_id, kind, name, body, sent_at, retries)
+SELECT id, run_id, kind, name, body, sent_at, iif(kind IN (0, 1, 7, 8), NULL, 0) FROM mail WHERE true
+ON CONFLICT (id) DO NOTHING

@@ -3,7 +3,7 @@
 -- long. The last column: with an event, how many the page was cut from; ?3 + 1 means that, or more.
 --
 -- Bodies are read last, of what is kept: their length is known without.
-SELECT mail.no, mail.id, mail.run_id, mail.kind, mail.name, mail.body, mail.sent_at, mail.noticed_at IS NOT NULL, kept.there
+SELECT mail.no, mail.id, mail.run_id, mail.kind, mail.name, mail.body, mail.sent_at, mail.noticed_at IS NOT NULL, mail.retries, kept.there
 FROM (
     SELECT no, there
     FROM (

@@ -4,7 +4,8 @@
 WITH live (id) AS MATERIALIZED (
     SELECT id FROM forge_wf_workers WHERE lease_until > ?1
 ), late AS MATERIALIZED (
-    SELECT run.id, run.state, run.needs, run.worker_id FROM forge_wf_runs AS run INDEXED BY forge_wf_runs_deadline
+    SELECT run.id, run.state, run.needs, run.worker_id, coalesce(run.retries, 0) AS retries
+    FROM forge_wf_runs AS run INDEXED BY forge_wf_runs_deadline
     WHERE run.deadline_at <= ?1 AND run.phase = 0
     ORDER BY run.deadline_at LIMIT 10000
 )
@@ -16,5 +17,6 @@ WHERE late.worker_id IS NULL
   AND NOT EXISTS (
       SELECT 1 FROM forge_wf_inbox AS mail INDEXED BY forge_wf_inbox_orders
       WHERE mail.run_id = late.id AND mail.noticed_at IS NULL AND mail.kind NOT IN (0, 1, 7, 8) AND mail.kind = ?2
+        AND (mail.retries IS NULL OR mail.retries = late.retries)
   )
 LIMIT 1000

@@ -32,7 +32,7 @@ page (no, bytes) AS (
         WHERE bytes_before < ?3
     )
 )
-SELECT mail.no, mail.id, mail.run_id, mail.kind, mail.name, mail.body, mail.sent_at, 0
+SELECT mail.no, mail.id, mail.run_id, mail.kind, mail.name, mail.body, mail.sent_at, 0, mail.retries
 FROM (
     SELECT no, row_number() OVER (ORDER BY no) AS place, sum(bytes) OVER (ORDER BY no) - bytes AS bytes_before FROM page
 ) AS kept CROSS JOIN forge_wf_inbox AS mail

@@ -2,7 +2,7 @@
 -- ends behind the one that makes it ?3 bytes long. Only of kinds up to ?4, which this build can read.
 --
 -- Bodies are read last, of what is kept: their length is known without.
-SELECT mail.no, mail.id, mail.run_id, mail.kind, mail.name, mail.body, mail.sent_at, 0
+SELECT mail.no, mail.id, mail.run_id, mail.kind, mail.name, mail.body, mail.sent_at, 0, mail.retries
 FROM (
     SELECT no, sum(bytes) OVER (ORDER BY no) - bytes AS bytes_before
     FROM (

@@ -1,4 +1,5 @@
--- rest: outcomes of entries that have a row, marks on mail, mail sent, values published. An entry that has a seq keeps its
+-- rest: outcomes of entries that have a row, marks on mail, mail sent, values published. Commands among the mail come from a parent,
+-- and are for its child as it was begun: with 0 retries. An entry that has a seq keeps its
 -- outcome, and only its undo columns change.
 , outcomes AS (
     UPDATE forge_wf.journal AS old SET
@@ -38,8 +39,8 @@
     WHERE mail.id = mark.id AND mail.run_id = ANY (ARRAY(SELECT guard.id FROM guard WHERE guard.is_ours))
       AND (mail.noticed_at IS NULL OR (mark.taken AND mail.taken_at IS NULL))
 ), sent AS (
-    INSERT INTO forge_wf.inbox (id, run_id, kind, name, body, sent_at)
-    SELECT mail.id, mail.run_id, mail.kind, mail.name, mail.body, now()
+    INSERT INTO forge_wf.inbox (id, run_id, kind, name, body, sent_at, retries)
+    SELECT mail.id, mail.run_id, mail.kind, mail.name, mail.body, now(), CASE WHEN mail.kind NOT IN (0, 1, 7, 8) THEN 0 END
     FROM unnest($87::uuid[], $88::uuid[], $89::smallint[], $90::text[], $91::text[], $92::uuid[])
         WITH ORDINALITY AS mail (id, run_id, kind, name, body, by, place)
     WHERE mail.by = ANY (ARRAY(SELECT guard.id FROM guard WHERE guard.is_ours))
