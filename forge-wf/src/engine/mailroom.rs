@@ -179,7 +179,7 @@ mod tests {
     fn mail(run: RunId, no: usize) -> Mail {
         let id = Uuid::from_u128(no as u128);
         let mail = NewMail { id, run, kind: MailKind::Event, name: "approved".into(), body: None };
-        Mail { no: no as i64, mail, sent_at: from_micros(no as i64), noticed: false }
+        Mail { no: no as i64, mail, sent_at: from_micros(no as i64), noticed: false, retries: None }
     }
 
     /// What one look has come to.
