@@ -1,6 +1,7 @@
 //! Promises in plain words, kept on both backends.
 
 mod anew;
+mod bad_connections;
 mod bad_input;
 mod basics;
 mod blocked;
@@ -23,6 +24,7 @@ mod moving;
 mod operators;
 mod orders;
 mod outages;
+mod refusals;
 mod replays;
 mod results;
 mod retries;

@@ -13,11 +13,12 @@ use crate::engine::definition::Registration;
 use crate::engine::registry::{Registry, RegistryError};
 use crate::engine::states::States;
 use crate::store::Store;
+use crate::store::address::{Address, IntoUrl, Opening};
 
 /// The settings of a [`Runtime`]. Every one but the database has a default that suits most programs.
 #[must_use = "a builder does nothing until `.build().await`"]
 pub struct RuntimeBuilder {
-    url: String,
+    opening: Opening,
     store: Option<Arc<dyn Store>>,
     states: States,
     twice: Vec<&'static str>,
@@ -29,7 +30,7 @@ pub struct RuntimeBuilder {
 impl Default for RuntimeBuilder {
     fn default() -> Self {
         Self {
-            url: "sqlite:forge-wf.db".into(),
+            opening: Opening::at("sqlite:forge-wf.db"),
             store: None,
             states: States::default(),
             twice: Vec::new(),
@@ -44,7 +45,54 @@ impl RuntimeBuilder {
     /// The database: `sqlite:path/to/file.db` (created if it is not there) or `postgres://user@host/database`.
     /// Default: `sqlite:forge-wf.db` in the working directory.
     pub fn database(mut self, url: impl Into<String>) -> Self {
-        self.url = url.into();
+        self.opening.address = Address::Url(url.into());
+        self
+    }
+
+    /// The database, at an address that `ask` returns: a `String`, or a `Result` with one.
+    ///
+    /// On PostgreSQL it is asked for each new connection, so a password or certificate may change under a running program:
+    /// connections that are open go on, and each new one is opened with the address as it is then. The answer is waited for as
+    /// long as for the connection, 10 s. It may come from any runtime of this process (the lease is renewed on one of its own),
+    /// so `ask` must not rely on things of another runtime. When `ask` fails later, it is asked again as if the database gave no
+    /// answer. On SQLite it is asked once.
+    ///
+    /// ```no_run
+    /// # async fn read_password() -> std::io::Result<String> { Ok(String::new()) }
+    /// # async fn example() -> Result<(), forge_wf::Error> {
+    /// let runtime = forge_wf::Runtime::builder()
+    ///     .database_with(|| async {
+    ///         read_password().await.map(|password| format!("postgres://app:{password}@db/shop"))
+    ///     })
+    ///     .build()
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn database_with<F, U>(mut self, ask: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = U> + Send + 'static,
+        U: IntoUrl,
+    {
+        self.opening.address = Address::asked(ask);
+        self
+    }
+
+    /// How many connections to PostgreSQL this worker may hold. Default 13, at least 6. A SQLite file has no such bound.
+    ///
+    /// Three are for the worker's lanes, one each for its lease and for hints; these stay open. What is left is for everything
+    /// else, opened as it is needed and given back when it was idle for half a minute. While a connection gives no answer, one
+    /// more is opened for a moment to ask the server about it; a server or role without room for that finds a dead connection
+    /// later, after half a minute, when the server itself ends it.
+    pub fn connections(mut self, most: u32) -> Self {
+        self.opening.connections = most;
+        self
+    }
+
+    /// How long [`RuntimeBuilder::build`] waits for a PostgreSQL server that is not up yet: nobody listens at the address, its name
+    /// is not known yet, or the server is starting. It says so in the log once a second. What time does not change (a wrong
+    /// password, a database that does not exist) is an error at once. Default: not at all.
+    pub fn wait_for_database(mut self, most: Duration) -> Self {
+        self.opening.wait = most;
         self
     }
 
@@ -109,8 +157,14 @@ impl RuntimeBuilder {
     /// can carry), so workers with and without may share a database, and those with notice at once what the others do.
     ///
     /// Switch it off behind a connection pooler in transaction mode, which cannot carry LISTEN. Such a pooler must also keep
-    /// prepared statements: PgBouncer does from version 1.21 on, with `max_prepared_statements` above 0 (an older one only serves
-    /// in session mode). And it does not keep what each connection is told at its start, so tell the role instead:
+    /// prepared statements: PgBouncer does from version 1.21 on, with `max_prepared_statements` above 0. An older one only serves
+    /// in session mode.
+    ///
+    /// Behind any pooler forge-wf sets nothing on its connections, since other programs get them next. (It sends its settings
+    /// with the message that opens a connection. A pooler refuses or ignores them there, and that is how it is noticed.) Its
+    /// statements are written for plans that walk indexes; without these settings the server may choose other plans, which are
+    /// as right and get slow as tables grow, and nothing bounds how long a statement may run. So give the settings to the role
+    /// the pooler connects as, once:
     ///
     /// ```sql
     /// ALTER ROLE app SET plan_cache_mode = force_generic_plan;
@@ -121,6 +175,10 @@ impl RuntimeBuilder {
     /// ALTER ROLE app SET statement_timeout = '60s';
     /// ALTER ROLE app SET idle_in_transaction_session_timeout = '10s';
     /// ```
+    ///
+    /// The log says at the first connection whether the plans are as they should be. Which connection gave no answer cannot be
+    /// asked of the server through a pooler: a statement that is on its way when the connection to the pooler dies is given up
+    /// after 70 s, an idle connection is found dead within 2 s, as without a pooler.
     pub fn notifications(mut self, yes: bool) -> Self {
         self.config.notifications = yes;
         self
@@ -191,7 +249,7 @@ impl RuntimeBuilder {
         };
         let store = match self.store.take() {
             Some(store) => store,
-            None => connect(&self.url).await?,
+            None => connect(self.opening).await?,
         };
         let engine = Engine::new(store, registry, self.states, self.config);
         let life = engine.register().await?;

@@ -19,6 +19,7 @@ use super::show::RunDetails;
 use super::start::Start;
 use crate::engine::order::Settled;
 use crate::model::{Limits, RunId};
+use crate::store::address::{Address, IntoUrl, Opening};
 use crate::store::{MailKind, Unserved};
 
 /// Starts runs, and waits for their results, from a process that runs no workflows itself.
@@ -41,8 +42,35 @@ impl Client {
     /// # Errors
     /// `Misconfigured` with what to change; `Store` if the schema is newer than this build.
     pub async fn connect(url: &str) -> Result<Self, Error> {
+        Self::open(Opening::at(url)).await
+    }
+
+    /// As [`Client::connect`], with an address that `ask` returns. On PostgreSQL it is asked for each new connection, so that a
+    /// password or certificate may change under a running program; see [`RuntimeBuilder::database_with`](crate::RuntimeBuilder::database_with).
+    ///
+    /// ```no_run
+    /// # async fn read_password() -> std::io::Result<String> { Ok(String::new()) }
+    /// # async fn example() -> Result<(), forge_wf::Error> {
+    /// let client = forge_wf::Client::connect_with(|| async {
+    ///     read_password().await.map(|password| format!("postgres://app:{password}@db/shop"))
+    /// })
+    /// .await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Client::connect`]; also `Misconfigured` if `ask` fails.
+    pub async fn connect_with<F, U>(ask: impl Fn() -> F + Send + Sync + 'static) -> Result<Self, Error>
+    where
+        F: Future<Output = U> + Send + 'static,
+        U: IntoUrl,
+    {
+        Self::open(Opening::of(Address::asked(ask))).await
+    }
+
+    async fn open(opening: Opening) -> Result<Self, Error> {
         let grace = crate::engine::config::Config::default().unserved_grace;
-        Ok(Self { source: Source::Store(connect(url).await?, grace, Limits::default()) })
+        Ok(Self { source: Source::Store(connect(opening).await?, grace, Limits::default()) })
     }
 
     pub(crate) fn source(&self) -> &Source {

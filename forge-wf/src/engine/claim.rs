@@ -26,6 +26,9 @@ const FEW_SLOTS_PAUSE: Duration = Duration::from_millis(2);
 /// Pause before the next claim when others hold all that is due: the first, doubling up to the second.
 const CONTENDED_PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(250));
 
+/// Longest pause before the next claim after one that the database refused. The first is the poll interval.
+const FAILED_PAUSE_MAX: Duration = Duration::from_secs(5);
+
 /// A claimed run with its journal, or why that cannot be read, and its mail.
 type Loaded = (ClaimedRun, Result<Journal, String>, Inbox);
 
@@ -33,9 +36,10 @@ impl Engine {
     /// Claims and spawns turns until the lease is lost or the worker drains.
     pub(super) async fn claim_until_over(self: &Arc<Self>, session: &Arc<Session>) {
         let mut contended = Pauses::new(CONTENDED_PAUSE);
+        let mut failed = Pauses::new((self.config.poll.min(FAILED_PAUSE_MAX), FAILED_PAUSE_MAX));
         while !session.is_lost() && !self.is_draining() {
             let claimed = match self.reserve() {
-                Some(permits) => self.claim(session, permits, &mut contended).await,
+                Some(permits) => self.claim(session, permits, &mut contended, &mut failed).await,
                 None => 0,
             };
             if claimed > 0 {
@@ -93,6 +97,7 @@ impl Engine {
         session: &Arc<Session>,
         mut permits: OwnedSemaphorePermit,
         contended: &mut Pauses,
+        failed: &mut Pauses,
     ) -> usize {
         // Lowered before asking: what comes in meanwhile raises it again. The same for what is due next.
         self.backlog.store(false, Ordering::Release);
@@ -116,6 +121,7 @@ impl Engine {
         let runs = match asked {
             Some(Ok(claim)) => {
                 self.clock.correct(asked_at, claim.now);
+                failed.start_again();
                 if claim.contended {
                     // Whoever holds it may do so for long; what else comes up wakes this worker at once all the same.
                     self.run_is_due(self.clock.now() + contended.take());
@@ -138,7 +144,13 @@ impl Engine {
             }
             Some(Err(error)) => {
                 tracing::error!(worker = %session.worker, %error, "claiming runs failed");
-                self.run_is_due(self.clock.now() + self.config.poll);
+                drop(permits);
+                // Whatever wakes this worker meanwhile: the database refuses each claim, and has heard that often enough.
+                tokio::select! {
+                    () = tokio::time::sleep(failed.take()) => {}
+                    () = session.lost() => {}
+                }
+                self.nudge();
                 return 0;
             }
         };

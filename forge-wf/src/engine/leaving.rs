@@ -266,14 +266,16 @@ impl Turn {
         true
     }
 
-    /// Writes what the run has recorded since its last commit entry by entry, up to the one the database refuses;
-    /// that one becomes a failure the body can see. Then the run is released, to be rebuilt by replay.
+    /// Writes what the run has recorded since its last commit entry by entry, up to the one the database refuses. If it is known
+    /// to refuse the data, that one becomes a failure the body can see, and the run is released, to be rebuilt by replay. If it
+    /// refuses for a reason that is not known (a trigger that raises, say), the run is blocked: an operator decides.
     async fn salvage(&mut self, refused: &Arc<StoreError>) {
         self.current = Arc::new(std::sync::atomic::AtomicBool::new(true));
         if matches!(self.course, Course::Undo(_)) {
             // Nobody is there to see a failure of these records.
             return self.block_refused(refused).await;
         }
+        let explained = matches!(**refused, StoreError::Refused { .. });
         let mut entries: VecDeque<Staged> = self.unacked.drain(..).flat_map(|unacked| unacked.writes).collect();
         while let Some(mut staged) = entries.pop_front() {
             if !matches!(staged.entry.kind, EntryKind::End | EntryKind::Unwind) {
@@ -282,6 +284,9 @@ impl Turn {
                     Written::Refused => {}
                     Written::Lost => return,
                 }
+            }
+            if !explained {
+                return self.block_refused(refused).await;
             }
             let entry = &mut staged.entry;
             if entry.state == EntryState::Started {

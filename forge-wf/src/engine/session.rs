@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Notify, mpsc};
 
 use super::config::DATABASE_RETRY;
+use super::pauses::Pauses;
 use super::writer::Item;
 use crate::model::WorkerId;
 use crate::store::StoreError;
@@ -138,18 +139,32 @@ impl Session {
         }
     }
 
-    /// Repeats a call until the database answers; `None` if the lease is lost first.
-    pub async fn until_answered<T, F>(&self, what: &str, mut call: impl FnMut() -> F) -> Option<Result<T, StoreError>>
+    /// Repeats a call until the database answers; `None` if the lease is lost first. An error that it does not explain is no
+    /// answer.
+    pub async fn until_answered<T, F>(&self, what: &str, call: impl FnMut() -> F) -> Option<Result<T, StoreError>>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        let mut pause = DATABASE_RETRY.0;
+        let is_answer = |error: &StoreError| !error.is_passing() && !matches!(error, StoreError::Unexplained { .. });
+        self.until(is_answer, what, call).await
+    }
+
+    /// Repeats a call until it succeeds or its error is an answer; `None` if the lease is lost first.
+    pub async fn until<T, F>(
+        &self,
+        is_answer: impl Fn(&StoreError) -> bool,
+        what: &str,
+        mut call: impl FnMut() -> F,
+    ) -> Option<Result<T, StoreError>>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut pauses = Pauses::new(DATABASE_RETRY);
         loop {
             match call().await {
-                Err(error @ (StoreError::Unavailable { .. } | StoreError::Busy { .. })) => {
+                Err(error) if !is_answer(&error) => {
                     tracing::warn!(worker = %self.worker, %error, "{what} had no answer; sending it again");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(DATABASE_RETRY.1);
+                    tokio::time::sleep(pauses.take()).await;
                 }
                 answer => return Some(answer),
             }

@@ -11,11 +11,14 @@ use tokio::sync::futures::Notified;
 
 use super::Engine;
 use super::config::{DATABASE_RETRY, LOOK_ANYWAY};
+use super::pauses::Pauses;
 use super::session::Session;
 use crate::model::Timestamp;
 
 /// Pause after a hint to others: what comes up meanwhile shares the next one.
 const HINT_PAUSE: Duration = Duration::from_millis(5);
+/// Pause before this worker listens again after the database gave no answer: the first, doubling up to the second.
+const LISTEN_PAUSE: (Duration, Duration) = (DATABASE_RETRY.0, Duration::from_secs(5));
 /// Shortest wait for a due time: two clocks never agree to the last microsecond.
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -85,6 +88,7 @@ impl Engine {
     /// Passes hints of other processes on, until the session is over. Hints of the time between two calls may be lost with a
     /// connection, so whatever the answer is, everything is looked at once.
     pub(super) async fn take_hints(self: Arc<Self>, session: Arc<Session>) {
+        let mut pauses = Pauses::new(LISTEN_PAUSE);
         while self.config.notifications && !session.is_lost() {
             let heard = self.store.wait_for_hint().await;
             self.hears_hints.store(heard.is_ok(), Ordering::Release);
@@ -92,7 +96,9 @@ impl Engine {
             self.look();
             if let Err(error) = heard {
                 tracing::debug!(%error, "no hints from the database; looking more often instead");
-                tokio::time::sleep(DATABASE_RETRY.1).await;
+                tokio::time::sleep(pauses.take()).await;
+            } else {
+                pauses.start_again();
             }
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! Takes [`Item`]s of many runs, folds them to one write per row, commits them, and answers each. No timer and no
 //! added latency: load makes batches, a lone run commits at once. A batch the database refuses for its data is split
-//! between runs until the culprit is alone; a batch without an answer is sent again, under the same number.
+//! between runs until the culprit is alone; a batch without an answer is sent again, under the same number. A batch that the
+//! database answers with an error nobody knows is refused for its data only if the same database accepts an empty batch.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, oneshot};
 
 use super::config::DATABASE_RETRY;
+use super::pauses::Pauses;
 use super::session::Session;
 use super::turn::Message;
 use crate::journal::Entry;
@@ -19,6 +21,10 @@ use crate::model::{Lane, Payload, RunId};
 use crate::store::{
     Batch, Birth, Mark, Marked, NewMail, NewRun, Owned, RunImage, RunUpdate, SavedState, Sent, Store, StoreError, Write,
 };
+
+/// How many empty batches the database must accept, with a refusal of the full one before each, until the data of that one is
+/// at fault.
+const PROBES: u32 = 2;
 
 /// One entry of an [`Item`], with what must be written with it or not at all.
 #[derive(Clone)]
@@ -286,29 +292,52 @@ impl LaneWriter {
         Ok(())
     }
 
-    /// Sends one batch until the database takes it, refuses its data, or the lease is lost. Whatever else it says (rights
-    /// that were taken away, say) is not the fault of the runs, and blames none of them.
+    /// Sends one batch until the database accepts it, refuses its data, or the lease is lost.
+    ///
+    /// An error that may be of the data or of the whole database (rights that were taken away, say) is of the data only if the
+    /// database accepts an empty batch, then refuses this one again, and accepts another empty batch: what it refuses to
+    /// everybody is not the fault of the runs, and blames none of them.
     async fn send(&mut self, batch: &Batch) -> Result<Result<Vec<RunId>, Arc<StoreError>>, LeaseLost> {
-        let (store, worker, lane, batch_no) = (&self.store, self.session.worker, self.lane, self.batch_no + 1);
-        while !self.session.is_lost() {
-            match self.session.until_answered("a commit", || store.commit(worker, lane, batch_no, batch)).await {
-                None | Some(Err(StoreError::LeaseLost { .. })) => break,
-                Some(Err(error @ StoreError::CommitsLost { .. })) => {
-                    self.session.lose_commits(&error);
-                    break;
+        let mut accepted = 0;
+        let mut pauses = Pauses::new(DATABASE_RETRY);
+        loop {
+            let error = match self.send_once(batch).await? {
+                Ok(not_yours) => return Ok(Ok(not_yours)),
+                Err(refused @ StoreError::Refused { .. }) => return Ok(Err(Arc::new(refused))),
+                Err(error) => error,
+            };
+            if error.may_be_of_the_data() && self.send_once(&Batch::probe()).await?.is_ok() {
+                accepted += 1;
+                if accepted == PROBES {
+                    return Ok(Err(Arc::new(error)));
                 }
-                Some(Ok(answer)) => {
-                    self.batch_no = batch_no;
-                    return Ok(Ok(answer.not_yours));
-                }
-                Some(Err(refused @ StoreError::Refused { .. })) => return Ok(Err(Arc::new(refused))),
-                Some(Err(error)) => {
-                    tracing::error!(%worker, %error, "a commit is not possible; sending it again");
-                    tokio::time::sleep(DATABASE_RETRY.1).await;
-                }
+                continue;
             }
+            accepted = 0;
+            tracing::error!(worker = %self.session.worker, %error, "a commit is not possible; sending it again");
+            tokio::time::sleep(pauses.take()).await;
         }
-        Err(LeaseLost)
+    }
+
+    /// Sends one batch until there is an answer. One that is accepted uses its number up.
+    async fn send_once(&mut self, batch: &Batch) -> Result<Result<Vec<RunId>, StoreError>, LeaseLost> {
+        let (store, worker, lane, batch_no) = (&self.store, self.session.worker, self.lane, self.batch_no + 1);
+        if self.session.is_lost() {
+            return Err(LeaseLost);
+        }
+        let send = || store.commit(worker, lane, batch_no, batch);
+        match self.session.until(|error| !error.is_passing(), "a commit", send).await {
+            None | Some(Err(StoreError::LeaseLost { .. })) => Err(LeaseLost),
+            Some(Err(error @ StoreError::CommitsLost { .. })) => {
+                self.session.lose_commits(&error);
+                Err(LeaseLost)
+            }
+            Some(Ok(answer)) => {
+                self.batch_no = batch_no;
+                Ok(Ok(answer.not_yours))
+            }
+            Some(Err(error)) => Ok(Err(error)),
+        }
     }
 }
 

@@ -43,6 +43,16 @@ pub enum StoreError {
         /// What the driver said.
         source: BoxError,
     },
+    /// The server answered with an error that is not known to be about the data, on a new connection too: a trigger that
+    /// raises, a policy on rows, an extension. Nothing was written. It is the data's fault if the same server accepts the same call
+    /// without it.
+    #[error("the database answered {call} with an error that forge-wf does not know: {source}")]
+    Unexplained {
+        /// The store method.
+        call: &'static str,
+        /// What the driver said.
+        source: BoxError,
+    },
     /// Another transaction holds what this call needs; call again.
     #[error("another transaction holds what {call} needs; try again")]
     Busy {
@@ -71,4 +81,17 @@ pub enum StoreError {
         /// What is wrong, and what to do.
         what: String,
     },
+}
+
+impl StoreError {
+    /// Whether the same call may succeed a little later, whatever it writes.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Busy { .. })
+    }
+
+    /// Whether it is unknown if the data of the call is at fault or the whole database, which may have taken a right away, or
+    /// lack a table. Nothing was written.
+    pub fn may_be_of_the_data(&self) -> bool {
+        matches!(self, Self::Unexplained { .. } | Self::Misconfigured { .. })
+    }
 }

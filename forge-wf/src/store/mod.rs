@@ -9,6 +9,7 @@ use async_trait::async_trait;
 pub use crate::model::limits::{MAIL_PAGE, MAIL_PAGE_BYTES};
 use crate::model::{Lane, RunId, Timestamp, WorkerId};
 
+pub mod address;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 pub mod error;

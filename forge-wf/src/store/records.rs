@@ -228,9 +228,28 @@ pub struct Batch {
     pub sent: Vec<Sent>,
     /// Values published by `save_state`.
     pub states: Vec<SavedState>,
+    /// Whether the store touches every table that a batch can write to, though it has nothing to write there. See
+    /// [`Batch::probe`].
+    pub touches_all: bool,
 }
 
 impl Batch {
+    /// A batch that writes nothing and needs every right that a full one needs: it only moves its lane. A server that
+    /// accepts it refuses another batch for what that holds.
+    #[must_use]
+    pub fn probe() -> Self {
+        Self { touches_all: true, ..Self::default() }
+    }
+
+    /// About how many bytes it writes: those of its payloads.
+    pub fn bytes(&self) -> usize {
+        let entries = self.inserts.iter().chain(&self.outcomes).map(|write| write.entry.bytes());
+        let births = self.births.iter().map(|birth| birth.run.input.as_str().len());
+        let sent = self.sent.iter().filter_map(|sent| sent.mail.body.as_ref()).map(|body| body.as_str().len());
+        let states = self.states.iter().map(|saved| saved.value.as_str().len());
+        entries.chain(births).chain(sent).chain(states).sum()
+    }
+
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.births.is_empty()

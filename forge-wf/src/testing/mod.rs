@@ -17,5 +17,5 @@ use crate::store::Store;
 /// # Errors
 /// As [`Client::connect`](crate::Client::connect).
 pub async fn open_store(url: &str) -> Result<Arc<dyn Store>, Error> {
-    crate::api::connect::connect(url).await
+    crate::api::connect::connect(crate::store::address::Opening::at(url)).await
 }

@@ -18,6 +18,7 @@ const START_PATIENCE: &str = "2s";
 /// The parameters of `start_run.sql`.
 pub(super) fn start_columns(run: &NewRun) -> Columns {
     Columns::new()
+        .weighing(run.input.as_str().len())
         .with(run.id.0)
         .with(run.seed)
         .with(&*run.workflow)

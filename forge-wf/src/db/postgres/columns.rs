@@ -15,6 +15,7 @@ use crate::store::{Birth, Due, Guard, Marked, Parent, RunUpdate, SavedState, Sen
 pub(super) struct Columns {
     arguments: PgArguments,
     error: Option<BoxDynError>,
+    bytes: usize,
 }
 
 impl Columns {
@@ -36,6 +37,17 @@ impl Columns {
         Vec<T>: Encode<'v, Postgres> + Type<Postgres>,
     {
         self.with(rows.iter().map(of).collect::<Vec<T>>())
+    }
+
+    /// Says that these parameters are about so long. Worth saying of payloads: on a slow network a long statement is not lost
+    /// because it takes long to arrive.
+    pub(super) fn weighing(self, bytes: usize) -> Self {
+        Self { bytes, ..self }
+    }
+
+    /// About how long they are.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn finish(self, call: &'static str) -> Result<PgArguments, StoreError> {

@@ -48,10 +48,15 @@ pub(super) fn prepare(worker: WorkerId, lane: Lane, batch_no: i64, batch: &Batch
         .map(|birth| Write { run: birth.run.id, generation: 0, entry: birth.run.start_entry() })
         .collect();
     let entries: Vec<_> = starts.iter().chain(&batch.inserts).collect();
-    let mut columns =
-        Columns::new().with(worker.0).with(lane.0).with(batch_no).guards(&batch.guards()).entries(&entries);
-    let rest =
-        !(batch.outcomes.is_empty() && batch.marks.is_empty() && batch.sent.is_empty() && batch.states.is_empty());
+    let mut columns = Columns::new()
+        .weighing(batch.bytes())
+        .with(worker.0)
+        .with(lane.0)
+        .with(batch_no)
+        .guards(&batch.guards())
+        .entries(&entries);
+    let rest = batch.touches_all
+        || !(batch.outcomes.is_empty() && batch.marks.is_empty() && batch.sent.is_empty() && batch.states.is_empty());
     let mut sql = ENTRIES;
     if rest || !batch.births.is_empty() || !batch.updates.is_empty() {
         columns = columns.updates(&batch.updates);

@@ -1,42 +1,66 @@
-//! Connections: from an address to a pool and to lines, each with the settings every statement here relies on.
+//! Opens connections: from an address to one connection with the settings every statement here relies on.
+//!
+//! Takes the address as it is now, for each connection anew. Returns connections that are ready for statements; keeps none.
 
 use std::str::FromStr;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
-use sqlx::{ConnectOptions, Connection, query_with, raw_sql};
-use tokio::sync::Mutex;
-use tokio::time::timeout;
+use futures_util::future::BoxFuture;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection, Row, raw_sql};
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
 
-use super::columns::Columns;
-use super::error::{sort, state, unavailable};
+use super::error::state;
 use crate::store::StoreError;
+use crate::store::address::Address;
 
 /// How long connecting may take.
 pub(super) const CONNECT_MAX: Duration = Duration::from_secs(10);
-/// How long any answer may take. A little more than the server's own limit in [`SETTINGS`], so it speaks first if it can.
-pub(super) const ANSWER_MAX: Duration = Duration::from_secs(70);
-/// Reads, starts and mail in flight at a time. Commits, claims and renewals have lines of their own.
-const POOL_MAX: u32 = 8;
-/// A connection that has been idle for longer is asked whether it still lives before it is used.
-const TRUST_IDLE: Duration = Duration::from_secs(1);
+/// How long to ask for a connection again that the server or the role has no room for. A server counts a connection for a
+/// moment after it was closed.
+const ROOM_MAX: Duration = Duration::from_secs(5);
+/// Pause before such a connection is asked for again.
+const ROOM_PAUSE: Duration = Duration::from_millis(50);
 
-/// What every connection is told before its first statement.
+/// What every connection is told with the message that opens it, so a connection pooler sees it and can refuse it.
 ///
 /// - Read committed: what waits for a row goes on with the row as it is by then. Anything stricter fails instead.
 /// - Every statement is written for its index. Statistics of a young table say that a scan or a hash of it is cheaper, the
 ///   plan is kept, and the table grows; so these are off, and plans are made once. With them off, plans look so expensive
 ///   that the server would compile them to machine code each time; so that is off too.
 /// - Nothing may wait, or hold a transaction open, for ever.
-const SETTINGS: &str = "
-    SET default_transaction_isolation = 'read committed';
-    SET plan_cache_mode = force_generic_plan;
-    SET enable_seqscan = off;
-    SET enable_hashjoin = off;
-    SET enable_mergejoin = off;
-    SET jit = off;
-    SET statement_timeout = '60s';
-    SET idle_in_transaction_session_timeout = '10s'";
+/// - The server sends a packet after ten silent seconds, so a firewall between does not forget the connection; and it ends a
+///   connection whose client gives no sign of life, so a dead one does not use up the role's connections. The driver has
+///   no way to set the same on this side.
+const SETTINGS: &[(&str, &str)] = &[
+    ("default_transaction_isolation", "read committed"),
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+    ("statement_timeout", "60s"),
+    ("idle_in_transaction_session_timeout", "10s"),
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "30s"),
+];
+
+/// Opens a transaction. Behind a pooler no connection has settings of its own, so a transaction brings the ones it needs, and
+/// they end with it.
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
+    SET LOCAL statement_timeout = '60s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
+
+/// What the first query on a connection asks: which process serves it, whether the settings reached that process (`$MARK` is
+/// sent with them), and whether the plans are made as they should be, by these settings or those of the role.
+const FIRST_QUERY: &str = "SELECT pg_backend_pid(), \
+    coalesce(current_setting('forge_wf.connection', true) = '$MARK', false), \
+    current_setting('plan_cache_mode') = 'force_generic_plan' AND current_setting('enable_seqscan') = 'off' \
+        AND current_setting('enable_hashjoin') = 'off' AND current_setting('enable_mergejoin') = 'off'";
 
 /// The options an address stands for. Its password is never shown.
 pub(super) fn parse(url: &str) -> Result<PgConnectOptions, StoreError> {
@@ -50,107 +74,133 @@ pub(super) fn parse(url: &str) -> Result<PgConnectOptions, StoreError> {
         what: format!("the address of the PostgreSQL database cannot be read ({error}); {form}"),
     })?;
     let name = options.get_application_name().unwrap_or("forge-wf").to_owned();
-    Ok(options.application_name(&name).disable_statement_logging())
+    // No statement here reads a float, and a pooler may refuse settings it does not know.
+    Ok(options.application_name(&name).extra_float_digits(None::<i8>).disable_statement_logging())
 }
 
-/// One connection with all settings.
-pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-    let opening = async {
-        let mut connection = PgConnection::connect_with(options).await?;
-        raw_sql(SETTINGS).execute(&mut connection).await?;
-        Ok(connection)
-    };
-    timeout(CONNECT_MAX, opening).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+/// What is done on a connection; may be done again on another one.
+pub(super) trait Work<T>:
+    for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + Sync
+{
 }
 
-/// The pool; connects when it is first used.
-pub(super) fn pool(options: &PgConnectOptions) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(POOL_MAX)
-        .acquire_timeout(CONNECT_MAX)
-        // Asking costs a round trip each time, so only those are asked that had the time to go stale.
-        .test_before_acquire(false)
-        .before_acquire(|connection, about| {
-            Box::pin(async move { Ok(about.idle_for < TRUST_IDLE || connection.ping().await.is_ok()) })
-        })
-        .after_connect(|connection, _| Box::pin(async move { raw_sql(SETTINGS).execute(connection).await.map(drop) }))
-        .connect_lazy_with(options.clone())
+impl<T, W> Work<T> for W where W: for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + Sync
+{}
+
+/// One open connection.
+pub(super) struct Link {
+    pub(super) connection: PgConnection,
+    /// The server's process that serves it; `None` behind a pooler, where each transaction may have another one.
+    pub(super) backend: Option<i32>,
+    /// A connection belongs to the runtime that opened it.
+    pub(super) home: tokio::runtime::Id,
+    /// When the server last answered on it.
+    pub(super) heard: Instant,
 }
 
-/// One connection for one kind of call, opened when it is first used and again when it broke.
-///
-/// A pool pings each connection when it is given back, which a commit would pay for; and the lease must not wait for a
-/// connection that somebody else keeps busy. A connection belongs to the runtime that opened it: on another one it is
-/// opened anew.
-pub(super) struct Line {
-    options: PgConnectOptions,
-    patience: Duration,
-    slot: Mutex<Slot>,
+impl Link {
+    /// Says goodbye, so that the server ends its process at once. What cannot be closed in order is closed by being dropped.
+    pub(super) async fn close(self) {
+        if self.home == tokio::runtime::Handle::current().id() {
+            let _ = timeout(Duration::from_secs(1), self.connection.close()).await;
+        }
+    }
 }
 
-#[derive(Default)]
-struct Slot {
-    connection: Option<(tokio::runtime::Id, PgConnection)>,
-    closed: bool,
+/// Opens connections to one database.
+pub(super) struct Opener {
+    address: Address,
+    /// Whether a pooler stands between: then connections are shared, and get no settings.
+    pooled: AtomicBool,
+    /// Whether the log says already that plans are made without the settings.
+    warned: AtomicBool,
+    silent: Mutex<Option<Instant>>,
 }
 
-impl Line {
-    pub(super) fn new(options: &PgConnectOptions) -> Self {
-        Self { options: options.clone(), patience: ANSWER_MAX, slot: Mutex::default() }
+impl Opener {
+    pub(super) fn new(address: Address) -> Self {
+        Self { address, pooled: AtomicBool::new(false), warned: AtomicBool::new(false), silent: Mutex::default() }
     }
 
-    /// A line that gives up on an answer sooner.
-    pub(super) fn impatient(options: &PgConnectOptions, patience: Duration) -> Self {
-        Self { patience, ..Self::new(options) }
+    /// A connection on which something was asked then gave no answer.
+    pub(super) fn fell_silent(&self, asked: Instant) {
+        let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        *silent = silent.max(Some(asked));
     }
 
-    /// Sends one statement in autocommit and returns its rows.
+    /// When the question was asked that last had no answer, on any connection.
+    pub(super) fn silent(&self) -> Option<Instant> {
+        *self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The options of the address as it is now, without settings.
+    pub(super) async fn address(&self) -> Result<PgConnectOptions, StoreError> {
+        let url = self.address.now().await.map_err(|error| StoreError::Misconfigured {
+            what: format!("the program's function that returns the address of the database failed: {error}"),
+        })?;
+        parse(&url)
+    }
+
+    /// The options of a connection that only listens.
+    pub(super) async fn listening(&self) -> Result<PgConnectOptions, sqlx::Error> {
+        let options = self.address().await.map_err(|error| sqlx::Error::Configuration(error.into()))?;
+        Ok(if self.pooled.load(Ordering::Relaxed) { options } else { options.options(SETTINGS.iter().copied()) })
+    }
+
+    /// One new connection.
     ///
     /// # Errors
-    /// `Unavailable` also if no answer came in time; the connection is given up then, since nobody knows what it holds.
-    pub(super) async fn fetch(
-        &self,
-        call: &'static str,
-        sql: &'static str,
-        parameters: Columns,
-    ) -> Result<Vec<PgRow>, StoreError> {
-        let arguments = parameters.finish(call)?;
-        let mut slot = self.slot.lock().await;
-        if slot.closed {
-            return Err(sort(call, sqlx::Error::PoolClosed));
-        }
-        let here = tokio::runtime::Handle::current().id();
-        let mut connection = match slot.connection.take() {
-            Some((home, connection)) if home == here => connection,
-            _ => timeout(self.patience, connect(&self.options))
-                .await
-                .unwrap_or(Err(sqlx::Error::PoolTimedOut))
-                .map_err(|error| sort(call, error))?,
-        };
-        match timeout(self.patience, query_with(sql, arguments).fetch_all(&mut connection)).await {
-            Err(_) => Err(unavailable(call, "no answer in time")),
-            Ok(Ok(rows)) => {
-                slot.connection = Some((here, connection));
-                Ok(rows)
-            }
-            Ok(Err(error)) => {
-                // An answer, if a bad one, so the connection is sound; unless it was to say goodbye (57).
-                if state(&error).is_some_and(|state| !state.starts_with("57P")) {
-                    slot.connection = Some((here, connection));
+    /// The server refused it, or `PoolTimedOut` if no answer came in time.
+    pub(super) async fn open(&self) -> Result<Link, sqlx::Error> {
+        let opening = async {
+            let begun = Instant::now();
+            loop {
+                match self.open_now().await {
+                    Err(error) if state(&error).as_deref() == Some("53300") && begun.elapsed() < ROOM_MAX => {
+                        sleep(ROOM_PAUSE).await;
+                    }
+                    answer => return answer,
                 }
-                Err(sort(call, error))
             }
+        };
+        timeout(CONNECT_MAX, opening).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    }
+
+    async fn open_now(&self) -> Result<Link, sqlx::Error> {
+        let options = self.address().await.map_err(|error| sqlx::Error::Configuration(error.into()))?;
+        let mark = Uuid::now_v7().simple().to_string();
+        if self.pooled.load(Ordering::Relaxed) {
+            return self.examine(PgConnection::connect_with(&options).await?, &mark).await;
+        }
+        let settings = SETTINGS.iter().copied().chain([("forge_wf.connection", mark.as_str())]);
+        match PgConnection::connect_with(&options.clone().options(settings)).await {
+            Ok(connection) => self.examine(connection, &mark).await,
+            Err(error) if refuses_settings(&error) => {
+                self.pooled.store(true, Ordering::Relaxed);
+                self.examine(PgConnection::connect_with(&options).await?, &mark).await
+            }
+            Err(error) => Err(error),
         }
     }
 
-    pub(super) async fn close(&self) {
-        let mut slot = self.slot.lock().await;
-        slot.closed = true;
-        if let Some((home, connection)) = slot.connection.take()
-            && home == tokio::runtime::Handle::current().id()
-        {
-            // Nothing is open; what cannot be closed in order is closed by being dropped.
-            let _ = timeout(Duration::from_secs(1), connection.close()).await;
+    /// Finds out what is at the other end.
+    async fn examine(&self, mut connection: PgConnection, mark: &str) -> Result<Link, sqlx::Error> {
+        let query = sqlx::AssertSqlSafe(FIRST_QUERY.replace("$MARK", mark));
+        let row = raw_sql(query).fetch_one(&mut connection).await?;
+        let (backend, direct, planned): (i32, bool, bool) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        self.pooled.store(!direct, Ordering::Relaxed);
+        if !direct && !planned && !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "a connection pooler stands before PostgreSQL, so forge-wf sets nothing on its connections, and statements may \
+                 get slow plans; give the settings to the role, as the documentation of RuntimeBuilder::notifications lists them"
+            );
         }
+        let home = tokio::runtime::Handle::current().id();
+        Ok(Link { connection, backend: direct.then_some(backend), home, heard: Instant::now() })
     }
+}
+
+/// Whether it was the settings that were refused. A server takes them all, a pooler refuses those it does not keep.
+fn refuses_settings(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.message().contains("startup parameter"))
 }

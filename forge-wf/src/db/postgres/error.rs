@@ -10,24 +10,74 @@ pub(super) fn state(error: &sqlx::Error) -> Option<String> {
     Some(error.as_database_error()?.code()?.into_owned())
 }
 
+/// What an answer accuses. It decides what becomes of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// The data: the same statement will fail again, here and anywhere. The connection is good.
+    Data,
+    /// The moment: the same statement may succeed, on this connection, a little later.
+    Moment,
+    /// Neither, as far as is known, so perhaps the connection: it is closed, and the statement sent on a new one.
+    Connection,
+}
+
+/// States that accuse the data, and nothing else: its form, a constraint, more than the server can hold.
+const DATA: &[&str] = &[
+    "22000", "22001", "22003", "22004", "22007", "22008", "22009", "2200H", "22021", "22023", "22P02", "22P03",
+    "22P05", "23000", "23502", "23503", "23505", "23514", "23P01", "54000",
+];
+/// A lock that is not to be had, a conflict between transactions, a statement that was cancelled (by the server's own limit on
+/// statements, say). Nothing was written.
+const MOMENT: &[&str] = &["55P03", "40001", "40P01", "57014"];
+/// Classes of states that speak of the server or of the way to it: no data can cause them. Connections, logins, read-only
+/// transactions, prepared statements, resources, operators, files, defects.
+const SERVER: &[&str] = &["08", "25", "26", "28", "3D", "53", "57", "58", "XX"];
+
+/// What `error` accuses.
+pub(super) fn blame(error: &sqlx::Error) -> Blame {
+    match state(error).as_deref() {
+        Some(state) if DATA.contains(&state) => Blame::Data,
+        Some(state) if MOMENT.contains(&state) => Blame::Moment,
+        _ => Blame::Connection,
+    }
+}
+
+/// Whether a statement lost a conflict with another transaction, so that it may be repeated at once.
+pub(super) fn is_conflict(error: &sqlx::Error) -> bool {
+    matches!(state(error).as_deref(), Some("40001" | "40P01"))
+}
+
+/// Whether no data can have caused this error.
+pub(super) fn is_of_the_server(error: &sqlx::Error) -> bool {
+    // 42P05: a prepared statement of this name exists, behind a pooler.
+    state(error).is_none_or(|state| state == "42P05" || SERVER.iter().any(|class| state.starts_with(class)))
+}
+
+/// What to do about a pooler that mixes up the prepared statements of its clients.
+const POOLER: &str = "a connection pooler in transaction mode that does not keep prepared statements stands before PostgreSQL; use \
+    the pooler in session mode, or PgBouncer 1.21 or newer with max_prepared_statements above 0 and \
+    RuntimeBuilder::notifications(false), or connect to PostgreSQL itself";
+
 /// Sorts an error of `call`. Whatever is not known to be otherwise leaves the outcome open: `Unavailable`.
 pub(super) fn sort(call: &'static str, error: sqlx::Error) -> StoreError {
     if let Some(state) = state(&error) {
-        return match (state.get(..2).unwrap_or_default(), state.as_str()) {
-            (_, "55P03") => StoreError::Busy { call },
-            // Data the server cannot keep: its form (22), a constraint (23), more than it can hold (54).
-            ("22" | "23" | "54", _) => StoreError::Refused { call, source: error.into() },
-            (_, "42501") => StoreError::Misconfigured {
+        return match state.as_str() {
+            "55P03" | "40001" | "40P01" => StoreError::Busy { call },
+            "57014" => StoreError::Unavailable { call, source: error.into() },
+            "42P05" | "26000" => StoreError::Unavailable { call, source: format!("{error}; {POOLER}").into() },
+            "42501" => StoreError::Misconfigured {
                 what: format!(
                     "{call}: {error}; grant this role the rights listed at the top of migrations/postgres/0001_runs.sql"
                 ),
             },
-            (_, "42P01" | "3F000") => StoreError::Misconfigured {
+            "42P01" | "3F000" => StoreError::Misconfigured {
                 what: format!(
                     "{call}: {error}; the tables of forge-wf were dropped under a running program, restart it"
                 ),
             },
-            _ => StoreError::Unavailable { call, source: error.into() },
+            _ if blame(&error) == Blame::Data => StoreError::Refused { call, source: error.into() },
+            _ if is_of_the_server(&error) => StoreError::Unavailable { call, source: error.into() },
+            _ => StoreError::Unexplained { call, source: error.into() },
         };
     }
     match error {
@@ -45,13 +95,27 @@ pub(super) fn sorted(call: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     move |error| sort(call, error)
 }
 
+/// Whether an error of connecting may go away by itself: the server, or the way to it, is not up yet.
+pub(super) fn is_a_matter_of_time(error: &sqlx::Error) -> bool {
+    match (state(error).as_deref(), error) {
+        // It starts up, shuts down, or has no room.
+        (Some(state), _) => state.starts_with("57P") || state.starts_with("08") || state.starts_with("53"),
+        (None, error) => matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut),
+    }
+}
+
+/// Where an address leads, for people.
+pub(super) fn place(options: &PgConnectOptions) -> String {
+    match options.get_socket() {
+        Some(socket) => format!("{} (port {})", socket.display(), options.get_port()),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    }
+}
+
 /// Says what a person has to change so that `error` does not come up again while connecting. Names host, database and role,
 /// never the password.
 pub(super) fn explain(error: sqlx::Error, options: &PgConnectOptions) -> StoreError {
-    let place = match options.get_socket() {
-        Some(socket) => format!("{} (port {})", socket.display(), options.get_port()),
-        None => format!("{}:{}", options.get_host(), options.get_port()),
-    };
+    let place = place(options);
     let role = options.get_username();
     let database = options.get_database().unwrap_or(role);
     let what = match (state(&error).as_deref(), &error) {
@@ -68,7 +132,8 @@ pub(super) fn explain(error: sqlx::Error, options: &PgConnectOptions) -> StoreEr
              run GRANT CREATE ON DATABASE \"{database}\" TO \"{role}\"; to run with fewer rights, let an administrator's \
              program connect first and grant what the top of migrations/postgres/0001_runs.sql lists"
         ),
-        (Some("25006"), _) => format!("PostgreSQL at {place} is a read-only standby; name the primary server"),
+        (Some("25006"), _) => read_only(&place, &error),
+        (Some("42P05" | "26000"), _) => format!("{place}: {error}; {POOLER}"),
         (None, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) => {
             format!(
                 "PostgreSQL at {place} cannot be reached ({error}); check that it runs, and host and port in the address"
@@ -82,6 +147,24 @@ pub(super) fn explain(error: sqlx::Error, options: &PgConnectOptions) -> StoreEr
         _ => return sort(CONNECT, error),
     };
     StoreError::Misconfigured { what }
+}
+
+/// The same error, with what to do about it if the server is read-only.
+pub(super) fn if_read_only(error: StoreError, place: &str) -> StoreError {
+    let StoreError::Unavailable { source, .. } = &error else { return error };
+    match source.downcast_ref::<sqlx::Error>() {
+        Some(source) if state(source).as_deref() == Some("25006") => {
+            StoreError::Misconfigured { what: read_only(place, source) }
+        }
+        _ => error,
+    }
+}
+
+fn read_only(place: &str, error: &sqlx::Error) -> String {
+    format!(
+        "PostgreSQL at {place} is read-only ({error}): it is a standby, or it was made read-only; name the primary server in the \
+         address, or make this one writable"
+    )
 }
 
 /// What the caller of `connect` is told it called.

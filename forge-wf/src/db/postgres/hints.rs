@@ -3,19 +3,20 @@
 //! A hint says that somebody wrote something, never what, and nothing relies on its coming: rows are the truth. Never part of
 //! a commit, since a NOTIFY in each of them would put all commits of the server one behind the other.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use sqlx::Executor;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
+use sqlx::{Acquire, Connection};
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::Inner;
 use super::columns::Columns;
-use super::connect::CONNECT_MAX;
+use super::connect::{CONNECT_MAX, Opener};
 use super::error::{sort, sorted};
 use crate::db::detached;
 use crate::store::StoreError;
@@ -23,15 +24,18 @@ use crate::store::StoreError;
 /// The channel of every forge-wf in a database, spelled out in the statements that notify. The payload names the sending
 /// store, or nobody in particular.
 const CHANNEL: &str = "forge_wf";
-/// A connection that was silent for so long is asked whether it still lives; what lies between may have forgotten it.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// A connection that was silent for so long is asked whether it still lives; what lies between may have forgotten it. Asking
+/// costs one small packet each way and no query.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
+/// How long that answer may take.
+const PING_MAX: Duration = Duration::from_secs(2);
 
 const WAIT: &str = "wait_for_hint";
 const SEND: &str = "send_hint";
 
 /// Hears hints of others.
 pub(super) struct Ear {
-    options: PgConnectOptions,
+    opener: Arc<Opener>,
     /// Who we are: what this store sent is no news to it.
     me: String,
     open: Mutex<Option<Open>>,
@@ -45,9 +49,9 @@ struct Open {
 }
 
 impl Ear {
-    pub(super) fn new(options: &PgConnectOptions, me: Uuid) -> Self {
+    pub(super) fn new(opener: &Arc<Opener>, me: Uuid) -> Self {
         let me = me.simple().to_string();
-        Self { options: options.clone(), me, open: Mutex::default(), closed: watch::Sender::new(false) }
+        Self { opener: opener.clone(), me, open: Mutex::default(), closed: watch::Sender::new(false) }
     }
 
     /// Waits for a hint of somebody else. Dropped at any point, it leaves a connection that listens or none at all.
@@ -73,8 +77,9 @@ impl Ear {
             }
         }
         // In a task of its own, so that nobody can drop it half-way.
-        let options = self.options.clone();
-        *slot = Some(detached(WAIT, Open::new(options)).await?);
+        let opener = self.opener.clone();
+        let opening = async move { Open::new(opener.listening().await.map_err(sorted(WAIT))?).await };
+        *slot = Some(detached(WAIT, opening).await?);
         // What was sent before this moment was not heard.
         Ok(())
     }
@@ -144,7 +149,8 @@ impl Open {
     }
 
     async fn lives(&mut self) -> bool {
-        matches!(timeout(CONNECT_MAX, self.listener.execute("SELECT 1")).await, Ok(Ok(_)))
+        let ping = async { self.listener.acquire().await?.ping().await };
+        matches!(timeout(PING_MAX, ping).await, Ok(Ok(())))
     }
 }
 
@@ -202,7 +208,6 @@ impl Share {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::AtomicUsize;
 
     use super::*;

@@ -16,7 +16,9 @@ use crate::store::{Inbox, MAIL_PAGE, MAIL_PAGE_BYTES, Mail, MailKind, Mailbag, N
 
 /// The parameters of `send_mail.sql` and `join_mail.sql`.
 pub(super) fn send_columns(mail: &NewMail) -> Columns {
-    Columns::new().with(mail.id).with(mail.run.0).with(mail.kind as i16).with(&*mail.name).with(text(&mail.body))
+    let bytes = mail.body.as_ref().map_or(0, |body| body.as_str().len());
+    let columns = Columns::new().weighing(bytes).with(mail.id).with(mail.run.0);
+    columns.with(mail.kind as i16).with(&*mail.name).with(text(&mail.body))
 }
 
 pub(super) async fn send(inner: &Inner, columns: Columns) -> Result<Posted, StoreError> {

@@ -5,6 +5,7 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, query, query_scalar, raw_sql};
 
+use super::connect::BEGIN;
 use super::error::state;
 use crate::db::migrate::{Migration, pending};
 use crate::store::StoreError;
@@ -66,7 +67,7 @@ async fn attempt(connection: &mut PgConnection) -> Result<(), Refusal> {
     if exists && missing(connection).await?.is_empty() {
         return Ok(());
     }
-    let mut transaction = connection.begin().await?;
+    let mut transaction = connection.begin_with(BEGIN).await?;
     // A migration takes as long as it takes. A program that freezes in the middle of one is cut off by the server.
     raw_sql("SET LOCAL statement_timeout = 0").execute(&mut *transaction).await?;
     // The schema may be there though the table is not, made by an administrator for a role that may not create one.

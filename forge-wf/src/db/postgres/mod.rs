@@ -2,8 +2,12 @@
 //!
 //! Every write of a worker is one statement in autocommit that carries its own fence, so the server never holds a lock while
 //! it waits for a client, and a worker that is frozen holds up nobody. What remains a transaction (takeovers, migrations) is
-//! bounded by the server's `idle_in_transaction_session_timeout`. Each lane has a connection of its own, and so has the
-//! lease; everything else shares a pool.
+//! bounded by the server's `idle_in_transaction_session_timeout`. Each lane has a connection of its own, and so have the
+//! lease and the hints; everything else shares a pool of those that are left.
+//!
+//! **Invariant: a connection outlives no answer that may be about it.** What accuses the data or the moment leaves it open; after
+//! any other error, or none, it is closed and the statement is sent on a new one (`connections.rs`, `error.rs`). Guarded by
+//! `tests/bad_connections.rs`.
 //!
 //! No advisory locks, no clock but the server's. Processes give each other hints by LISTEN and NOTIFY, outside every commit;
 //! rows are the truth, and all works, slower, where no hint arrives.
@@ -14,6 +18,7 @@ mod claim;
 mod columns;
 mod commit;
 mod connect;
+mod connections;
 mod error;
 mod hints;
 mod join;
@@ -25,26 +30,28 @@ mod read;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod workers;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::postgres::{PgConnection, PgPool, PgRow};
-use sqlx::{Connection, query_with};
-use tokio::time::timeout;
+use sqlx::postgres::PgRow;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use self::claim::Wanted;
 use self::columns::Columns;
-use self::connect::{ANSWER_MAX, Line};
-use self::error::{CONNECT, explain, sorted, unavailable};
+use self::connect::{Link, Opener, Work};
+use self::connections::{ANSWER_MAX, Connections};
+use self::error::{CONNECT, explain, is_a_matter_of_time, place};
 use self::hints::{Ear, Voice};
 use self::read::Which;
 use super::acknowledged::Acknowledged;
 use super::detached;
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
+use crate::store::address::Opening;
 use crate::store::{
     Audit, Batch, Claim, ClaimRequest, CommitAnswer, FindStrays, ForkRun, Forked, Inbox, Inspect, Journal,
     KnownVersion, ListRuns, Listed, Mail, Mailbag, MoveRun, NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun,
@@ -58,46 +65,38 @@ const RENEWAL_MAX: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct PgStore(Arc<Inner>);
 
+/// How often a program says that it waits for its server.
+const WAIT_PAUSE: Duration = Duration::from_secs(1);
+
 struct Inner {
     /// One for each lane: claims, then commits. A lone worker never waits for one; several workers of one store take turns.
-    lanes: Vec<Line>,
-    leases: Line,
+    lanes: Vec<Connections>,
+    leases: Connections,
     ear: Ear,
     voice: Voice,
-    pool: PgPool,
+    pool: Connections,
+    /// Where the address led when the store was opened.
+    place: String,
     acknowledged: Acknowledged,
 }
 
+/// Connections that are not in the pool: the lanes, the lease, the hints.
+const APART: u32 = workers::COMMIT_LANES as u32 + 3;
+
 impl Inner {
-    fn lane(&self, lane: Lane) -> &Line {
+    fn lane(&self, lane: Lane) -> &Connections {
         let lane = usize::try_from(lane.0).unwrap_or_default();
         &self.lanes[lane % self.lanes.len()]
     }
 
     /// Sends one statement in autocommit through the pool.
     async fn fetch(&self, call: &'static str, sql: &'static str, columns: Columns) -> Result<Vec<PgRow>, StoreError> {
-        let arguments = columns.finish(call)?;
-        let work = async |connection: &mut PgConnection| {
-            query_with(sql, arguments).fetch_all(connection).await.map_err(sorted(call))
-        };
-        self.borrow(call, work).await
+        self.pool.fetch(call, sql, columns).await
     }
 
-    /// Does `work` on a connection of the pool. One that does not answer is given up: nobody knows what it holds, and the
-    /// pool would wait for it.
-    async fn borrow<T>(
-        &self,
-        call: &'static str,
-        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let mut connection = self.pool.acquire().await.map_err(sorted(call))?;
-        match timeout(ANSWER_MAX, work(&mut connection)).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                drop(connection.detach());
-                Err(unavailable(call, "no answer in time"))
-            }
-        }
+    /// Does `work` on a connection of the pool; once more from its beginning if the connection was cut off.
+    async fn borrow<T>(&self, call: &'static str, work: impl Work<T>) -> Result<T, StoreError> {
+        self.pool.run(call, 0, work).await
     }
 }
 
@@ -106,35 +105,73 @@ impl PgStore {
     ///
     /// `url` is `postgres://user:password@host:5432/database`. The role needs the right to create the schema the first time
     /// (`GRANT CREATE ON DATABASE`), later only what the top of `migrations/postgres/0001_runs.sql` lists. Many programs may
-    /// do this at once. Through a pooler such as PgBouncer in session mode; what else takes is said at
-    /// `RuntimeBuilder::notifications`.
+    /// do this at once. What a connection pooler must keep is said at `RuntimeBuilder::notifications`.
     ///
     /// # Errors
     /// `Misconfigured` with a sentence that says what to change (an address that cannot be read or reached, a wrong
     /// password, a missing database, missing rights, a server that is too old); `SchemaTooNew` if newer code has migrated
     /// the database, which is left as it was.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        let options = connect::parse(url)?;
+        Self::open(Opening::at(url)).await
+    }
+
+    /// As [`PgStore::connect`], with another number of connections, with an address that changes, or waiting for a server that
+    /// is not up yet.
+    ///
+    /// # Errors
+    /// As there; also `Misconfigured` for fewer connections than [`Opening::CONNECTIONS_MIN`].
+    pub async fn open(opening: Opening) -> Result<Self, StoreError> {
+        let Opening { address, connections, wait } = opening;
+        if connections < Opening::CONNECTIONS_MIN {
+            return Err(StoreError::Misconfigured {
+                what: format!(
+                    "{connections} connections to PostgreSQL are too few; allow at least {} (3 for the lanes of a worker, 1 each for \
+                     its lease and for hints, and 1 or more for everything else)",
+                    Opening::CONNECTIONS_MIN
+                ),
+            });
+        }
         detached(CONNECT, async move {
-            let mut connection = connect::connect(&options).await.map_err(|error| explain(error, &options))?;
-            migrate::migrate(&mut connection).await.map_err(|refusal| match refusal {
-                migrate::Refusal::Store(error) => error,
-                migrate::Refusal::Driver(error) => explain(error, &options),
-            })?;
-            // It has done its work; the pool opens its own.
-            let _ = connection.close().await;
+            let opener = Arc::new(Opener::new(address));
+            let link = up_to_date(&opener, wait).await?;
+            let place = place(&opener.address().await?);
             // Each store has a name of its own: several of one process are strangers to each other.
             let me = Uuid::now_v7();
-            Ok(Self(Arc::new(Inner {
-                lanes: (0..=workers::COMMIT_LANES).map(|_| Line::new(&options)).collect(),
-                leases: Line::impatient(&options, RENEWAL_MAX),
-                ear: Ear::new(&options, me),
+            let inner = Inner {
+                lanes: (0..=workers::COMMIT_LANES).map(|_| Connections::line(&opener, ANSWER_MAX)).collect(),
+                leases: Connections::line(&opener, RENEWAL_MAX),
+                ear: Ear::new(&opener, me),
                 voice: Voice::new(me),
-                pool: connect::pool(&options),
+                pool: Connections::pool(&opener, connections - APART),
+                place,
                 acknowledged: Acknowledged::default(),
-            })))
+            };
+            inner.pool.add(link).await;
+            Ok(Self(Arc::new(inner)))
         })
         .await
+    }
+}
+
+/// A connection to the database, its schema up to date. For up to `wait` a server that is not up yet is waited for.
+async fn up_to_date(opener: &Opener, wait: Duration) -> Result<Link, StoreError> {
+    let begun = Instant::now();
+    loop {
+        let options = opener.address().await?;
+        let migrated = async {
+            let mut link = opener.open().await?;
+            migrate::migrate(&mut link.connection).await?;
+            Ok(link)
+        };
+        match migrated.await {
+            Ok(link) => return Ok(link),
+            Err(migrate::Refusal::Store(error)) => return Err(error),
+            Err(migrate::Refusal::Driver(error)) if is_a_matter_of_time(&error) && begun.elapsed() < wait => {
+                tracing::warn!(%error, "waiting for PostgreSQL at {}", place(&options));
+                sleep(WAIT_PAUSE.min(wait.saturating_sub(begun.elapsed()))).await;
+            }
+            Err(migrate::Refusal::Driver(error)) => return Err(explain(error, &options)),
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use sqlx::{Connection, Row, query, query_scalar};
 
 use super::Inner;
 use super::columns::{Columns, micros};
-use super::error::{lost, sorted, unavailable};
+use super::connect::BEGIN;
+use super::error::{if_read_only, lost, sorted, unavailable};
 use crate::model::{Timestamp, WorkerId};
 use crate::store::{NewWorker, Renewal, StoreError, TakenOver};
 
@@ -28,7 +29,9 @@ pub(super) async fn register(inner: &Inner, worker: &NewWorker) -> Result<Timest
         .each(&worker.offers, |it| it.definition.to_uuid())
         .each(&worker.offers, |it| &*it.version)
         .each(&worker.definitions, |it| it.status as i16);
-    let rows = inner.fetch(CALL, include_str!("sql/register_worker.sql"), columns).await?;
+    let rows = inner.fetch(CALL, include_str!("sql/register_worker.sql"), columns).await;
+    // A client may read from a server that is read-only. A worker is no use there.
+    let rows = rows.map_err(|error| if_read_only(error, &inner.place))?;
     let row = rows.first().ok_or_else(|| unavailable(CALL, "an answer without a row"))?;
     row.try_get(0).map_err(sorted(CALL))
 }
@@ -52,23 +55,23 @@ pub(super) async fn renew(inner: &Inner, worker: WorkerId) -> Result<Renewal, St
 }
 
 pub(super) async fn take_over(inner: &Inner, worker: WorkerId) -> Result<TakenOver, StoreError> {
-    let work = async |connection: &mut PgConnection| {
-        let mut transaction = connection.begin().await?;
+    async fn work(connection: &mut PgConnection, worker: WorkerId) -> Result<TakenOver, sqlx::Error> {
+        let mut transaction = connection.begin_with(BEGIN).await?;
         let taken = free(&mut transaction, include_str!("sql/bury_workers.sql"), worker).await?;
         query(include_str!("sql/notice_stray.sql")).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(taken)
-    };
-    inner.borrow("take_over", async |connection| work(connection).await.map_err(sorted("take_over"))).await
+    }
+    inner.borrow("take_over", |connection| Box::pin(work(connection, worker))).await
 }
 
 pub(super) async fn remove(inner: &Inner, worker: WorkerId) -> Result<(), StoreError> {
-    let work = async |connection: &mut PgConnection| {
-        let mut transaction = connection.begin().await?;
+    async fn work(connection: &mut PgConnection, worker: WorkerId) -> Result<(), sqlx::Error> {
+        let mut transaction = connection.begin_with(BEGIN).await?;
         free(&mut transaction, "DELETE FROM forge_wf.workers WHERE id = $1", worker).await?;
         transaction.commit().await
-    };
-    inner.borrow("remove_worker", async |connection| work(connection).await.map_err(sorted("remove_worker"))).await?;
+    }
+    inner.borrow("remove_worker", |connection| Box::pin(work(connection, worker))).await?;
     inner.acknowledged.forget(worker);
     Ok(())
 }

@@ -134,6 +134,7 @@ pub async fn nothing_of_a_run_is_written_by_a_worker_that_does_not_own_it(store:
         marks: vec![Marked { run: lost_id, mark: Mark { mail: unread.id, taken: true } }],
         sent: [lost_id, mine_id].map(sent).into(),
         states: [lost_id, mine_id].map(state).into(),
+        touches_all: false,
     };
     assert_eq!(first.try_commit(batch).await.unwrap().not_yours, [lost_id]);
     assert_eq!(calls(&store, lost_id).await, ["start#0", "step:charge#0"]);
@@ -480,4 +481,18 @@ pub async fn every_lane_counts_for_itself(store: Arc<dyn Store>) {
         }
     }
     assert_eq!(store.owned_runs(worker.id).await.unwrap().len() as i16, 2 * store.commit_lanes());
+}
+
+/// So that a writer can find out whether the database refuses everybody, or only what a batch holds.
+pub async fn an_empty_batch_that_touches_all_tables_only_moves_its_lane(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let run = bound();
+    let id = run.id;
+    worker.bear(run).await;
+    let before = (calls(&store, id).await, view(&store, id).await.state);
+    worker.commit(Batch::probe()).await;
+    assert_eq!((calls(&store, id).await, view(&store, id).await.state), before);
+    // Its number is used up: the next one follows, and the same one again writes nothing.
+    worker.append(id, vec![completed("step:charge", 0, 1, "1")]).await;
+    assert_eq!(calls(&store, id).await, ["start#0", "step:charge#0"]);
 }

@@ -38,6 +38,7 @@ macro_rules! conformance_suite {
             ],
             commits: [
                 a_batch_sent_twice_is_applied_once,
+                an_empty_batch_that_touches_all_tables_only_moves_its_lane,
                 a_lane_behind_the_number_before_has_lost_commits,
                 an_older_batch_counts_as_applied,
                 one_lost_run_does_not_fail_its_neighbours,

@@ -1,0 +1,274 @@
+//! The connections of a store: a few for what must never wait for others, and a pool for everything else.
+//!
+//! Takes work for a connection; returns its answer. A connection is kept only if its last answer accused the data or the
+//! moment; any other answer, or none, closes it. What failed on a connection that had been open for a while is done again on
+//! a new one before the caller hears of it: all statements here may be repeated.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::PgRow;
+use sqlx::query_with;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, sleep_until, timeout};
+
+use super::columns::Columns;
+use super::connect::{Link, Opener, Work};
+use super::error::{Blame, blame, is_conflict, is_of_the_server, sort, unavailable};
+use super::watch::{Answer, answer};
+use crate::store::StoreError;
+
+/// How long any answer may take. A little more than the server's own limit on statements, so it speaks first if it can.
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(70);
+/// A connection that has been idle for longer is asked whether it still lives before it is used.
+const TRUST_IDLE: Duration = Duration::from_secs(1);
+/// How long that answer may take: nothing has to be done for it.
+const PING_MAX: Duration = Duration::from_secs(2);
+/// A pool closes connections that were idle for so long: others may need them.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+/// Pause before a connection is opened anew: none after one that had worked; then the first, doubling up to the second.
+const OPEN_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// How often a statement is repeated that lost a conflict with another transaction, and the first pause before that.
+const CONFLICTS: (u32, Duration) = (5, Duration::from_millis(10));
+/// How long closing waits for work that is under way.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
+
+/// Up to so many connections, opened as they are needed.
+pub(super) struct Connections(Arc<Shared>);
+
+struct Shared {
+    opener: Arc<Opener>,
+    /// How long an answer, and a free connection, is waited for.
+    patience: Duration,
+    size: u32,
+    room: Semaphore,
+    state: Mutex<State>,
+    gives_back: bool,
+    closed: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    /// Those nobody uses, the last one used last.
+    idle: Vec<Link>,
+    /// Whether a task closes those that are idle for too long.
+    reaped: bool,
+    /// No connection is opened before this.
+    open_at: Option<Instant>,
+    pause: Duration,
+}
+
+impl Connections {
+    /// One connection, kept open. A worker's lanes and its lease have one each, since they must not wait for a connection that
+    /// others keep busy.
+    pub(super) fn line(opener: &Arc<Opener>, patience: Duration) -> Self {
+        Self::new(opener, 1, patience, false)
+    }
+
+    /// Up to `size` connections; those that are idle for long are given back.
+    pub(super) fn pool(opener: &Arc<Opener>, size: u32) -> Self {
+        Self::new(opener, size, ANSWER_MAX, true)
+    }
+
+    fn new(opener: &Arc<Opener>, size: u32, patience: Duration, gives_back: bool) -> Self {
+        let room = Semaphore::new(size as usize);
+        let (opener, state, closed) = (opener.clone(), Mutex::default(), AtomicBool::new(false));
+        Self(Arc::new(Shared { opener, patience, size, room, state, gives_back, closed }))
+    }
+
+    /// Sends one statement in autocommit and returns its rows.
+    ///
+    /// # Errors
+    /// As [`sort`] says; `Unavailable` also if no answer came in time.
+    pub(super) async fn fetch(
+        &self,
+        call: &'static str,
+        sql: &'static str,
+        columns: Columns,
+    ) -> Result<Vec<PgRow>, StoreError> {
+        let bytes = columns.bytes();
+        let arguments = columns.finish(call)?;
+        self.run(call, bytes, |connection| Box::pin(query_with(sql, arguments.clone()).fetch_all(connection))).await
+    }
+
+    /// Does `work`, which sends about `bytes`, on a connection; a second time if the first was cut off.
+    pub(super) async fn run<T>(&self, call: &'static str, bytes: usize, work: impl Work<T>) -> Result<T, StoreError> {
+        let it = &self.0;
+        let _room = match timeout(it.patience, it.room.acquire()).await {
+            Ok(Ok(room)) => room,
+            Ok(Err(_)) => return Err(sort(call, sqlx::Error::PoolClosed)),
+            Err(_) => {
+                return Err(unavailable(call, "all connections are busy; allow more (RuntimeBuilder::connections)"));
+            }
+        };
+        let (mut conflicts, mut pause) = CONFLICTS;
+        let (mut link, mut is_new) = it.take().await.map_err(|error| sort(call, error))?;
+        loop {
+            let asked = Instant::now();
+            let error = match answer(&it.opener, &mut link, it.patience, bytes, &work).await {
+                Answer::Came(Ok(answer)) => {
+                    it.give_back(link, true).await;
+                    return Ok(answer);
+                }
+                Answer::TooLate => return Err(unavailable(call, "no answer in time")),
+                Answer::Lost(replacement) => {
+                    tracing::warn!(call, "a connection to the database fell silent; going on with a new one");
+                    it.opener.fell_silent(asked);
+                    if is_new {
+                        it.give_back(replacement, true).await;
+                        return Err(unavailable(call, "the connection fell silent"));
+                    }
+                    (link, is_new) = (replacement, true);
+                    continue;
+                }
+                Answer::Came(Err(error)) => error,
+            };
+            match blame(&error) {
+                Blame::Data => it.give_back(link, true).await,
+                Blame::Moment if is_conflict(&error) && conflicts > 0 => {
+                    conflicts -= 1;
+                    sleep(pause).await;
+                    pause *= 2;
+                    continue;
+                }
+                Blame::Moment => it.give_back(link, true).await,
+                Blame::Connection if is_new => {
+                    // A statement that only its own data can be blamed for must not slow down the others.
+                    if is_of_the_server(&error) {
+                        it.state().open_later();
+                    }
+                    link.close().await;
+                }
+                Blame::Connection => {
+                    link.close().await;
+                    (link, is_new) = (it.open().await.map_err(|error| sort(call, error))?, true);
+                    continue;
+                }
+            }
+            return Err(sort(call, error));
+        }
+    }
+
+    /// Adds a connection that is open already.
+    pub(super) async fn add(&self, link: Link) {
+        self.0.give_back(link, false).await;
+    }
+
+    /// Closes all connections, once work that is under way has ended or some seconds are over.
+    pub(super) async fn close(&self) {
+        self.0.closed.store(true, Ordering::Release);
+        let all = timeout(CLOSE_MAX, self.0.room.acquire_many(self.0.size)).await;
+        self.0.room.close();
+        drop(all);
+        let idle = std::mem::take(&mut self.0.state().idle);
+        for link in idle {
+            link.close().await;
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection that lives as far as is known, and whether it was opened for this.
+    async fn take(&self) -> Result<(Link, bool), sqlx::Error> {
+        let here = tokio::runtime::Handle::current().id();
+        while let Some(mut link) = self.next_idle(here) {
+            if link.heard.elapsed() < TRUST_IDLE {
+                return Ok((link, false));
+            }
+            let asked = Instant::now();
+            match timeout(PING_MAX, sqlx::Connection::ping(&mut link.connection)).await {
+                Ok(Ok(())) => {
+                    link.heard = Instant::now();
+                    return Ok((link, false));
+                }
+                Ok(Err(_)) => {}
+                Err(_) => self.opener.fell_silent(asked),
+            }
+        }
+        Ok((self.open().await?, true))
+    }
+
+    /// One that may be used here. Those of another runtime are dropped: it may be gone, and they would never answer. So are those
+    /// that were not heard of since another connection fell silent: what cut that off may have cut these off too.
+    fn next_idle(&self, here: tokio::runtime::Id) -> Option<Link> {
+        let silent = self.opener.silent();
+        let mut state = self.state();
+        while let Some(link) = state.idle.pop() {
+            if link.home == here && silent.is_none_or(|silent| link.heard > silent) {
+                return Some(link);
+            }
+        }
+        None
+    }
+
+    /// A new connection, after a pause if the last one failed.
+    async fn open(&self) -> Result<Link, sqlx::Error> {
+        let open_at = self.state().open_at;
+        if let Some(open_at) = open_at {
+            sleep_until(open_at.into()).await;
+        }
+        let opened = self.opener.open().await;
+        if opened.is_err() {
+            self.state().open_later();
+        }
+        opened
+    }
+
+    /// Keeps a connection for the next caller.
+    async fn give_back(self: &Arc<Self>, mut link: Link, answered: bool) {
+        if self.closed.load(Ordering::Acquire) {
+            return link.close().await;
+        }
+        if answered {
+            link.heard = Instant::now();
+        }
+        let mut state = self.state();
+        state.open_at = None;
+        state.pause = Duration::ZERO;
+        state.idle.push(link);
+        if self.gives_back && !state.reaped {
+            state.reaped = true;
+            tokio::spawn(reap(Arc::downgrade(self)));
+        }
+    }
+}
+
+impl State {
+    /// The next connection is opened after a pause that grows.
+    fn open_later(&mut self) {
+        self.pause = (self.pause * 2).clamp(OPEN_PAUSE.0, OPEN_PAUSE.1);
+        self.open_at = Some(Instant::now() + self.pause);
+    }
+}
+
+/// Closes connections that nobody has used for long, until none is left.
+async fn reap(pool: Weak<Shared>) {
+    let _again = ReapAgain(pool.clone());
+    loop {
+        sleep(IDLE_MAX / 2).await;
+        let Some(shared) = pool.upgrade() else { return };
+        let old: Vec<_> = shared.state().idle.extract_if(.., |link| link.heard.elapsed() >= IDLE_MAX).collect();
+        for link in old {
+            link.close().await;
+        }
+        if shared.state().idle.is_empty() {
+            return;
+        }
+    }
+}
+
+/// The next connection that is given back starts the task anew, also if the task ended with its runtime.
+struct ReapAgain(Weak<Shared>);
+
+impl Drop for ReapAgain {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.state().reaped = false;
+        }
+    }
+}

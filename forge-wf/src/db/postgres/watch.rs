@@ -1,0 +1,82 @@
+//! Waits for an answer, and finds out whether one will come at all.
+//!
+//! A connection that something between has forgotten gives no error: it stays silent. A statement that takes long is silent
+//! too. Only the server can tell the two apart, so it is asked, by another connection, what it does on this one.
+
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::PgConnection;
+use sqlx::{Row, query};
+use tokio::time::{sleep, timeout};
+
+use super::connect::{Link, Opener, Work};
+
+/// How long an answer may take before the server is asked about it; and for how long the server must have had nothing to do on
+/// the connection before it counts as dead.
+const QUIET_MAX: Duration = Duration::from_secs(3);
+/// What a slow network carries in a second: a larger statement has more time to arrive.
+const BYTES_PER_SECOND: u64 = 256 * 1024;
+/// Pause before the server is asked again about a statement that takes long; doubles up to the second.
+const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(8));
+/// How long that question may take on a connection that is open.
+const QUESTION_MAX: Duration = Duration::from_secs(3);
+
+/// What became of a statement.
+pub(super) enum Answer<T> {
+    /// The server answered.
+    Came(Result<T, sqlx::Error>),
+    /// The server has nothing to do on this connection, so no answer will come. A new connection comes with that.
+    Lost(Link),
+    /// No answer within the bound, and none from the server about it.
+    TooLate,
+}
+
+/// Waits at most `patience` for `work` on `link`, which sends about `bytes`.
+pub(super) async fn answer<T>(
+    opener: &Opener,
+    link: &mut Link,
+    patience: Duration,
+    bytes: usize,
+    work: &impl Work<T>,
+) -> Answer<T> {
+    let backend = link.backend;
+    let quiet = QUIET_MAX + Duration::from_millis(bytes as u64 * 1000 / BYTES_PER_SECOND);
+    let mut work = std::pin::pin!(timeout(patience, work(&mut link.connection)));
+    tokio::select! {
+        biased;
+        answer = &mut work => answer.map_or(Answer::TooLate, Answer::Came),
+        replacement = find_lost(opener, backend, quiet) => Answer::Lost(replacement),
+    }
+}
+
+/// Returns a new connection once the server says that it does nothing for `backend`; never, if it cannot be asked.
+async fn find_lost(opener: &Opener, backend: Option<i32>, quiet: Duration) -> Link {
+    let Some(backend) = backend else { return std::future::pending().await };
+    sleep(quiet).await;
+    let (mut pause, mut helper) = (ASK_AGAIN.0, None::<Link>);
+    loop {
+        if helper.is_none() {
+            helper = opener.open().await.ok();
+        }
+        if let Some(link) = &mut helper {
+            match timeout(QUESTION_MAX, is_idle(&mut link.connection, backend, quiet)).await {
+                Ok(Ok(true)) => {
+                    link.heard = Instant::now();
+                    return helper.expect("it has just answered");
+                }
+                Ok(Ok(false)) => {}
+                Ok(Err(_)) | Err(_) => helper = None,
+            }
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(ASK_AGAIN.1);
+    }
+}
+
+/// Whether this process of the server is gone, or has had nothing to do for `quiet`. What the server does not tell (another
+/// role's process, say) is no.
+async fn is_idle(connection: &mut PgConnection, backend: i32, quiet: Duration) -> Result<bool, sqlx::Error> {
+    const ABOUT: &str = include_str!("sql/is_idle.sql");
+    let row = query(ABOUT).bind(backend).bind(quiet.as_millis() as i64).fetch_one(connection).await?;
+    row.try_get(0)
+}

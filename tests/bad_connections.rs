@@ -1,0 +1,308 @@
+//! What a worker does while its connections to PostgreSQL are bad, few, or lead through a pooler.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use forge_wf::store::conformance::support::{checkout, event, start};
+use forge_wf::testing::open_store;
+use forge_wf::{Client, Error, RuntimeBuilder};
+use forge_wf_tests::proxy::{Proxy, free_port, through};
+use forge_wf_tests::waiting::*;
+use forge_wf_tests::workflows::*;
+use forge_wf_tests::{Database, eventually};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::quick;
+
+/// Runs statements on a connection of its own.
+async fn exec(url: &str, sql: impl Into<String>) {
+    let mut connection = PgConnection::connect(url).await.expect("the database of this test");
+    sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(&mut connection).await.expect("a good statement");
+    connection.close().await.expect("closed");
+}
+
+async fn number(url: &str, sql: impl Into<String>) -> i64 {
+    let mut connection = PgConnection::connect(url).await.expect("the database of this test");
+    sqlx::query_scalar(AssertSqlSafe(sql.into())).fetch_one(&mut connection).await.expect("one number")
+}
+
+/// The name of the database, which serves as that of a role too.
+fn name(database: &Database) -> &str {
+    database.url().rsplit_once('/').expect("an address with a database").1
+}
+
+/// Makes a role that may do all in this database, and returns its address.
+async fn role(database: &Database, options: &str) -> String {
+    let name = name(database);
+    exec(database.url(), format!("CREATE ROLE {name} LOGIN {options}; GRANT CREATE ON DATABASE {name} TO {name}"))
+        .await;
+    database.url().replace("postgres@", &format!("{name}@"))
+}
+
+fn at(url: &str, database: &Database) -> RuntimeBuilder {
+    quick(database).database(url)
+}
+
+/// A database on PostgreSQL, a test at a time: they measure, and need many connections.
+async fn alone() -> Option<(tokio::sync::MutexGuard<'static, ()>, Database)> {
+    static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let turn = TURN.lock().await;
+    Some((turn, Database::postgres().await?))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_a_server_made_read_only_are_not_kept() {
+    let Some((_turn, database)) = alone().await else { return };
+    let (url, name) = (database.url(), name(&database));
+    let rt = quick(&database).lease(Duration::from_secs(60)).build().await.unwrap();
+    assert_eq!(rt.start(three, Job::of(1)).await.unwrap().result().await.unwrap(), 4);
+    let read_only = |yes| format!("ALTER DATABASE {name} SET default_transaction_read_only = {yes}");
+    exec(url, read_only("on")).await;
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    exec(url, cut).await;
+    // A start and a keyed start, so that a lane and the pool have met the server as it is now.
+    let client = rt.client();
+    let waiting = tokio::spawn({
+        let rt = rt.client();
+        async move { rt.start(three, Job::of(1)).await?.result().await }
+    });
+    eventually("a refusal", async || client.start(three, Job::of(1)).key("k").await.is_err().then_some(())).await;
+    // By way of a database in which one may write.
+    let elsewhere = url.replace(name, "postgres");
+    exec(&elsewhere, read_only("off")).await;
+    assert_eq!(waiting.await.unwrap().unwrap(), 4, "what was on its way");
+    let again = eventually("a start", async || client.start(three, Job::of(1)).key("k").await.ok()).await;
+    assert_eq!(again.result().await.unwrap(), 4);
+    rt.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_built_on_a_read_only_server_is_told_so() {
+    let Some((_turn, database)) = alone().await else { return };
+    let (url, name) = (database.url(), name(&database));
+    open_store(url).await.unwrap().close().await;
+    exec(url, format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
+    let told = quick(&database).build().await.unwrap_err();
+    assert!(matches!(&told, Error::Misconfigured(what) if what.contains("is read-only")), "{told}");
+    // One that only reads is content.
+    assert!(Client::connect(url).await.unwrap().unserved().await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_loses_a_conflict_is_repeated_before_its_caller_hears_of_it() {
+    let Some((_turn, database)) = alone().await else { return };
+    let store = open_store(database.url()).await.unwrap();
+    let run = start(&store, checkout()).await;
+    // The first two fail; numbers of a sequence are not given back.
+    exec(
+        database.url(),
+        "CREATE SEQUENCE tries;
+         CREATE FUNCTION conflict() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             IF nextval('tries') <= 2 THEN RAISE 'try again' USING ERRCODE = '40001'; END IF;
+             RETURN NEW;
+         END $$;
+         CREATE TRIGGER conflict BEFORE INSERT ON forge_wf.inbox FOR EACH ROW EXECUTE FUNCTION conflict()",
+    )
+    .await;
+    store.send_mail(&event(run, "1")).await.unwrap();
+    assert_eq!(number(database.url(), "SELECT last_value FROM tries").await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_firewall_that_forgot_all_connections_costs_seconds() {
+    let Some((_turn, database)) = alone().await else { return };
+    let proxy = Proxy::to(database.url()).await;
+    let rt = at(proxy.url(), &database).lease(Duration::from_secs(60)).build().await.unwrap();
+    let waiting = rt.start(approvals, 1).await.unwrap();
+    assert_eq!(rt.start(three, Job::of(1)).await.unwrap().result().await.unwrap(), 4);
+    let client = Client::connect(proxy.url()).await.unwrap();
+    client.unserved().await.unwrap();
+    // Connections that were just used, and those that were idle for a while.
+    for idle in [Duration::ZERO, Duration::from_millis(1_500)] {
+        tokio::time::sleep(idle).await;
+        proxy.fall_silent();
+        let begun = Instant::now();
+        assert_eq!(rt.start(three, Job::of(1)).await.unwrap().result().await.unwrap(), 4);
+        let keyed = rt.start(three, Job::of(1)).key(format!("after {idle:?}")).await.unwrap();
+        assert_eq!(keyed.result().await.unwrap(), 4);
+        // By far less than a lost answer used to cost, by far more than a slow machine needs.
+        assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
+    }
+    let begun = Instant::now();
+    proxy.fall_silent();
+    client.send_event(waiting.id(), Approved { by: "Ada".into() }).await.expect("sent on another connection");
+    assert_eq!(waiting.result().await.unwrap(), ["Ada"]);
+    assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
+    rt.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_is_only_slow_is_not_given_up() {
+    let Some((_turn, database)) = alone().await else { return };
+    let proxy = Proxy::to(database.url()).await;
+    let store = open_store(proxy.url()).await.unwrap();
+    let run = start(&store, checkout()).await;
+    let mut other = PgConnection::connect(database.url()).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE forge_wf.inbox").execute(&mut other).await.unwrap();
+    let sending = tokio::spawn(async move { store.send_mail(&event(run, "1")).await });
+    let waits = "SELECT coalesce(max(pid), 0)::bigint FROM pg_stat_activity \
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let first = eventually("a wait", async || Some(number(database.url(), waits).await).filter(|pid| *pid > 0)).await;
+    // The server is asked about it, once and again.
+    let asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '-- is_idle%' \
+                 AND state = 'idle' AND state_change > backend_start + interval '500 milliseconds'";
+    eventually("questions about it", async || (number(database.url(), asked).await > 0).then_some(())).await;
+    assert_eq!(number(database.url(), waits).await, first, "it is the same statement that waits");
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    sending.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_workers_with_six_connections_each_share_a_role_with_twelve() {
+    let Some((_turn, database)) = alone().await else { return };
+    let url = role(&database, "CONNECTION LIMIT 12").await;
+    let first = at(&url, &database).connections(6).build().await.unwrap();
+    let second = at(&url, &database).connections(6).build().await.unwrap();
+    let mut runs = Vec::new();
+    for n in 0..40 {
+        for rt in [&first, &second] {
+            runs.push(rt.start(parent, Job::of(n)).key(format!("{n}")).await.unwrap());
+        }
+    }
+    for run in &runs {
+        run.result().await.unwrap();
+    }
+    let open = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{}'", name(&database));
+    assert!(number(database.url(), open).await <= 12);
+    first.shutdown().await;
+    second.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fewer_connections_than_a_worker_needs_are_an_error_that_says_how_many_it_needs() {
+    let Some((_turn, database)) = alone().await else { return };
+    let told = quick(&database).connections(5).build().await.unwrap_err();
+    assert!(told.to_string().contains("5 connections to PostgreSQL are too few; allow at least 6"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_waits_for_a_server_that_is_not_up_yet() {
+    let Some((_turn, database)) = alone().await else { return };
+    let port = free_port().await;
+    let url = through(database.url(), port);
+    let told = at(&url, &database).build().await.unwrap_err();
+    assert!(told.to_string().contains("cannot be reached"), "{told}");
+    let building = tokio::spawn(at(&url, &database).wait_for_database(Duration::from_secs(600)).build());
+    // First nobody listens there, then something that hangs up.
+    let other = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    for _ in 0..2 {
+        drop(other.accept().await.unwrap());
+        assert!(!building.is_finished());
+    }
+    drop(other);
+    let _up = Proxy::at(database.url(), port).await;
+    let rt = building.await.unwrap().unwrap();
+    assert_eq!(rt.start(three, Job::of(1)).await.unwrap().result().await.unwrap(), 4);
+    rt.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_time_does_not_change_is_not_waited_for() {
+    let Some((_turn, database)) = alone().await else { return };
+    let nowhere = format!("{}_nowhere", database.url());
+    let building = at(&nowhere, &database).wait_for_database(Duration::from_secs(600)).build();
+    let told = tokio::time::timeout(Duration::from_secs(60), building).await.expect("an answer at once").unwrap_err();
+    assert!(told.to_string().contains("there is no database"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_that_changes_is_asked_for_with_each_connection() {
+    let Some((_turn, database)) = alone().await else { return };
+    // scripts/postgres has the server ask this role for a password.
+    let role = "forge_wf_password";
+    exec(
+        database.url(),
+        format!(
+            "DO $$ BEGIN CREATE ROLE {role} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
+             ALTER ROLE {role} PASSWORD 'first'; GRANT CREATE ON DATABASE {} TO {role}",
+            name(&database)
+        ),
+    )
+    .await;
+    let password = Arc::new(std::sync::Mutex::new("first"));
+    let address = {
+        let (password, url) = (password.clone(), database.url().to_owned());
+        move || {
+            let url = url.replace("postgres@", &format!("{role}:{}@", password.lock().unwrap()));
+            async move { url }
+        }
+    };
+    let rt = quick(&database).lease(Duration::from_secs(60)).database_with(address.clone()).build().await.unwrap();
+    assert_eq!(rt.start(three, Job::of(1)).await.unwrap().result().await.unwrap(), 4);
+    *password.lock().unwrap() = "second";
+    exec(
+        database.url(),
+        format!(
+            "ALTER ROLE {role} PASSWORD 'second';
+             SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'"
+        ),
+    )
+    .await;
+    assert_eq!(rt.start(three, Job::of(1)).await.unwrap().result().await.unwrap(), 4);
+    let client = Client::connect_with(address).await.unwrap();
+    assert_eq!(client.start(three, Job::of(1)).await.unwrap().result().await.unwrap(), 4);
+    rt.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_address_of_a_file_is_asked_for_once_and_a_failure_to_tell_is_told() {
+    let database = Database::sqlite();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (count, url) = (asked.clone(), database.url().to_owned());
+    let address = move || {
+        count.fetch_add(1, Ordering::SeqCst);
+        let url = url.clone();
+        async move { Ok::<_, std::io::Error>(url) }
+    };
+    let rt = quick(&database).database_with(address).build().await.unwrap();
+    assert_eq!(rt.start(three, Job::of(1)).await.unwrap().result().await.unwrap(), 4);
+    rt.shutdown().await;
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    let fails = || async { Err::<String, _>(std::io::Error::other("the vault is sealed")) };
+    let told = quick(&database).database_with(fails).build().await.unwrap_err();
+    assert!(told.to_string().contains("the vault is sealed"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_set_on_a_connection_that_a_pooler_shares() {
+    let Some((_turn, database)) = alone().await else { return };
+    open_store(database.url()).await.unwrap().close().await;
+    exec(
+        database.url(),
+        "CREATE TABLE seen (settings text);
+         CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             INSERT INTO seen VALUES (concat_ws(' ', TG_TABLE_NAME, current_setting('enable_seqscan'), current_setting('plan_cache_mode'),
+                 current_setting('jit'), current_setting('statement_timeout')));
+             RETURN NEW;
+         END $$;
+         CREATE TRIGGER see BEFORE INSERT ON forge_wf.journal FOR EACH ROW EXECUTE FUNCTION see();
+         CREATE TRIGGER see BEFORE DELETE ON forge_wf.workers FOR EACH STATEMENT EXECUTE FUNCTION see()",
+    )
+    .await;
+    let pooler = Proxy::like_a_pooler(database.url()).await;
+    for (url, seen) in
+        [(database.url(), "journal off force_generic_plan off 1min"), (pooler.url(), "journal on auto on 0")]
+    {
+        exec(database.url(), "TRUNCATE seen").await;
+        let rt = at(url, &database).build().await.unwrap();
+        assert_eq!(rt.start(three, Job::of(1)).await.unwrap().result().await.unwrap(), 4);
+        let found = database.texts("", "SELECT DISTINCT settings FROM seen WHERE settings LIKE 'journal %'").await;
+        assert_eq!(found, [seen]);
+        // It signs off in a transaction, which brings its own bound.
+        rt.shutdown().await;
+        let found = database.texts("", "SELECT settings FROM seen WHERE settings LIKE 'workers % 1min'").await;
+        assert!(!found.is_empty());
+    }
+    assert!(pooler.opened() > 5, "connections were opened on that way");
+}
