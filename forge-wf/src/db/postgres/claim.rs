@@ -80,7 +80,7 @@ pub(super) async fn claim_runs(inner: &Inner, request: &ClaimRequest) -> Result<
         .each(&request.adopt, |run| run.0)
         .with(MailKind::LAST as i16)
         .each(&request.offers, |offer| offer.timeout.map(micros));
-    let mut rows = line.fetch(CALL, include_str!("sql/claim_runs.sql"), columns).await?;
+    let mut rows = line.fetch_for(inner.by(request.worker), CALL, include_str!("sql/claim_runs.sql"), columns).await?;
     for fresh in [false, true] {
         let about = about(rows.first())?;
         let last = about.lane.ok_or_else(|| lost(request.worker))?;
@@ -91,7 +91,8 @@ pub(super) async fn claim_runs(inner: &Inner, request: &ClaimRequest) -> Result<
         if !fresh {
             // The lane was moved by an earlier attempt, perhaps one this statement waited for: a fresh look tells.
             let columns = Columns::new().with(request.worker.0).with(request.claim_no);
-            rows = line.fetch(CALL, include_str!("sql/claimed_runs.sql"), columns).await?;
+            rows =
+                line.fetch_for(inner.by(request.worker), CALL, include_str!("sql/claimed_runs.sql"), columns).await?;
         }
     }
     let About { due, moved, now, next_due, .. } = about(rows.first())?;

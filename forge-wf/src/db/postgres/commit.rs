@@ -78,7 +78,7 @@ pub(super) fn prepare(worker: WorkerId, lane: Lane, batch_no: i64, batch: &Batch
 /// Sends it.
 pub(super) async fn commit(inner: &Inner, prepared: Prepared) -> Result<CommitAnswer, StoreError> {
     let Prepared { worker, lane, batch_no, sql, columns, updates } = prepared;
-    let rows = inner.lane(lane).fetch(CALL, sql, columns).await.map_err(|error| match error {
+    let rows = inner.lane(lane).fetch_for(inner.by(worker), CALL, sql, columns).await.map_err(|error| match error {
         // A role may have a lock_timeout of its own. For a commit that is no answer: the same batch is sent again.
         StoreError::Busy { call } => unavailable(call, "another transaction holds a row of this batch"),
         error => error,
@@ -103,7 +103,8 @@ pub(super) async fn commit(inner: &Inner, prepared: Prepared) -> Result<CommitAn
 /// and still sees it as it was before. A batch that is behind the lane was applied.
 async fn explain(inner: &Inner, worker: WorkerId, lane: Lane, batch_no: i64) -> Result<CommitAnswer, StoreError> {
     const LANE: &str = "SELECT batch_no FROM forge_wf.lanes WHERE worker_id = $1 AND lane = $2";
-    let rows = inner.lane(lane).fetch(CALL, LANE, Columns::new().with(worker.0).with(lane.0)).await?;
+    let rows =
+        inner.lane(lane).fetch_for(inner.by(worker), CALL, LANE, Columns::new().with(worker.0).with(lane.0)).await?;
     let Some(row) = rows.first() else { return Err(lost(worker)) };
     match row.try_get::<i64, _>(0).map_err(sorted(CALL))? {
         found if found >= batch_no => {

@@ -9,14 +9,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgRow;
-use sqlx::query_with;
+use sqlx::{Row, query, query_with};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::columns::Columns;
-use super::connect::{Link, Opener, Work};
+use super::connect::{CONNECT_MAX, Link, Opener, Work};
 use super::error::{Blame, blame, is_conflict, is_of_the_server, sort, unavailable};
 use super::watch::{Answer, answer};
+use crate::db::acknowledged::Acknowledged;
+use crate::model::{Lane, WorkerId};
 use crate::store::StoreError;
 
 /// How long any answer may take. A little more than the server's own limit on statements, so it speaks first if it can.
@@ -36,6 +38,14 @@ const CLOSE_MAX: Duration = Duration::from_secs(5);
 
 /// Up to so many connections, opened as they are needed.
 pub(super) struct Connections(Arc<Shared>);
+
+/// A worker for which a statement is sent.
+#[derive(Clone, Copy)]
+pub(super) struct Worker<'a> {
+    pub(super) id: WorkerId,
+    /// What was acknowledged to the workers of this store.
+    pub(super) acknowledged: &'a Acknowledged,
+}
 
 struct Shared {
     opener: Arc<Opener>,
@@ -87,13 +97,51 @@ impl Connections {
         sql: &'static str,
         columns: Columns,
     ) -> Result<Vec<PgRow>, StoreError> {
+        self.send(call, None, sql, columns).await
+    }
+
+    /// The same for a statement of a worker. A new connection is used only if the database behind it, which may be another server
+    /// by then, holds all that was acknowledged on the lanes of the worker.
+    ///
+    /// # Errors
+    /// `CommitsLost` if it does not; then nothing was sent.
+    pub(super) async fn fetch_for(
+        &self,
+        worker: Worker<'_>,
+        call: &'static str,
+        sql: &'static str,
+        columns: Columns,
+    ) -> Result<Vec<PgRow>, StoreError> {
+        self.send(call, Some(worker), sql, columns).await
+    }
+
+    async fn send(
+        &self,
+        call: &'static str,
+        worker: Option<Worker<'_>>,
+        sql: &'static str,
+        columns: Columns,
+    ) -> Result<Vec<PgRow>, StoreError> {
         let bytes = columns.bytes();
         let arguments = columns.finish(call)?;
-        self.run(call, bytes, |connection| Box::pin(query_with(sql, arguments.clone()).fetch_all(connection))).await
+        self.run_for(call, worker, bytes, |connection| {
+            Box::pin(query_with(sql, arguments.clone()).fetch_all(connection))
+        })
+        .await
     }
 
     /// Does `work`, which sends about `bytes`, on a connection; a second time if the first was cut off.
     pub(super) async fn run<T>(&self, call: &'static str, bytes: usize, work: impl Work<T>) -> Result<T, StoreError> {
+        self.run_for(call, None, bytes, work).await
+    }
+
+    async fn run_for<T>(
+        &self,
+        call: &'static str,
+        worker: Option<Worker<'_>>,
+        bytes: usize,
+        work: impl Work<T>,
+    ) -> Result<T, StoreError> {
         let it = &self.0;
         let _room = match timeout(it.patience, it.room.acquire()).await {
             Ok(Ok(room)) => room,
@@ -104,6 +152,9 @@ impl Connections {
         };
         let (mut conflicts, mut pause) = CONFLICTS;
         let (mut link, mut is_new) = it.take().await.map_err(|error| sort(call, error))?;
+        if is_new {
+            link = compared(call, worker, link).await?;
+        }
         loop {
             let asked = Instant::now();
             let error = match answer(&it.opener, &mut link, it.patience, bytes, &work).await {
@@ -119,7 +170,7 @@ impl Connections {
                         it.give_back(replacement, true).await;
                         return Err(unavailable(call, "the connection fell silent"));
                     }
-                    (link, is_new) = (replacement, true);
+                    (link, is_new) = (compared(call, worker, replacement).await?, true);
                     continue;
                 }
                 Answer::Came(Err(error)) => error,
@@ -142,7 +193,8 @@ impl Connections {
                 }
                 Blame::Connection => {
                     link.close().await;
-                    (link, is_new) = (it.open().await.map_err(|error| sort(call, error))?, true);
+                    link = it.open().await.map_err(|error| sort(call, error))?;
+                    (link, is_new) = (compared(call, worker, link).await?, true);
                     continue;
                 }
             }
@@ -166,6 +218,19 @@ impl Connections {
             link.close().await;
         }
     }
+}
+
+/// The connection, if the database behind it holds all that was acknowledged on the lanes of the worker.
+async fn compared(call: &'static str, worker: Option<Worker<'_>>, mut link: Link) -> Result<Link, StoreError> {
+    let Some(Worker { id, acknowledged }) = worker else { return Ok(link) };
+    let found = query(include_str!("sql/lanes.sql")).bind(id.0).fetch_all(&mut link.connection);
+    let found = timeout(CONNECT_MAX, found).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+    for row in found.map_err(|error| sort(call, error))? {
+        let read = || Ok((Lane(row.try_get(0)?), row.try_get(1)?));
+        let (lane, number) = read().map_err(|error| sort(call, error))?;
+        acknowledged.check_lane(id, lane, number)?;
+    }
+    Ok(link)
 }
 
 impl Shared {

@@ -44,7 +44,7 @@ use uuid::Uuid;
 use self::claim::Wanted;
 use self::columns::Columns;
 use self::connect::{Link, Opener, Work};
-use self::connections::{ANSWER_MAX, Connections};
+use self::connections::{ANSWER_MAX, Connections, Worker};
 use self::error::{CONNECT, explain, is_a_matter_of_time, place};
 use self::hints::{Ear, Voice};
 use self::read::Which;
@@ -87,6 +87,11 @@ impl Inner {
     fn lane(&self, lane: Lane) -> &Connections {
         let lane = usize::try_from(lane.0).unwrap_or_default();
         &self.lanes[lane % self.lanes.len()]
+    }
+
+    /// For which worker a statement is sent.
+    fn by(&self, id: WorkerId) -> Worker<'_> {
+        Worker { id, acknowledged: &self.acknowledged }
     }
 
     /// Sends one statement in autocommit through the pool.

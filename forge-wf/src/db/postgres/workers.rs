@@ -42,13 +42,13 @@ pub(super) async fn renew(inner: &Inner, worker: WorkerId) -> Result<Renewal, St
     const NUMBER: &str = "SELECT renewals FROM forge_wf.workers WHERE id = $1";
     let number = inner.acknowledged.next_renewal(worker);
     let columns = Columns::new().with(worker.0).with(number);
-    let rows = inner.leases.fetch(CALL, include_str!("sql/renew_lease.sql"), columns).await?;
+    let rows = inner.leases.fetch_for(inner.by(worker), CALL, include_str!("sql/renew_lease.sql"), columns).await?;
     if let Some(row) = rows.first() {
         inner.acknowledged.renewed(worker, number);
         let read = || Ok(Renewal { now: row.try_get(0)?, others_expired: row.try_get(1)? });
         return read().map_err(sorted(CALL));
     }
-    let rows = inner.leases.fetch(CALL, NUMBER, Columns::new().with(worker.0)).await?;
+    let rows = inner.leases.fetch_for(inner.by(worker), CALL, NUMBER, Columns::new().with(worker.0)).await?;
     let row = rows.first().ok_or_else(|| lost(worker))?;
     inner.acknowledged.check_renewal(worker, row.try_get(0).map_err(sorted(CALL))?)?;
     Err(unavailable(CALL, "another renewal of this worker came in between"))

@@ -2,6 +2,7 @@
 
 mod concurrency;
 mod connecting;
+mod failover;
 mod floods;
 mod hints;
 mod joining;
