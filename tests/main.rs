@@ -32,6 +32,7 @@ mod shutdown;
 mod sqlite_file;
 mod tidy;
 mod timers;
+mod unreadable;
 mod versions;
 mod workers;
 

@@ -25,6 +25,7 @@ mod read;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 mod workers;
 
 use std::sync::Arc;
@@ -197,9 +198,14 @@ impl Store for PgStore {
         detached("owned_runs", async move { read::owned_runs(&it, worker).await }).await
     }
 
-    async fn load_journals(&self, runs: &[(RunId, i32)]) -> Result<Vec<Journal>, StoreError> {
+    async fn load_journals_up_to(&self, runs: &[(RunId, i32)], bytes: usize) -> Result<Vec<Journal>, StoreError> {
         let (it, runs) = (self.0.clone(), runs.to_vec());
-        detached("load_journals", async move { read::load_journals(&it, &runs).await }).await
+        detached("load_journals", async move { read::load_journals(&it, &runs, bytes).await }).await
+    }
+
+    async fn find_unreadable(&self, run: RunId, generation: i32) -> Result<Option<String>, StoreError> {
+        let it = self.0.clone();
+        detached("find_unreadable", async move { unreadable::find(&it, run, generation).await }).await
     }
 
     async fn send_mail(&self, mail: &NewMail) -> Result<Posted, StoreError> {
