@@ -207,3 +207,27 @@ async fn mail_of_a_later_build_waits_for_one_that_can_read_it() {
     };
     newer::mail_of_a_later_build_waits_for_one_that_can_read_it(store, set_kind).await;
 }
+
+#[tokio::test]
+async fn a_run_of_a_later_build_is_left_as_it_is_and_keeps_no_other_waiting() {
+    let file = File::new();
+    let store = file.store().await;
+    let mut rows = file.connection().await;
+    let set_phase = async |run: RunId, phase: i16| {
+        let set = sqlx::query("UPDATE forge_wf_runs SET phase = ?2 WHERE id = ?1").bind(run.0).bind(phase);
+        assert_eq!(set.execute(&mut rows).await.unwrap().rows_affected(), 1);
+    };
+    newer::a_run_of_a_later_build_is_left_as_it_is_and_keeps_no_other_waiting(store, set_phase).await;
+}
+
+#[tokio::test]
+async fn an_entry_of_a_later_build_is_told_from_one_that_makes_no_sense() {
+    let file = File::new();
+    let store = file.store().await;
+    let mut rows = file.connection().await;
+    let set_kind = async |run: RunId, kind: i16| {
+        let set = sqlx::query("UPDATE forge_wf_journal SET kind = ?2 WHERE run_id = ?1 AND key = 'step:charge'");
+        assert_eq!(set.bind(run.0).bind(kind).execute(&mut rows).await.unwrap().rows_affected(), 1);
+    };
+    newer::an_entry_of_a_later_build_is_told_from_one_that_makes_no_sense(store, set_kind).await;
+}

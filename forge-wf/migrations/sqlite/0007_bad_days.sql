@@ -8,3 +8,7 @@ ALTER TABLE forge_wf_workers ADD COLUMN renewals INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE forge_wf_runs ADD COLUMN retries INTEGER;   -- how often it was retried after its end; null: never
 ALTER TABLE forge_wf_inbox ADD COLUMN retries INTEGER;  -- of a command: the retries of its run when it was given; null: any
 UPDATE forge_wf_inbox SET retries = 0 WHERE taken_at IS NULL AND kind NOT IN (0, 1, 7, 8);
+
+-- Runs that workers may have died of, by their owner: if one of them was executed, the others of that worker are not counted as taken
+-- over. Hardly any run is in it.
+CREATE INDEX forge_wf_runs_suspects ON forge_wf_runs (worker_id) WHERE takeovers >= 2 AND worker_id IS NOT NULL;

@@ -191,8 +191,9 @@ impl RuntimeBuilder {
         self
     }
 
-    /// How many workers in a row may die while they execute a run without getting further. From the second on it is executed
-    /// alone; beyond this it is not executed any more: it fails with code `poison`, what it did is undone, and a step that nobody
+    /// How many workers in a row may die while they execute a run without getting further. From the second on it is executed by a
+    /// worker that executes nothing else if one is idle, and otherwise beside other runs, which are not counted if that worker dies;
+    /// the last time it is executed alone. Beyond this it is not executed any more: it fails with code `poison`, what it did is undone, and a step that nobody
     /// knows the outcome of waits for an operator. Default 5.
     pub fn takeovers_max(mut self, deaths: u16) -> Self {
         self.config.takeovers_max = deaths.into();

@@ -191,7 +191,8 @@ fn states_of(status: Status) -> &'static [State] {
         | Status::BlockedDivergence
         | Status::BlockedRefused
         | Status::BlockedCompensation
-        | Status::BlockedJournalLimit => &[State::Blocked],
+        | Status::BlockedJournalLimit
+        | Status::BlockedUnreadable => &[State::Blocked],
         Status::Completed => &[State::Completed],
         Status::Failed => &[State::Failed],
         Status::Compensated => &[State::Compensated],

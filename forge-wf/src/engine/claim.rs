@@ -1,7 +1,8 @@
 //! Claims runs and keeps every slot busy.
 //!
-//! Takes the number of free slots, asks the store, hands each run to a [`turn`](super::turn). Never holds a run it
-//! has no slot for: slots cap a claim, the length of the queue does not.
+//! Takes the number of free slots, asks the store, has what it gives [loaded](super::load) and hands each run to a
+//! [`turn`](super::turn). Never holds a run it has no slot for: slots cap a claim, the length of the queue does not. Nothing that is
+//! about one run holds up the claims: not a row that cannot be read, nor a body that does not come to rest.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,6 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Engine;
 use super::drive::Stuck;
+use super::load::Loaded;
 use super::pauses::Pauses;
 use super::session::Session;
 use super::turn::Turn;
@@ -28,9 +30,6 @@ const CONTENDED_PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duratio
 
 /// Longest pause before the next claim after one that the database refused. The first is the poll interval.
 const FAILED_PAUSE_MAX: Duration = Duration::from_secs(5);
-
-/// A claimed run with its journal, or why that cannot be read, and its mail.
-type Loaded = (ClaimedRun, Result<Journal, String>, Inbox);
 
 impl Engine {
     /// Claims and spawns turns until the lease is lost or the worker drains.
@@ -95,7 +94,7 @@ impl Engine {
     async fn claim(
         self: &Arc<Self>,
         session: &Arc<Session>,
-        mut permits: OwnedSemaphorePermit,
+        permits: OwnedSemaphorePermit,
         contended: &mut Pauses,
         failed: &mut Pauses,
     ) -> usize {
@@ -111,6 +110,7 @@ impl Engine {
             slots: slots as u32,
             offers: self.offers.clone(),
             adopt: self.take_to_adopt(),
+            avoid: self.avoided(),
         };
         let mut asked_at = Instant::now();
         let ask = || {
@@ -131,6 +131,7 @@ impl Engine {
                 if let Some(due) = claim.next_due {
                     self.run_is_due(due);
                 }
+                self.leave_unread(claim.unreadable);
                 claim.runs
             }
             None => return 0,
@@ -164,27 +165,15 @@ impl Engine {
         // There may be more, and what is due next was not asked for: if there is no room now, the next free slot looks.
         self.backlog.store(true, Ordering::Release);
         let taken = runs.len();
-        // Before their mail is read: what comes from here on is looked for again when their turns begin.
-        let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
-        self.mailroom().claimed(ids.iter().copied());
-        let runs = self.set_apart(session, runs, alone).await;
-        for (run, journal, mail) in self.load(session, runs).await {
-            // Adopted runs may come on top of the slots that were asked for.
-            let wanted = if alone && run.takeovers > 0 { permits.num_permits() } else { 1 };
-            let permit = match permits.split(wanted).filter(|permit| permit.num_permits() > 0) {
-                Some(permit) => Some(permit),
-                None => self.slot_while_serving(session).await,
-            };
-            // What was claimed and has no turn goes with this worker's row.
-            let Some(permit) = permit else { break };
-            self.begin(session, run, journal, mail, permit).await;
-        }
-        self.mailroom().claim_is_over(ids);
+        // Before its turns begin: whether nothing else is executed here.
+        let idle = self.slots.available_permits() + permits.num_permits() >= self.config.concurrency;
+        let runs = self.set_apart(session, runs, alone, idle).await;
+        self.bring_in(session, runs, permits, alone).await;
         taken
     }
 
     /// A slot as soon as one is free, unless the worker drains or loses its lease first: nothing here may keep it from that.
-    async fn slot_while_serving(&self, session: &Session) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn slot_while_serving(&self, session: &Session) -> Option<OwnedSemaphorePermit> {
         let mut free = std::pin::pin!(self.slots.clone().acquire_owned());
         loop {
             tokio::select! {
@@ -198,30 +187,32 @@ impl Engine {
         }
     }
 
-    async fn begin(
-        self: &Arc<Self>,
-        session: &Arc<Session>,
-        mut run: ClaimedRun,
-        mut journal: Result<Journal, String>,
-        mail: Inbox,
-        permit: OwnedSemaphorePermit,
-    ) {
-        if let Ok(journal) = &mut journal
-            && !self.move_on(session, &mut run, journal).await
-        {
-            // It is somebody else's, or will be taken up as lost.
-            return;
+    /// Gives a claimed run its turn; beside this, if it may have to be moved to a newer version first.
+    pub(super) async fn begin(self: &Arc<Self>, session: &Arc<Session>, loaded: Loaded, permit: OwnedSemaphorePermit) {
+        if let Some(what) = &loaded.mail.unreadable {
+            return self.set_unreadable(session, &loaded.taken.run, what).await;
         }
-        let Inbox { page, beyond } = mail;
-        if !self.has_what_it_needs(&run) && !page.complete && page.mail.is_empty() {
-            // It was claimed for an order, which could not be loaded. It is adopted later, and looked at again then.
-            tracing::warn!(run = %run.id, "the order that this run was claimed for could not be loaded; trying again");
-            return;
+        if !self.may_be_moved(&loaded.taken.run) {
+            return self.begin_turn(session, loaded, permit).await;
         }
-        let message = match self.turn_of(session, &run, journal, page, permit) {
+        let (engine, session) = (self.clone(), session.clone());
+        let mut loaded = loaded;
+        tokio::spawn(async move {
+            // If it is not known to be moved it is somebody else's, or will be taken up as lost.
+            if engine.move_on(&session, &mut loaded.taken.run, &mut loaded.journal).await {
+                engine.begin_turn(&session, loaded, permit).await;
+            }
+        });
+    }
+
+    async fn begin_turn(self: &Arc<Self>, session: &Arc<Session>, loaded: Loaded, permit: OwnedSemaphorePermit) {
+        let Loaded { taken, journal, mail, room } = loaded;
+        let (run, Inbox { page, beyond, .. }) = (&taken.run, mail);
+        let message = match self.turn_of(session, run, journal, page, permit) {
             Ok(mut turn) => {
                 turn.add_mail(beyond);
                 turn.refuse_if_poison();
+                turn.keep_room_until_read(room);
                 return self.spawn(turn);
             }
             Err(message) => message,
@@ -231,13 +222,7 @@ impl Engine {
             return;
         }
         tracing::error!(run = %run.id, workflow = %run.workflow, "{message}");
-        self.block(session, &run, &Stuck { reason: BlockReason::Divergence, message }).await;
-    }
-
-    /// Whether this worker can execute the run, and does not only bring it an order.
-    fn has_what_it_needs(&self, run: &ClaimedRun) -> bool {
-        run.phase == Phase::Undo
-            || run.definition.is_some_and(|definition| self.registry.workflow(definition).is_some())
+        self.block(session, run, &Stuck { reason: BlockReason::Divergence, message }, Vec::new()).await;
     }
 
     /// The turn of a claimed run, or why it cannot begin. To end a run takes no workflow; a turn without one does nothing else.
@@ -245,12 +230,12 @@ impl Engine {
         self: &Arc<Self>,
         session: &Arc<Session>,
         run: &ClaimedRun,
-        journal: Result<Journal, String>,
+        journal: Journal,
         mail: Mailbag,
         permit: OwnedSemaphorePermit,
     ) -> Result<Turn, String> {
         let unreadable = |corrupt: Corrupt| format!("its journal cannot be read: {corrupt}");
-        let (engine, session, entries) = (self.clone(), session.clone(), journal?.entries);
+        let (engine, session, entries) = (self.clone(), session.clone(), journal.entries);
         if run.phase == Phase::Undo {
             let unwinding = Unwinding::load(entries).map_err(unreadable)?;
             return Ok(Turn::back(engine, session, run.clone(), unwinding, mail, permit));
@@ -263,50 +248,10 @@ impl Engine {
         Ok(Turn::new(engine, session, run.clone(), workflow, history, mail, permit))
     }
 
-    /// Loads journals and mail; a journal that cannot be read does not keep its neighbours from running.
-    async fn load(&self, session: &Session, runs: Vec<ClaimedRun>) -> Vec<Loaded> {
-        let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
-        let (journals, mail) = tokio::join!(
-            self.load_journals(session, &runs),
-            session.until_answered("loading mail", || self.store.load_mail(&ids))
-        );
-        let Some(mail) = mail else { return Vec::new() };
-        let mail = mail.unwrap_or_else(|error| {
-            tracing::error!(worker = %session.worker, %error, "mail cannot be loaded; it is looked for when it is waited for");
-            let unread = |run| Mailbag { run, mail: Vec::new(), complete: false };
-            ids.iter().map(|run| Inbox { page: unread(*run), beyond: Vec::new() }).collect()
-        });
-        runs.into_iter().zip(journals).zip(mail).map(|((run, journal), mail)| (run, journal, mail)).collect()
-    }
-
-    /// The journals of these runs, in the same order; fewer if the lease is lost.
-    async fn load_journals(&self, session: &Session, runs: &[ClaimedRun]) -> Vec<Result<Journal, String>> {
-        let all: Vec<_> = runs.iter().map(|run| (run.id, run.generation)).collect();
-        match session.until_answered("loading journals", || self.store.load_journals(&all)).await {
-            None => Vec::new(),
-            Some(Ok(journals)) => journals.into_iter().map(Ok).collect(),
-            Some(Err(_)) => {
-                let mut loaded = Vec::with_capacity(all.len());
-                for one in &all {
-                    let look = || self.store.load_journals(std::slice::from_ref(one));
-                    match session.until_answered("loading a journal", look).await {
-                        None => break,
-                        Some(Ok(mut journals)) => {
-                            loaded.push(journals.pop().ok_or_else(|| "its journal is gone".to_owned()));
-                        }
-                        Some(Err(error)) => loaded.push(Err(error.to_string())),
-                    }
-                }
-                loaded
-            }
-        }
-    }
-
     /// Runs this worker owns without a turn, as the last sweep found them and as it still is.
     fn take_to_adopt(&self) -> Vec<RunId> {
         let mut adopt = std::mem::take(&mut *self.adopt.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-        let turns = self.turns();
-        adopt.retain(|run| !turns.contains_key(run));
+        adopt.retain(|run| !self.knows(*run));
         adopt
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::Limits;
+use crate::model::limits::LOAD_BYTES_MAX;
 
 /// The engine's settings.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub struct Config {
     pub unserved_grace: Duration,
     /// Bounds on payloads.
     pub limits: Limits,
+    /// How many bytes of journals are in memory before their runs have replayed them.
+    pub load_bytes: usize,
     /// Which build this is.
     pub build: Arc<str>,
 }
@@ -51,6 +54,7 @@ impl Default for Config {
             notifications: true,
             unserved_grace: Duration::from_secs(10),
             limits: Limits::default(),
+            load_bytes: LOAD_BYTES_MAX,
             build: Arc::from("unknown"),
         }
     }

@@ -3,7 +3,12 @@
 //! Takes a definition and the entries of one generation; says what keeps the code from going on, or what it ended with. The body
 //! runs up to where the journal ends, and what it asks for there is forgotten.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, oneshot};
 
 use super::calls::Calls;
 use super::definition::{Body, WorkflowDefinition};
@@ -12,6 +17,16 @@ use super::waker::BodyWaker;
 use crate::journal::{Entry, History};
 use crate::model::failure::INPUT_UNUSABLE;
 use crate::model::{BlockReason, Failure, Limits, Payload, RunId};
+
+/// Dry replays at a time in this process. Each has a thread of its own, since a body that computes for ever cannot be stopped.
+const AT_ONCE: usize = 4;
+/// How long one may take. The longest journals are replayed in a second or two.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// The places of dry replays.
+static PLACES: Semaphore = Semaphore::const_new(AT_ONCE);
+/// How many of them are taken by replays that took too long and go on.
+static OVERDUE: AtomicUsize = AtomicUsize::new(0);
 
 /// Why code does not fit a journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +74,54 @@ pub fn dry_replay(
             None => {}
         }
     }
+}
+
+/// Whether code fits a journal, found out on a thread of its own: a long replay holds up no task, a panic of its body is no panic
+/// here, and one that takes longer than ten seconds does not fit. `None` if that cannot be found out now, because too many such
+/// replays go on.
+pub async fn replay_beside(
+    workflow: &'static WorkflowDefinition,
+    run: RunId,
+    seed: i64,
+    entries: Vec<Entry>,
+    limits: Limits,
+) -> Option<Result<(), Misfit>> {
+    if OVERDUE.load(Ordering::Acquire) >= AT_ONCE {
+        return None;
+    }
+    let place = tokio::time::timeout(LONGEST, PLACES.acquire()).await.ok()?.expect("the places are never closed");
+    let (answer, mut answered) = oneshot::channel();
+    let runtime = tokio::runtime::Handle::current();
+    // Not a blocking task of the runtime: that waits for all of them when the program ends.
+    let thread = std::thread::Builder::new().name("forge-wf-dry".into()).spawn(move || {
+        let _place = place;
+        let _runtime = runtime.enter();
+        let replay = AssertUnwindSafe(|| dry_replay(workflow, run, seed, entries, limits).map(drop));
+        let fits = catch_unwind(replay).unwrap_or_else(|_| Err(Misfit::Breaks("its replay panicked".into())));
+        let unsent = answer.send(fits);
+        if unsent.is_err() {
+            OVERDUE.fetch_sub(1, Ordering::AcqRel);
+        }
+    });
+    if let Err(error) = thread {
+        tracing::error!(%run, %error, "no thread for a dry replay");
+        return None;
+    }
+    let Ok(answer) = tokio::time::timeout(LONGEST, &mut answered).await else {
+        OVERDUE.fetch_add(1, Ordering::AcqRel);
+        answered.close();
+        if let Ok(answer) = answered.try_recv() {
+            OVERDUE.fetch_sub(1, Ordering::AcqRel);
+            return Some(answer);
+        }
+        tracing::error!(
+            %run, workflow = workflow.name, version = workflow.version,
+            "the body of this workflow has not come to rest after ten seconds of replaying the run's journal; it probably computes for \
+             ever, and keeps a thread busy until this process ends. The run goes on with its own version"
+        );
+        return Some(Err(Misfit::Breaks("its body did not come to rest in ten seconds of replay".into())));
+    };
+    Some(answer.unwrap_or_else(|_| Err(Misfit::Breaks("its replay did not end".into()))))
 }
 
 fn misfit(Stuck { reason, message }: Stuck, calls: &Calls) -> Misfit {

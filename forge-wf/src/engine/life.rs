@@ -63,6 +63,7 @@ impl Engine {
         // What an earlier session left behind is not this one's: it owns nothing yet, and may sign off as it goes.
         self.left_behind.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.mailroom().session_begins();
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner).clear();
         tracing::info!(worker = %worker.id, build = %worker.build, "registered");
         self.set_session(Some(session.clone()));
         Ok(Life { session, lanes, lease, keep_lease })

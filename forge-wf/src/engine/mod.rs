@@ -22,6 +22,7 @@ pub mod dry;
 mod lease;
 mod leaving;
 mod life;
+mod load;
 mod mail;
 pub mod mailbox;
 mod mailroom;
@@ -35,6 +36,7 @@ pub mod replay;
 mod replay_properties;
 pub mod request;
 pub mod retry;
+mod room;
 mod session;
 mod start;
 pub mod states;
@@ -65,8 +67,10 @@ use definition::{StepEnv, StopFlag};
 use mail::Asks;
 use mailroom::Mailroom;
 use registry::Registry;
+use room::Room;
 use session::Session;
 use states::States;
+use suspects::Suspects;
 use tick::Tick;
 use turn::{Message, Turn};
 use waiters::{Outcome, Waiters};
@@ -88,10 +92,22 @@ pub struct Engine {
     turns: Mutex<HashMap<RunId, Resident>>,
     /// Runs whose steps would not end: left to the end of the lease, so not to be adopted.
     left_behind: Mutex<HashSet<RunId>>,
+    /// Runs that were claimed and have no turn yet.
+    in_hand: Mutex<HashSet<RunId>>,
+    /// Runs of this worker whose rows it cannot read.
+    unread: Mutex<HashSet<RunId>>,
+    /// Runs that are left to others, until then.
+    avoided: Mutex<HashMap<RunId, Instant>>,
+    /// Runs that were said to be of a newer build.
+    strange: Mutex<HashSet<RunId>>,
+    /// Room for journals that no turn has read yet.
+    room: Arc<Room>,
     /// Generations of runs that are known not to fit a definition.
     stays: Mutex<HashSet<(RunId, i32, Digest)>>,
     /// Since when this worker claims nothing, so that a suspect run can be executed alone.
     alone_since: Mutex<Option<Instant>>,
+    /// Runs that workers may have died of.
+    suspects: Mutex<Suspects>,
     /// Runs this worker owns without a turn, for the next claim.
     adopt: Mutex<Vec<RunId>>,
     session: RwLock<Option<Arc<Session>>>,
@@ -133,14 +149,20 @@ impl Engine {
             slots: Arc::new(Semaphore::new(config.concurrency.clamp(1, Semaphore::MAX_PERMITS))),
             store,
             registry,
-            config,
             states: Arc::new(states),
             clock: DbClock::new(chrono::Utc::now()),
             tick: Tick::default(),
             turns: Mutex::default(),
             left_behind: Mutex::default(),
+            in_hand: Mutex::default(),
+            unread: Mutex::default(),
+            avoided: Mutex::default(),
+            strange: Mutex::default(),
+            room: Room::new(config.load_bytes),
+            config,
             stays: Mutex::default(),
             alone_since: Mutex::default(),
+            suspects: Mutex::default(),
             adopt: Mutex::default(),
             session: RwLock::new(None),
             nudge: Notify::new(),

@@ -11,7 +11,7 @@ use std::sync::PoisonError;
 
 use super::Engine;
 use super::definition::WorkflowDefinition;
-use super::dry::{Misfit, dry_replay};
+use super::dry::{self, Misfit};
 use super::session::Session;
 use crate::contract::digest;
 use crate::journal::{Entry, EntryKind, EntryState};
@@ -26,6 +26,12 @@ const STRAYS: u32 = 100;
 const STRAY_PAGES: usize = 20;
 
 impl Engine {
+    /// Whether there is a version that replaces this run's own and that its journal may fit.
+    pub(super) fn may_be_moved(&self, run: &ClaimedRun) -> bool {
+        let next = run.definition.and_then(|definition| self.registry.successor(definition));
+        run.phase == Phase::Forward && next.is_some_and(|next| !self.stays(run.id, run.generation, next))
+    }
+
     /// Binds the run to the newest version that replaces its own and that its journal fits. `false` if that is not known to be
     /// durable: then nothing is to be done with it here.
     pub(super) async fn move_on(&self, session: &Session, run: &mut ClaimedRun, journal: &mut Journal) -> bool {
@@ -37,7 +43,10 @@ impl Engine {
             if self.stays(run.id, run.generation, next) {
                 return true;
             }
-            if let Err(misfit) = fits(next, run.id, run.seed, journal.entries.clone(), self.config.limits).await {
+            let fits = dry::replay_beside(next, run.id, run.seed, journal.entries.clone(), self.config.limits).await;
+            // Another claim may find out.
+            let Some(fits) = fits else { return true };
+            if let Err(misfit) = fits {
                 tracing::info!(run = %run.id, workflow = next.name, version = next.version, %misfit, "a run stays with its version");
                 self.note_that_it_stays(run.id, run.generation, next);
                 return true;
@@ -116,21 +125,25 @@ impl Engine {
         if asked.is_empty() {
             return Ok(Vec::new());
         }
-        match self.store.load_journals(asked).await {
-            Err(StoreError::Corrupt { .. }) => {}
-            answer => return Ok(answer?.into_iter().map(Some).collect()),
+        if let Ok(journals) = self.store.load_journals(asked).await {
+            return Ok(journals.into_iter().map(Some).collect());
         }
-        let mut loaded = Vec::with_capacity(asked.len());
+        let (mut loaded, mut failed) = (Vec::with_capacity(asked.len()), None);
         for one in asked {
             loaded.push(match self.store.load_journals(std::slice::from_ref(one)).await {
-                Err(error @ StoreError::Corrupt { .. }) => {
+                Ok(mut journals) => journals.pop(),
+                Err(error) => {
                     tracing::warn!(run = %one.0, %error, "a run cannot be moved");
+                    failed = Some(error);
                     None
                 }
-                answer => answer?.pop(),
             });
         }
-        Ok(loaded)
+        match failed {
+            // Not even one: the database is at fault.
+            Some(error) if loaded.iter().all(Option::is_none) => Err(error),
+            _ => Ok(loaded),
+        }
     }
 
     fn stays(&self, run: RunId, generation: i32, next: &WorkflowDefinition) -> bool {
@@ -172,7 +185,7 @@ pub struct Unowned<'a> {
 pub enum Moved {
     /// It is of the other version now.
     Done,
-    /// Somebody has taken it, or wrote to it, since it was read.
+    /// Somebody has taken it, or wrote to it, since it was read; or whether it fits cannot be found out now.
     Busy,
     /// Its journal does not fit.
     Stays(Misfit),
@@ -193,25 +206,13 @@ pub async fn move_unowned(
     let (weight, moved_before) = (moves::weight(&entries), moves_in(&entries));
     // When it was recorded is the database's to say.
     let entry = move_entry(moved_before, run.version, next, Timestamp::default());
-    if let Err(misfit) = fits(next, id, run.seed, entries, limits).await {
-        return Ok(Moved::Stays(misfit));
+    match dry::replay_beside(next, id, run.seed, entries, limits).await {
+        None => return Ok(Moved::Busy),
+        Some(Err(misfit)) => return Ok(Moved::Stays(misfit)),
+        Some(Ok(())) => {}
     }
     let moved = a_move(next, id, generation, Mover::Anybody { weight }, entry);
     Ok(if store.move_run(&moved, audit).await? { Moved::Done } else { Moved::Busy })
-}
-
-/// Whether a journal fits. In a task: a long one is not to hold up others, and a panic of its body is no panic here.
-async fn fits(
-    next: &'static WorkflowDefinition,
-    run: RunId,
-    seed: i64,
-    entries: Vec<Entry>,
-    limits: Limits,
-) -> Result<(), Misfit> {
-    match tokio::spawn(async move { dry_replay(next, run, seed, entries, limits).map(drop) }).await {
-        Ok(fits) => fits,
-        Err(_) => Err(Misfit::Breaks("its replay did not end".into())),
-    }
 }
 
 fn moves_in(entries: &[Entry]) -> u32 {

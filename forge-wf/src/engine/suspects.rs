@@ -1,9 +1,14 @@
-//! Runs that workers died of, perhaps: each is executed alone, so that it takes no innocent one with it, and after too many
-//! deaths it is not executed any more.
+//! Runs that workers died of, perhaps: each is executed so that it takes no innocent one with it, and after too many deaths it is not
+//! executed any more.
 //!
-//! What counts are consecutive takeovers of a run that was being executed and got no further; the database counts them. Age,
-//! and what else a worker had in hand, count nothing once the run is alone.
+//! What counts are consecutive takeovers of a run that was being executed and got no further; the database counts them. A **suspect**,
+//! from the second takeover on, is executed by a worker that executes nothing else, if one comes for it at once; otherwise in a slot
+//! of its own beside other runs, one suspect at a time. If that worker dies, only the suspect's takeovers rise (`free_runs.sql`).
+//!
+//! That may blame the wrong one: another run that kills workers may have been executed beside it. So before a suspect is given up,
+//! its **last** execution is really alone, and while it waits for that the others are counted again.
 
+use std::collections::HashMap;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
@@ -12,15 +17,42 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Engine;
 use super::leaving::owned_image;
 use super::session::Session;
-use crate::model::{Failure, State};
+use crate::model::{Failure, RunId, State};
 use crate::store::{ClaimedRun, Due, RunImage};
 
-/// From this many takeovers on a run is executed alone.
+/// From this many takeovers on a run is a suspect. `free_runs.sql` says the same.
 const SUSPECT_FROM: i32 = 2;
 /// How long a worker stops claiming so that a suspect finds it idle; after that others have their turn again.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long others have their turn then.
+const OTHERS_FIRST: Duration = Duration::from_secs(60);
+/// How long a suspect that a busy worker gave back is left to idle ones.
+const OFFERED_FOR: Duration = Duration::from_secs(1);
 /// A suspect that was given back comes before all that was due in this time.
 const FIRST_IN_LINE: Duration = Duration::from_secs(3_600);
+/// Suspects that are remembered, up to this number.
+const KNOWN_MAX: usize = 10_000;
+
+/// What this worker knows of suspects.
+#[derive(Default)]
+pub struct Suspects {
+    /// Given back to idle workers, then.
+    offered: HashMap<RunId, Instant>,
+    /// This worker stopped claiming for it, then.
+    waited_for: HashMap<RunId, Instant>,
+    /// Executed here beside other runs.
+    beside: Option<RunId>,
+}
+
+/// What becomes of a suspect that came beside other runs.
+enum Verdict {
+    /// It is executed now, in its own slot.
+    Beside,
+    /// It is given back, and not claimed here for so long.
+    Later(Duration),
+    /// It is given back, and nothing is claimed here until it finds this worker idle.
+    Wait,
+}
 
 impl Engine {
     /// Whether the next claim is for one run alone.
@@ -39,34 +71,92 @@ impl Engine {
         self.slots.clone().try_acquire_many_owned(u32::try_from(self.config.concurrency).unwrap_or(u32::MAX)).ok()
     }
 
-    /// Sorts out the suspects of a claim: they are given back, and claimed again when nothing else is executed here. A claim that
-    /// was for one run `alone` keeps it.
-    pub(super) async fn set_apart(&self, session: &Session, runs: Vec<ClaimedRun>, alone: bool) -> Vec<ClaimedRun> {
-        let (suspects, innocent): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| run.takeovers >= SUSPECT_FROM);
-        if alone || !suspects.is_empty() {
+    /// Sorts out the suspects of a claim: those that are not executed now are given back. A claim that was for one run `alone` keeps it;
+    /// `idle` is a worker that executes nothing else.
+    pub(super) async fn set_apart(
+        &self,
+        session: &Session,
+        runs: Vec<ClaimedRun>,
+        alone: bool,
+        idle: bool,
+    ) -> Vec<ClaimedRun> {
+        let from = SUSPECT_FROM.min(self.config.takeovers_max);
+        let (suspects, mut kept): (Vec<_>, Vec<_>) = runs.into_iter().partition(|run| run.takeovers >= from.max(1));
+        if alone {
+            for run in &suspects {
+                tracing::warn!(
+                    run = %run.id, workflow = %run.workflow, takeovers = run.takeovers,
+                    "workers died while they executed this run; it is executed alone"
+                );
+            }
             // There may be more, until a claim brings none.
             self.want_alone(!suspects.is_empty());
+            return [suspects, kept].concat();
         }
-        if !alone {
-            for run in &suspects {
-                self.give_back(session, run).await;
+        let idle = idle && kept.is_empty();
+        for run in suspects {
+            match self.judge(&run, idle) {
+                Verdict::Beside => {
+                    tracing::warn!(
+                        run = %run.id, workflow = %run.workflow, takeovers = run.takeovers,
+                        "workers died while they executed this run; no worker was idle, so it is executed beside others"
+                    );
+                    kept.push(run);
+                }
+                Verdict::Later(length) => {
+                    self.avoid(run.id, length);
+                    self.give_back(session, &run).await;
+                    self.hint_others();
+                }
+                Verdict::Wait => {
+                    self.want_alone(true);
+                    self.give_back(session, &run).await;
+                    self.hint_others();
+                }
             }
-            return innocent;
         }
-        for run in &suspects {
-            tracing::warn!(
-                run = %run.id, workflow = %run.workflow, takeovers = run.takeovers,
-                "workers died while they executed this run; it is executed alone"
-            );
+        kept
+    }
+
+    fn judge(&self, run: &ClaimedRun, idle: bool) -> Verdict {
+        let mut known = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if known.offered.len() + known.waited_for.len() >= KNOWN_MAX {
+            (known.offered, known.waited_for) = (HashMap::new(), HashMap::new());
         }
-        [suspects, innocent].concat()
+        if idle {
+            return Verdict::Wait;
+        }
+        if run.takeovers >= self.config.takeovers_max {
+            // Its last chance, so it is to be alone whatever that costs; but not all the time.
+            let waited_for = known.waited_for.entry(run.id).or_insert(now);
+            return match now - *waited_for {
+                waited if waited < PATIENCE => Verdict::Wait,
+                waited if waited < PATIENCE + OTHERS_FIRST => Verdict::Later(PATIENCE + OTHERS_FIRST - waited),
+                _ => {
+                    *waited_for = now;
+                    Verdict::Wait
+                }
+            };
+        }
+        let another = known.beside.filter(|beside| *beside != run.id);
+        if another.is_some_and(|another| self.knows(another)) {
+            return Verdict::Later(OFFERED_FOR);
+        }
+        let offered = *known.offered.entry(run.id).or_insert(now);
+        if now - offered < OFFERED_FOR {
+            return Verdict::Later(OFFERED_FOR);
+        }
+        known.offered.remove(&run.id);
+        known.beside = Some(run.id);
+        Verdict::Beside
     }
 
     async fn give_back(&self, session: &Session, run: &ClaimedRun) {
         let due = Due::At(self.clock.now() - FIRST_IN_LINE);
         let image = RunImage { state: State::Ready, keep: false, due, ..owned_image(run) };
         // If the lease is lost it is taken over, and nobody has executed it meanwhile.
-        self.write_image(session, run, image).await;
+        self.write_image(session, run, image, Vec::new()).await;
     }
 
     /// Why this run is not executed any more, if too many workers died of it.

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
 
 use super::Engine;
 use super::config::SWEEP_ANYWAY;
@@ -12,10 +14,21 @@ use super::session::Session;
 use super::waiters::Outcome;
 use super::writer::{Along, Item, Reply};
 use crate::model::RunId;
-use crate::store::{ClaimedRun, RunImage};
+use crate::store::{ClaimedRun, Mark, RunImage, TakenOver};
 
 /// Every so many renewals of the lease a look for runs whose version is not here.
 const STRAYS_EVERY: u32 = 4;
+/// Pause between two pieces of a takeover.
+const BETWEEN_PIECES: Duration = Duration::from_millis(20);
+
+/// A task that ends with this.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
 
 impl Engine {
     /// Looks around as often as the lease is renewed, until the session is over.
@@ -23,23 +36,21 @@ impl Engine {
         let mut missing = HashSet::new();
         let mut said = String::new();
         let mut last: Option<Instant> = None;
-        let (mut last_stray, mut looks) = (None, 0_u32);
+        let mut unfinished = false;
+        let strays = AbortOnDrop(tokio::spawn(self.clone().look_for_strays(session.clone())));
         while !session.is_lost() {
             tokio::select! {
                 () = tokio::time::sleep(self.config.heartbeat) => {}
-                () = session.lost() => return,
+                () = session.lost() => break,
             }
-            self.remind_overdue().await;
-            if looks.is_multiple_of(STRAYS_EVERY) {
-                self.move_strays(&session, &mut last_stray).await;
-            }
-            looks = looks.wrapping_add(1);
-            // A renewal tells at once that somebody died. The rest is for what nobody tells, and has time.
+            // Dead workers first, before anything that may be slow. A renewal tells at once that somebody died; the rest is for what
+            // nobody tells, and has time.
             let told = session.others_expired();
             let due = last.is_none_or(|last| last.elapsed() >= SWEEP_ANYWAY);
-            if told || due {
-                self.take_over(&session).await;
+            if told || due || unfinished {
+                unfinished = !self.take_over(&session).await;
             }
+            self.remind_overdue().await;
             if due || !missing.is_empty() {
                 self.find_lost_runs(&session, &mut missing).await;
             }
@@ -49,22 +60,50 @@ impl Engine {
                 last = session.may_take_over().then(Instant::now);
             }
         }
+        drop(strays);
+    }
+
+    /// Moves runs whose version is not here, now and then. Beside the sweep: replaying them takes its time.
+    async fn look_for_strays(self: Arc<Self>, session: Arc<Session>) {
+        let mut last = None;
+        loop {
+            tokio::time::sleep(self.config.heartbeat).await;
+            self.move_strays(&session, &mut last).await;
+            tokio::time::sleep(self.config.heartbeat * (STRAYS_EVERY - 1)).await;
+        }
     }
 
     /// Frees the runs of workers whose lease expired; only after a full lease of unbroken renewals of its own, so
-    /// that an outage of the database does not make every worker evict every other.
-    async fn take_over(&self, session: &Session) {
-        if !session.may_take_over() {
-            return;
-        }
-        match self.store.take_over(session.worker).await {
-            Ok(taken) if taken.runs > 0 || taken.workers > 0 => {
-                tracing::warn!(workers = taken.workers, runs = taken.runs, "took over the runs of dead workers");
+    /// that an outage of the database does not make every worker evict every other. `false` if some are left.
+    async fn take_over(&self, session: &Session) -> bool {
+        let mut all = TakenOver::default();
+        while session.may_take_over() && !session.is_lost() {
+            let taken = match self.store.take_over(session.worker).await {
+                Ok(taken) => taken,
+                Err(error) => {
+                    tracing::warn!(%error, runs = all.runs, "could not look for dead workers; trying again");
+                    return false;
+                }
+            };
+            (all.workers, all.runs) = (all.workers + taken.workers, all.runs + taken.runs);
+            if taken.runs > 0 {
                 self.runs_are_ready();
             }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "could not look for dead workers; trying again"),
+            if !taken.more {
+                if all.runs > 0 || all.workers > 0 {
+                    tracing::warn!(workers = all.workers, runs = all.runs, "took over the runs of dead workers");
+                }
+                return true;
+            }
+            tracing::info!(
+                workers = all.workers,
+                runs = all.runs,
+                "taking over the runs of dead workers; there are more"
+            );
+            // Commits and claims wait for the same database.
+            tokio::time::sleep(BETWEEN_PIECES).await;
         }
+        all.runs == 0
     }
 
     /// Deadlines of runs that nobody executes, and nobody is about to.
@@ -88,11 +127,7 @@ impl Engine {
             Ok(owned) => owned,
             Err(error) => return tracing::debug!(%error, "could not list this worker's runs"),
         };
-        let now_missing: HashSet<_> = {
-            let turns = self.turns();
-            let left_behind = self.left_behind.lock().unwrap_or_else(PoisonError::into_inner);
-            owned.into_iter().filter(|run| !turns.contains_key(run) && !left_behind.contains(run)).collect()
-        };
+        let now_missing: HashSet<_> = { owned.into_iter().filter(|run| !self.knows(*run)).collect() };
         let twice: Vec<_> = now_missing.intersection(missing).copied().collect();
         *missing = now_missing;
         if !twice.is_empty() {
@@ -113,15 +148,21 @@ impl Engine {
     }
 
     /// Blocks a claimed run that cannot even begin.
-    pub(super) async fn block(&self, session: &Session, run: &ClaimedRun, stuck: &Stuck) {
+    pub(super) async fn block(&self, session: &Session, run: &ClaimedRun, stuck: &Stuck, marks: Vec<Mark>) {
         // Without an answer whoever owns the run next finds the same.
-        if self.write_image(session, run, blocked_image(run, stuck, &self.config)).await {
+        if self.write_image(session, run, blocked_image(run, stuck, &self.config), marks).await {
             self.waiters.tell(run.id, Some(Outcome::Blocked(stuck.clone())));
         }
     }
 
-    /// Writes the image of a claimed run that has no turn; `false` if the lease is lost.
-    pub(super) async fn write_image(&self, session: &Session, run: &ClaimedRun, image: RunImage) -> bool {
+    /// Writes the image of a claimed run that has no turn, and marks on its mail; `false` if the lease is lost.
+    pub(super) async fn write_image(
+        &self,
+        session: &Session,
+        run: &ClaimedRun,
+        image: RunImage,
+        marks: Vec<Mark>,
+    ) -> bool {
         let (reply, answered) = tokio::sync::oneshot::channel();
         session.submit(Item {
             run: run.id,
@@ -129,7 +170,7 @@ impl Engine {
             birth: None,
             image: Some(image),
             writes: Vec::new(),
-            along: Along::default(),
+            along: Along { marks, ..Along::default() },
             reply: Reply::Start(reply),
             current: Arc::new(std::sync::atomic::AtomicBool::new(true)),
         });

@@ -39,6 +39,7 @@ use super::definition::{StepOutcome, WorkflowDefinition};
 use super::drive::{Finished, Replayed, Stuck};
 use super::leaving::Leaving;
 use super::mailbox::Mailbox;
+use super::room::Held;
 use super::session::Session;
 use super::steps::Steps;
 use super::unwind::{Cause, Ending};
@@ -152,6 +153,8 @@ pub struct Turn {
     slot: Option<BoxFuture<'static, Option<OwnedSemaphorePermit>>>,
     /// Whether its journal holds, or is about to hold, more than its `start`.
     has_entries: bool,
+    /// The room its journal takes until it is replayed.
+    room: Option<Held>,
     warned_of_length: bool,
     counters: Option<Arc<Counters>>,
     counted: Replayed,
@@ -171,6 +174,7 @@ impl Turn {
                 self.handle(message).await;
             }
             self.begin_course().await;
+            self.give_room_back();
             self.deliver_ready().await;
             self.undo_dropped();
             self.settle();
@@ -188,6 +192,18 @@ impl Turn {
                     self.check_deadline();
                 }
             }
+        }
+    }
+
+    /// Keeps the room of its journal until that is replayed, or is not to be.
+    pub(super) fn keep_room_until_read(&mut self, room: Held) {
+        self.room = Some(room);
+    }
+
+    fn give_room_back(&mut self) {
+        let unread = self.course.drive().is_some_and(|drive| !drive.replay().is_live());
+        if !unread || self.leaving.is_some() {
+            self.room = None;
         }
     }
 

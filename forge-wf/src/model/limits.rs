@@ -29,6 +29,9 @@ pub const BATCH_BYTES_MAX: usize = 4 << 20;
 /// what one statement carries, 1 GB for PostgreSQL, and a run may begin hundreds of children at once.
 pub const FLUSH_BYTES_MAX: usize = 16 << 20;
 
+/// Bytes of journals that a worker holds at a time before their runs have replayed them; one that is longer is loaded alone.
+pub const LOAD_BYTES_MAX: usize = 64 << 20;
+
 /// Mails of one run (or events of one name) that are held in memory or read at a time; the rest waits in the inbox.
 pub const MAIL_PAGE: usize = 256;
 /// Bytes of payload after which such a page ends, before it has that many mails. The mail that takes it there is still part of

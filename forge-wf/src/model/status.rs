@@ -110,18 +110,21 @@ pub enum BlockReason {
     Compensation,
     /// Its journal has grown past the limit.
     JournalLimit,
+    /// The database cannot read its journal or its mail, while it can read those of other runs.
+    Unreadable,
     /// Somebody has paused it. Kept like a reason, since it outlives the claims of those who only bring it an order.
     Paused,
 }
 
 impl BlockReason {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Panic,
         Self::ForeignAwait,
         Self::Divergence,
         Self::Refused,
         Self::Compensation,
         Self::JournalLimit,
+        Self::Unreadable,
         Self::Paused,
     ];
 
@@ -134,6 +137,7 @@ impl BlockReason {
             Self::Refused => "refused",
             Self::Compensation => "compensation",
             Self::JournalLimit => "journal_limit",
+            Self::Unreadable => "unreadable",
             Self::Paused => "paused",
         }
     }
@@ -143,7 +147,7 @@ impl BlockReason {
         Self::ALL.into_iter().find(|reason| reason.name() == name)
     }
 
-    /// Whether new code may help, so that every new build tries such a run once.
+    /// Whether every new build tries such a run once: new code may help, or the database was repaired.
     pub fn is_of_the_code(self) -> bool {
         !matches!(self, Self::Compensation | Self::Paused)
     }
@@ -178,6 +182,9 @@ pub enum Status {
     BlockedCompensation,
     /// Its journal has grown past `journal_limit`; tried again by the next build.
     BlockedJournalLimit,
+    /// The database cannot read the run's journal or mail, while it can read those of other runs; tried again by the next
+    /// build, and by a retry once the database is repaired.
+    BlockedUnreadable,
     /// No live worker knows a workflow of this name.
     BlockedMissingHandler,
     /// Live workers know the workflow, but not this version.
@@ -230,6 +237,7 @@ impl Status {
                 Some(BlockReason::Compensation) => Self::BlockedCompensation,
                 Some(BlockReason::Refused) => Self::BlockedRefused,
                 Some(BlockReason::JournalLimit) => Self::BlockedJournalLimit,
+                Some(BlockReason::Unreadable) => Self::BlockedUnreadable,
                 Some(BlockReason::Divergence | BlockReason::Paused) | None => Self::BlockedDivergence,
             },
             (State::Ready | State::Waiting, _) if served != Served::Yes => match served {
@@ -272,6 +280,7 @@ impl Status {
             BlockedRefused => "blocked_refused",
             BlockedCompensation => "blocked_compensation",
             BlockedJournalLimit => "blocked_journal_limit",
+            BlockedUnreadable => "blocked_unreadable",
             BlockedMissingHandler => "blocked_missing_handler",
             BlockedMissingVersion => "blocked_missing_version",
             BlockedSignatureMismatch => "blocked_signature_mismatch",

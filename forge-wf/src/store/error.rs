@@ -75,6 +75,13 @@ pub enum StoreError {
         /// Table, id and what is wrong with it.
         what: String,
     },
+    /// A row holds a number or a name that this build does not know. A newer build may have written it, so this build leaves it as
+    /// it is.
+    #[error("a stored row is of a form that this build does not know, a newer build may have written it: {what}")]
+    Unknown {
+        /// Table, id and what is not known of it.
+        what: String,
+    },
     /// The address or the access rights are wrong; a person must change something.
     #[error("{what}")]
     Misconfigured {

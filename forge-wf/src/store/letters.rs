@@ -180,6 +180,8 @@ pub struct Inbox {
     pub page: Mailbag,
     /// If that is not all, the oldest of what stands behind it and nobody has noticed. Between them may be more.
     pub beyond: Vec<Mail>,
+    /// What the database says of mail that it cannot read, and that was left out here.
+    pub unreadable: Option<String>,
 }
 
 /// What became of mail that was sent.

@@ -51,13 +51,17 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// earlier number than the last one that was acknowledged; the lease is not extended.
     async fn renew_lease(&self, worker: WorkerId) -> Result<Renewal, StoreError>;
 
-    /// Deletes workers whose lease expired and makes ready every run whose worker is gone, in one transaction;
-    /// last, deletes nothing of `worker` itself, whatever its lease says. Also marks un-noticed mail of runs that have ended
-    /// or do not exist as noticed, since nobody else will.
+    /// Deletes workers whose lease expired and makes ready runs whose worker is gone: some thousand at a time, in short transactions,
+    /// and says whether there are more. Deletes nothing of `worker` itself, whatever its lease says. When there are no more, it also
+    /// marks un-noticed mail of runs that have ended or do not exist as noticed, since nobody else will.
+    ///
+    /// A worker's row, and with it the right to write, is gone before its first run is made ready; a takeover that breaks off is taken
+    /// up by the next one, of any worker.
     ///
     /// A run that was executing (state `Owned`) has its takeovers counted; one whose journal holds only `start` is
     /// unbound, so any definition of its name may take it. Takeovers start again at 1 once a run has a further entry, outcome or
-    /// undone entry, and a claim shows 0 then. Safe to repeat and to run from many workers at once.
+    /// undone entry, and a claim shows 0 then. If the dead worker was executing a suspect, a run that was taken over twice or more
+    /// without progress, only its suspects are counted. Safe to repeat and to run from many workers at once.
     async fn take_over(&self, worker: WorkerId) -> Result<TakenOver, StoreError>;
 
     /// Sends runs that go forward, are past their deadline and that nobody is about to execute (blocked and paused ones, and
@@ -102,10 +106,11 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// Gives `request.worker` up to `request.slots` due runs, highest priority and longest waiting first; may return none.
     ///
     /// Each comes back owned by the worker, as a narrow row; its journal is read afterwards by
-    /// [`Store::load_journals`]. An answer uses its number up, even an empty one: the next claim has the next number. Adopted
+    /// [`Store::load_journals_up_to`]. An answer uses its number up, even an empty one: the next claim has the next number. Adopted
     /// runs come on top of the slots. Due means ready or waiting with `ready_at <= now()` on the database's clock, or unowned (ready or
     /// waiting) with mail of a known kind that nobody has noticed. Only runs whose `needs` is among the offers are given; an unbound
-    /// one is bound to the definition of the offer. Runs in `request.adopt` that this worker already owns come along too.
+    /// one is bound to the definition of the offer. Runs in `request.adopt` that this worker already owns come along too. Those in
+    /// `request.avoid` are not given, nor are runs of a phase that this build does not know: they stay as they are.
     ///
     /// # Errors
     /// `Unavailable`: runs may have been taken all the same. Call again with the same `claim_no`: it waits
@@ -116,9 +121,26 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// Every run this worker owns, whether or not it still holds it in memory.
     async fn owned_runs(&self, worker: WorkerId) -> Result<Vec<RunId>, StoreError>;
 
-    /// The journals of these generations, each sorted by seq, entries without seq last (by key and number).
-    /// One comes back for each run asked for, in the same order.
-    async fn load_journals(&self, runs: &[(RunId, i32)]) -> Result<Vec<Journal>, StoreError>;
+    /// The journals of these generations, each sorted by seq, entries without seq last (by key and number), in the order asked for:
+    /// as many from the first on as fit in `bytes` of payload together. None if the first alone does not fit.
+    ///
+    /// # Errors
+    /// `Unavailable`: the database did not answer, or cannot read a row of one of these journals.
+    /// `Unknown`, `Corrupt`: a row of one of these journals makes no sense to this build. Asking for each alone tells which.
+    async fn load_journals_up_to(&self, runs: &[(RunId, i32)], bytes: usize) -> Result<Vec<Journal>, StoreError>;
+
+    /// The same, whatever their length: one comes back for each run asked for.
+    async fn load_journals(&self, runs: &[(RunId, i32)]) -> Result<Vec<Journal>, StoreError> {
+        self.load_journals_up_to(runs, usize::MAX).await
+    }
+
+    /// Whether the journal of this run, and not the database, is at fault when it cannot be read: what the database says of it, if
+    /// on connections that are opened for this question its journal cannot be read while the journal of another run can. `None` if it
+    /// can be read now.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing is known. The database does not answer, has no time, or can read no other journal (there may be none).
+    async fn find_unreadable(&self, run: RunId, generation: i32) -> Result<Option<String>, StoreError>;
 
     /// Puts mail into a run's inbox, if the run exists and has not ended. Repeating it with the same id changes nothing.
     ///
@@ -167,7 +189,7 @@ pub trait Store: Inspect + Send + Sync + 'static {
 
     /// A page of the oldest mails of each run that are not taken, noticed or not; if there are more, with them a page of the
     /// oldest of those that are not noticed, whatever stands before them. One inbox comes back for each run asked for, in the
-    /// same order.
+    /// same order. Mail that the database cannot read while it reads the rest is left out, and its inbox says so.
     async fn load_mail(&self, runs: &[RunId]) -> Result<Vec<Inbox>, StoreError>;
 
     /// Mail about events of this name that is not taken: a page of the oldest events, and every `DropEvent` and

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Mark, NewMail};
+use super::{Mark, NewMail, StoreError};
 
 use crate::journal::Entry;
 use crate::model::{BlockReason, Digest, Payload, Phase, RunId, State, Timestamp, VersionStatus, WorkerId};
@@ -374,6 +374,8 @@ pub struct ClaimRequest {
     pub offers: Arc<[Offer]>,
     /// Runs it owns without holding them in memory.
     pub adopt: Vec<RunId>,
+    /// Due runs that it leaves to other workers for now. At most some hundreds: each claim looks at all of them.
+    pub avoid: Vec<RunId>,
 }
 
 /// A run as its new owner sees it.
@@ -408,10 +410,13 @@ pub struct ClaimedRun {
 }
 
 /// What a claim gave.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Claim {
     /// The runs, owned by the worker now.
     pub runs: Vec<ClaimedRun>,
+    /// Runs whose rows this build cannot read, each with what is wrong with it. The worker owns them, nothing else of them was
+    /// changed, and they become free when its row is removed.
+    pub unreadable: Vec<(RunId, StoreError)>,
     /// The database's time. Every run that came because it was due was due by then.
     pub now: Timestamp,
     /// If there are no runs: when the next one that the offers fit is due, if any waits for a point in time. `None` also if
@@ -433,6 +438,13 @@ pub struct Journal {
     pub entries: Vec<Entry>,
 }
 
+impl Journal {
+    /// The length of its payloads.
+    pub fn bytes(&self) -> usize {
+        self.entries.iter().map(Entry::bytes).sum()
+    }
+}
+
 /// What a takeover did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TakenOver {
@@ -440,6 +452,8 @@ pub struct TakenOver {
     pub workers: u64,
     /// Runs made ready.
     pub runs: u64,
+    /// Whether there are more to make ready.
+    pub more: bool,
 }
 
 /// What a renewal of a lease tells.

@@ -234,8 +234,11 @@ impl Store for FaultyStore {
     async fn owned_runs(&self, worker: WorkerId) -> Result<Vec<RunId>, StoreError> {
         self.inner.owned_runs(worker).await
     }
-    async fn load_journals(&self, runs: &[(RunId, i32)]) -> Result<Vec<Journal>, StoreError> {
-        self.pass("load_journals", self.inner.load_journals(runs)).await
+    async fn load_journals_up_to(&self, runs: &[(RunId, i32)], bytes: usize) -> Result<Vec<Journal>, StoreError> {
+        self.pass("load_journals", self.inner.load_journals_up_to(runs, bytes)).await
+    }
+    async fn find_unreadable(&self, run: RunId, generation: i32) -> Result<Option<String>, StoreError> {
+        self.pass("find_unreadable", self.inner.find_unreadable(run, generation)).await
     }
     async fn send_mail(&self, mail: &NewMail) -> Result<Posted, StoreError> {
         self.faulty("send_mail", self.inner.send_mail(mail)).await

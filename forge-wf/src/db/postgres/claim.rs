@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::Inner;
 use super::columns::{Columns, call, micros, text};
 use super::error::{lost, refused, sorted};
-use super::rows::claimed_run;
+use super::rows::{claimed_id, claimed_run};
 use crate::journal::EntryKind;
 use crate::model::{Digest, Lane, Phase, RunId, State, Timestamp};
 use crate::store::{Claim, ClaimRequest, MailKind, NewRun, StartAnswer, StoreError};
@@ -79,7 +79,8 @@ pub(super) async fn claim_runs(inner: &Inner, request: &ClaimRequest) -> Result<
         .each(&request.offers, |offer| &*offer.version)
         .each(&request.adopt, |run| run.0)
         .with(MailKind::LAST as i16)
-        .each(&request.offers, |offer| offer.timeout.map(micros));
+        .each(&request.offers, |offer| offer.timeout.map(micros))
+        .each(&request.avoid, |run| run.0);
     let mut rows = line.fetch_for(inner.by(request.worker), CALL, include_str!("sql/claim_runs.sql"), columns).await?;
     for fresh in [false, true] {
         let about = about(rows.first())?;
@@ -96,13 +97,62 @@ pub(super) async fn claim_runs(inner: &Inner, request: &ClaimRequest) -> Result<
         }
     }
     let About { due, moved, now, next_due, .. } = about(rows.first())?;
-    let runs = rows.iter().filter_map(|row| claimed_run(row).transpose()).collect::<Result<Vec<_>, _>>()?;
+    let (mut runs, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+    // Runs that were taken over, by their place, and how far their journals had come by then.
+    let mut suspects = Vec::new();
+    for row in &rows {
+        let Some(id) = claimed_id(row)? else { continue };
+        match claimed_run(id, row) {
+            Err(error) => unreadable.push((id, error)),
+            Ok((run, entries)) => {
+                if run.takeovers > 0 {
+                    suspects.push((runs.len(), id, i64::from(entries)));
+                }
+                runs.push(run);
+            }
+        }
+    }
+    for (place, moved_on) in have_moved_on(inner, &suspects).await? {
+        if moved_on {
+            runs[place].takeovers = 0;
+        }
+    }
     if moved {
         inner.acknowledged.moved(request.worker, Lane::CLAIMS, request.claim_no);
     }
     // Others were faster to all that was due, or hold its rows.
-    let contended = due && runs.is_empty();
-    Ok(Claim { next_due: next_due.filter(|_| runs.is_empty()), now, runs, contended })
+    let contended = due && runs.is_empty() && unreadable.is_empty();
+    Ok(Claim { next_due: next_due.filter(|_| runs.is_empty()), now, runs, unreadable, contended })
+}
+
+/// Of each run whether its journal holds more than at its last takeover. One whose journal cannot be read has not, as far as
+/// anybody knows: it keeps the others from nothing.
+async fn have_moved_on(inner: &Inner, suspects: &[(usize, RunId, i64)]) -> Result<Vec<(usize, bool)>, StoreError> {
+    const PROGRESS: &str = include_str!("sql/progress.sql");
+    if suspects.is_empty() {
+        return Ok(Vec::new());
+    }
+    let read = |row: &PgRow| row.try_get::<i64, _>(0).map_err(sorted("claim_runs"));
+    let mut answer = Vec::with_capacity(suspects.len());
+    match inner.fetch("claim_runs", PROGRESS, Columns::new().each(suspects, |(_, run, _)| run.0)).await {
+        Ok(rows) => {
+            for ((place, _, entries), row) in suspects.iter().zip(&rows) {
+                answer.push((*place, read(row)? != *entries));
+            }
+        }
+        Err(_) => {
+            for (place, run, entries) in suspects {
+                let ask = async |run| inner.fetch("claim_runs", PROGRESS, Columns::new().with(vec![run])).await;
+                let moved_on = match ask(run.0).await {
+                    Ok(rows) => rows.first().map(read).transpose()?.is_some_and(|progress| progress != *entries),
+                    // A database that answers nothing at all says nothing about this run: the claim is sent again.
+                    Err(_) => ask(Uuid::nil()).await.map(|_| false)?,
+                };
+                answer.push((*place, moved_on));
+            }
+        }
+    }
+    Ok(answer)
 }
 
 /// What every row of a claim's answer says first.

@@ -124,18 +124,12 @@ impl Connections {
     ) -> Result<Vec<PgRow>, StoreError> {
         let bytes = columns.bytes();
         let arguments = columns.finish(call)?;
-        self.run_for(call, worker, bytes, |connection| {
-            Box::pin(query_with(sql, arguments.clone()).fetch_all(connection))
-        })
-        .await
+        self.run(call, worker, bytes, |connection| Box::pin(query_with(sql, arguments.clone()).fetch_all(connection)))
+            .await
     }
 
     /// Does `work`, which sends about `bytes`, on a connection; a second time if the first was cut off.
-    pub(super) async fn run<T>(&self, call: &'static str, bytes: usize, work: impl Work<T>) -> Result<T, StoreError> {
-        self.run_for(call, None, bytes, work).await
-    }
-
-    async fn run_for<T>(
+    async fn run<T>(
         &self,
         call: &'static str,
         worker: Option<Worker<'_>>,

@@ -182,6 +182,10 @@ pub(super) fn lost(worker: WorkerId) -> StoreError {
     StoreError::LeaseLost { worker }
 }
 
+pub(super) fn unknown(what: impl Into<String>) -> StoreError {
+    StoreError::Unknown { what: what.into() }
+}
+
 pub(super) fn corrupt(what: impl Into<String>) -> StoreError {
     StoreError::Corrupt { what: what.into() }
 }

@@ -30,6 +30,7 @@ mod read;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 mod watch;
 mod workers;
 
@@ -43,7 +44,7 @@ use uuid::Uuid;
 
 use self::claim::Wanted;
 use self::columns::Columns;
-use self::connect::{Link, Opener, Work};
+use self::connect::{Link, Opener};
 use self::connections::{ANSWER_MAX, Connections, Worker};
 use self::error::{CONNECT, explain, is_a_matter_of_time, place};
 use self::hints::{Ear, Voice};
@@ -72,6 +73,7 @@ struct Inner {
     /// One for each lane: claims, then commits. A lone worker never waits for one; several workers of one store take turns.
     lanes: Vec<Connections>,
     leases: Connections,
+    opener: Arc<Opener>,
     ear: Ear,
     voice: Voice,
     pool: Connections,
@@ -97,11 +99,6 @@ impl Inner {
     /// Sends one statement in autocommit through the pool.
     async fn fetch(&self, call: &'static str, sql: &'static str, columns: Columns) -> Result<Vec<PgRow>, StoreError> {
         self.pool.fetch(call, sql, columns).await
-    }
-
-    /// Does `work` on a connection of the pool; once more from its beginning if the connection was cut off.
-    async fn borrow<T>(&self, call: &'static str, work: impl Work<T>) -> Result<T, StoreError> {
-        self.pool.run(call, 0, work).await
     }
 }
 
@@ -150,6 +147,7 @@ impl PgStore {
                 pool: Connections::pool(&opener, connections - APART),
                 place,
                 acknowledged: Acknowledged::default(),
+                opener,
             };
             inner.pool.add(link).await;
             Ok(Self(Arc::new(inner)))
@@ -239,9 +237,14 @@ impl Store for PgStore {
         detached("owned_runs", async move { read::owned_runs(&it, worker).await }).await
     }
 
-    async fn load_journals(&self, runs: &[(RunId, i32)]) -> Result<Vec<Journal>, StoreError> {
+    async fn load_journals_up_to(&self, runs: &[(RunId, i32)], bytes: usize) -> Result<Vec<Journal>, StoreError> {
         let (it, runs) = (self.0.clone(), runs.to_vec());
-        detached("load_journals", async move { read::load_journals(&it, &runs).await }).await
+        detached("load_journals", async move { read::load_journals(&it, &runs, bytes).await }).await
+    }
+
+    async fn find_unreadable(&self, run: RunId, generation: i32) -> Result<Option<String>, StoreError> {
+        let it = self.0.clone();
+        detached("find_unreadable", async move { unreadable::find(&it, run, generation).await }).await
     }
 
     async fn send_mail(&self, mail: &NewMail) -> Result<Posted, StoreError> {

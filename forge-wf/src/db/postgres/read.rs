@@ -14,20 +14,39 @@ use super::rows::{entry, known_version, run_view};
 use crate::model::{Digest, Payload, RunId, WorkerId};
 use crate::store::{Journal, KnownVersion, RunView, StoreError, Unserved};
 
-pub(super) async fn load_journals(inner: &Inner, runs: &[(RunId, i32)]) -> Result<Vec<Journal>, StoreError> {
-    const CALL: &str = "load_journals";
+const LOAD: &str = "load_journals";
+
+/// The parameters of `load_journals.sql`.
+pub(super) fn load_columns(runs: &[(RunId, i32)], bytes: usize) -> Columns {
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    Columns::new().each(runs, |(run, _)| run.0).each(runs, |(_, generation)| *generation).with(bytes)
+}
+
+/// The journals from the first on that fit in `bytes`.
+pub(super) async fn load_journals(
+    inner: &Inner,
+    runs: &[(RunId, i32)],
+    bytes: usize,
+) -> Result<Vec<Journal>, StoreError> {
+    if runs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = inner.fetch(LOAD, include_str!("sql/load_journals.sql"), load_columns(runs, bytes)).await?;
     let mut journals: Vec<_> = runs
         .iter()
         .map(|(run, generation)| Journal { run: *run, generation: *generation, entries: Vec::new() })
         .collect();
-    if journals.is_empty() {
-        return Ok(journals);
+    let mut last = 0;
+    for row in rows {
+        let place: i64 = row.try_get(0).map_err(sorted(LOAD))?;
+        let place = usize::try_from(place - 1).expect("places count from 1");
+        last = place + 1;
+        let journal = journals.get_mut(place).expect("places count to the number of runs asked for");
+        journal.entries.push(entry(&row)?);
     }
-    let columns = Columns::new().each(runs, |(run, _)| run.0).each(runs, |(_, generation)| *generation);
-    for row in inner.fetch(CALL, include_str!("sql/load_journals.sql"), columns).await? {
-        let place: i64 = row.try_get(0).map_err(sorted(CALL))?;
-        let journal = usize::try_from(place - 1).ok().and_then(|place| journals.get_mut(place));
-        journal.expect("places count from 1 to the number of runs asked for").entries.push(entry(&row)?);
+    if bytes < usize::MAX {
+        // What comes after the last row may not have fitted. Every journal has its start, so this cuts off no other.
+        journals.truncate(last);
     }
     Ok(journals)
 }
@@ -70,7 +89,7 @@ pub(super) async fn journal(inner: &Inner, run: RunId) -> Result<Option<Journal>
     let rows = inner.fetch(CALL, GENERATION, Columns::new().with(run.0)).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let generation = row.try_get(0).map_err(sorted(CALL))?;
-    Ok(load_journals(inner, &[(run, generation)]).await?.pop())
+    Ok(load_journals(inner, &[(run, generation)], usize::MAX).await?.pop())
 }
 
 pub(super) async fn state(inner: &Inner, run: RunId, key: &str) -> Result<Option<Payload>, StoreError> {

@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Decode, Postgres, Row, Type};
 use uuid::Uuid;
 
-use super::error::{corrupt, sort};
+use super::error::{corrupt, sort, unknown};
 use crate::journal::{Entry, EntryKind, EntryState, Undo, UndoState};
 use crate::model::{BlockReason, CallId, Digest, Payload, Phase, RunId, Served, State, VersionStatus, WorkerId};
 use crate::store::{ClaimedRun, KnownVersion, Mail, MailKind, NewMail, Parent, Posted, RunView, StoreError};
@@ -48,7 +48,7 @@ impl<'r> Reader<'r> {
 
     fn wire<T>(&mut self, what: &str, from: impl Fn(i16) -> Option<T>) -> Result<T, StoreError> {
         let number = self.take()?;
-        from(number).ok_or_else(|| corrupt(format!("{}: {number} is no {what}", self.call)))
+        from(number).ok_or_else(|| unknown(format!("{}: {number} is no {what}", self.call)))
     }
 }
 
@@ -71,7 +71,7 @@ pub(super) fn entry(row: &PgRow) -> Result<Entry, StoreError> {
         None => None,
         Some(number) => Some(
             UndoState::from_wire(number)
-                .ok_or_else(|| corrupt(format!("load_journals: {number} is no state of an undo")))?,
+                .ok_or_else(|| unknown(format!("load_journals: {number} is no state of an undo")))?,
         ),
     };
     let at = row.take()?;
@@ -93,11 +93,15 @@ pub(super) fn entry(row: &PgRow) -> Result<Entry, StoreError> {
     })
 }
 
-/// The run of a claim's answer, after five columns about the claim itself; `None` if it took none.
-pub(super) fn claimed_run(row: &PgRow) -> Result<Option<ClaimedRun>, StoreError> {
-    let mut row = Reader::after("claim_runs", row, 5);
-    let Some(id) = row.take::<Option<Uuid>>()?.map(RunId) else { return Ok(None) };
-    Ok(Some(ClaimedRun {
+/// The id of the run in a row of a claim's answer, after five columns about the claim itself; `None` if it took none.
+pub(super) fn claimed_id(row: &PgRow) -> Result<Option<RunId>, StoreError> {
+    Ok(Reader::after("claim_runs", row, 5).take::<Option<Uuid>>()?.map(RunId))
+}
+
+/// The run in a row of a claim's answer, and the progress its journal had made when it was last taken over.
+pub(super) fn claimed_run(id: RunId, row: &PgRow) -> Result<(ClaimedRun, i32), StoreError> {
+    let mut row = Reader::after("claim_runs", row, 6);
+    let run = ClaimedRun {
         id,
         claim_no: row.take()?,
         generation: row.take()?,
@@ -111,7 +115,8 @@ pub(super) fn claimed_run(row: &PgRow) -> Result<Option<ClaimedRun>, StoreError>
         deadline_at: row.take()?,
         paused: row.take::<Option<&str>>()? == Some(BlockReason::Paused.name()),
         retries: row.take()?,
-    }))
+    };
+    Ok((run, row.take()?))
 }
 
 pub(super) fn mail(call: &'static str, row: &PgRow) -> Result<Mail, StoreError> {
@@ -157,7 +162,7 @@ pub(super) fn run_view(row: &PgRow) -> Result<RunView, StoreError> {
     let block_reason = match row.take::<Option<&str>>()? {
         None => None,
         Some(name) => Some(
-            BlockReason::from_name(name).ok_or_else(|| corrupt(format!("run {id}: no such block reason: {name}")))?,
+            BlockReason::from_name(name).ok_or_else(|| unknown(format!("run {id}: no such block reason: {name}")))?,
         ),
     };
     let (failure, output) = (row.payload()?, row.payload()?);

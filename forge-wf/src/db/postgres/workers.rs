@@ -1,12 +1,12 @@
 //! Workers: registering, renewing, taking over and removing.
 
-use sqlx::postgres::PgConnection;
-use sqlx::{Connection, Row, query, query_scalar};
+use sqlx::Row;
+use uuid::Uuid;
 
 use super::Inner;
 use super::columns::{Columns, micros};
-use super::connect::BEGIN;
 use super::error::{if_read_only, lost, sorted, unavailable};
+use super::unreadable::may_be_the_row;
 use crate::model::{Timestamp, WorkerId};
 use crate::store::{NewWorker, Renewal, StoreError, TakenOver};
 
@@ -54,37 +54,114 @@ pub(super) async fn renew(inner: &Inner, worker: WorkerId) -> Result<Renewal, St
     Err(unavailable(CALL, "another renewal of this worker came in between"))
 }
 
+/// Runs that one statement frees: well under a second of work, whatever else the server does.
+const FREED_AT_ONCE: i64 = 2_000;
+/// Runs that are looked at one by one after such a statement has failed.
+const FREED_SINGLY: i64 = 200;
+
+/// One piece of a takeover. Each statement is a transaction of its own. Deleting a worker takes its lanes along, and waits for a commit
+/// that holds one; so when its runs are freed, all it wrote is there, and nothing more will come.
 pub(super) async fn take_over(inner: &Inner, worker: WorkerId) -> Result<TakenOver, StoreError> {
-    async fn work(connection: &mut PgConnection, worker: WorkerId) -> Result<TakenOver, sqlx::Error> {
-        let mut transaction = connection.begin_with(BEGIN).await?;
-        let taken = free(&mut transaction, include_str!("sql/bury_workers.sql"), worker).await?;
-        query(include_str!("sql/notice_stray.sql")).execute(&mut *transaction).await?;
-        transaction.commit().await?;
-        Ok(taken)
+    const CALL: &str = "take_over";
+    let buried = inner.fetch(CALL, include_str!("sql/bury_workers.sql"), Columns::new().with(worker.0)).await?;
+    let mut taken = TakenOver { workers: buried.len() as u64, ..TakenOver::default() };
+    'gone: for row in inner.fetch(CALL, include_str!("sql/gone_workers.sql"), Columns::new()).await? {
+        let mut gone = Gone::of(inner, CALL, row.try_get(0).map_err(sorted(CALL))?).await?;
+        loop {
+            let freed = gone.free().await?;
+            taken.runs += freed;
+            if taken.runs >= FREED_AT_ONCE.unsigned_abs() {
+                taken.more = true;
+                break 'gone;
+            }
+            if freed == 0 {
+                break;
+            }
+        }
     }
-    inner.borrow("take_over", |connection| Box::pin(work(connection, worker))).await
+    if taken.runs > 0 {
+        // It names no sender, so workers of this very store hear it too.
+        inner.fetch(CALL, "SELECT pg_notify('forge_wf', '')", Columns::new()).await?;
+    }
+    if !taken.more
+        && let Err(error) = inner.fetch(CALL, include_str!("sql/notice_stray.sql"), Columns::new()).await
+    {
+        tracing::warn!(%error, "mail of runs that have ended could not be marked; trying again");
+    }
+    Ok(taken)
 }
 
 pub(super) async fn remove(inner: &Inner, worker: WorkerId) -> Result<(), StoreError> {
-    async fn work(connection: &mut PgConnection, worker: WorkerId) -> Result<(), sqlx::Error> {
-        let mut transaction = connection.begin_with(BEGIN).await?;
-        free(&mut transaction, "DELETE FROM forge_wf.workers WHERE id = $1", worker).await?;
-        transaction.commit().await
+    const CALL: &str = "remove_worker";
+    let delete = "DELETE FROM forge_wf.workers WHERE id = $1 RETURNING id";
+    inner.fetch(CALL, delete, Columns::new().with(worker.0)).await?;
+    let mut gone = Gone::of(inner, CALL, worker.0).await?;
+    let mut freed = 0;
+    loop {
+        match gone.free().await? {
+            0 => break,
+            runs => freed += runs,
+        }
     }
-    inner.borrow("remove_worker", |connection| Box::pin(work(connection, worker))).await?;
+    if freed > 0 {
+        inner.fetch(CALL, "SELECT pg_notify('forge_wf', '')", Columns::new()).await?;
+    }
     inner.acknowledged.forget(worker);
     Ok(())
 }
 
-/// Deletes workers, then frees every run whose worker is gone, in one transaction of two statements. Between them a commit of
-/// a deleted worker cannot slip in: deleting takes its lanes along, and waits for a commit that holds one. The second
-/// statement looks afresh, so it sees what that commit wrote.
-async fn free(transaction: &mut PgConnection, gone: &'static str, worker: WorkerId) -> Result<TakenOver, sqlx::Error> {
-    let workers = query(gone).bind(worker.0).execute(&mut *transaction).await?.rows_affected();
-    let runs: i64 = query_scalar(include_str!("sql/free_runs.sql")).fetch_one(&mut *transaction).await?;
-    if runs > 0 {
-        // Rare enough to be part of the transaction. It names no sender, so workers of this very store hear it too.
-        query("SELECT pg_notify('forge_wf', '')").execute(&mut *transaction).await?;
+/// A worker whose row is gone.
+struct Gone<'i> {
+    inner: &'i Inner,
+    call: &'static str,
+    worker: Uuid,
+    /// Whether it was executing a run that other workers had died of.
+    had_suspect: bool,
+}
+
+impl<'i> Gone<'i> {
+    async fn of(inner: &'i Inner, call: &'static str, worker: Uuid) -> Result<Self, StoreError> {
+        let columns = Columns::new().with(worker);
+        let had_suspect = match inner.fetch(call, include_str!("sql/executed_suspect.sql"), columns).await {
+            // Its journal cannot be read, and so says nothing.
+            Err(error) if may_be_the_row(&error) => false,
+            rows => rows?.first().map(|row| row.try_get(0)).transpose().map_err(sorted(call))?.unwrap_or_default(),
+        };
+        Ok(Self { inner, call, worker, had_suspect })
     }
-    Ok(TakenOver { workers, runs: runs.unsigned_abs() })
+
+    /// Frees some of its runs; how many. A run whose journal cannot be read keeps no other from being freed.
+    async fn free(&mut self) -> Result<u64, StoreError> {
+        match self.free_up_to(FREED_AT_ONCE, None).await {
+            Err(error) if may_be_the_row(&error) => {
+                tracing::warn!(worker = %self.worker, %error, "runs of a dead worker could not be freed; trying one by one");
+                self.free_singly().await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn free_up_to(&self, limit: i64, only: Option<Uuid>) -> Result<u64, StoreError> {
+        let columns = Columns::new().with(self.worker).with(limit).with(self.had_suspect).with(only);
+        let rows = self.inner.fetch(self.call, include_str!("sql/free_runs.sql"), columns).await?;
+        let freed = rows.first().map(|row| row.try_get::<i64, _>(0)).transpose().map_err(sorted(self.call))?;
+        Ok(freed.unwrap_or_default().unsigned_abs())
+    }
+
+    async fn free_singly(&self) -> Result<u64, StoreError> {
+        const OWNED: &str = "SELECT id FROM forge_wf.runs WHERE worker_id = $1 ORDER BY takeovers >= 2 LIMIT $2";
+        let mut freed = 0;
+        for row in self.inner.fetch(self.call, OWNED, Columns::new().with(self.worker).with(FREED_SINGLY)).await? {
+            let run: Uuid = row.try_get(0).map_err(sorted(self.call))?;
+            freed += match self.free_up_to(1, Some(run)).await {
+                Err(error) if may_be_the_row(&error) => {
+                    tracing::error!(%run, %error, "the journal of this run cannot be read; it is freed all the same");
+                    let columns = Columns::new().with(self.worker).with(run);
+                    self.inner.fetch(self.call, include_str!("sql/free_unread.sql"), columns).await?.len() as u64
+                }
+                answer => answer?,
+            };
+        }
+        Ok(freed)
+    }
 }

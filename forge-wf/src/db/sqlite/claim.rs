@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::commit::insert_entries;
 use super::error::{lost, micros, now, refused, sorted, time};
-use super::rows::{bind_run, claimed_run};
+use super::rows::{bind_run, claimed_id, claimed_run};
 use super::writer::Writer;
 use crate::db::acknowledged::Acknowledged;
 use crate::model::{Digest, Lane, RunId};
@@ -72,7 +72,7 @@ async fn claim(
                 0 => None,
                 _ => next.fetch_one(&mut *connection).await.map_err(sorted(CLAIM))?.map(time),
             };
-            return Ok(Claim { runs: Vec::new(), now: time(now), next_due, contended: false });
+            return Ok(Claim { runs: Vec::new(), unreadable: Vec::new(), now: time(now), next_due, contended: false });
         }
         query("UPDATE forge_wf_lanes SET batch_no = ?3 WHERE worker_id = ?1 AND lane = ?2")
             .bind(request.worker.0)
@@ -84,8 +84,26 @@ async fn claim(
     }
     let rows = query(include_str!("sql/claimed_runs.sql")).bind(request.worker.0).bind(request.claim_no);
     let rows = rows.fetch_all(&mut *connection).await.map_err(sorted(CLAIM))?;
-    let runs = rows.iter().map(claimed_run).collect::<Result<_, _>>()?;
-    Ok(Claim { runs, now: time(now), next_due: None, contended: false })
+    let (mut runs, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in &rows {
+        let id = claimed_id(row)?;
+        match claimed_run(id, row) {
+            Err(error) => unreadable.push((id, error)),
+            Ok((mut run, entries)) => {
+                if run.takeovers > 0 && has_moved_on(connection, id, entries).await {
+                    run.takeovers = 0;
+                }
+                runs.push(run);
+            }
+        }
+    }
+    Ok(Claim { runs, unreadable, now: time(now), next_due: None, contended: false })
+}
+
+/// Whether the run's journal holds more than at its last takeover, when its progress was `entries`. If that cannot be read, then not.
+async fn has_moved_on(connection: &mut SqliteConnection, run: RunId, entries: i64) -> bool {
+    let progress = query_scalar::<_, i64>(include_str!("sql/progress.sql")).bind(run.0);
+    progress.fetch_one(connection).await.is_ok_and(|progress| progress != entries)
 }
 
 /// What the worker offers, as a statement takes it.
@@ -104,14 +122,18 @@ async fn take(
     offers: &str,
     now: i64,
 ) -> Result<u64, StoreError> {
-    let adopt: Vec<_> = request.adopt.iter().map(|run| run.0.simple().to_string()).collect();
+    let ids = |runs: &[RunId]| {
+        let ids: Vec<_> = runs.iter().map(|run| run.0.simple().to_string()).collect();
+        serde_json::to_string(&ids).map_err(|error| refused(CLAIM, error.to_string()))
+    };
     let claim = query(include_str!("sql/claim_runs.sql"))
         .bind(offers)
         .bind(now)
         .bind(request.slots)
         .bind(request.worker.0)
         .bind(request.claim_no)
-        .bind(serde_json::to_string(&adopt).map_err(|error| refused(CLAIM, error.to_string()))?)
-        .bind(MailKind::LAST as i16);
+        .bind(ids(&request.adopt)?)
+        .bind(MailKind::LAST as i16)
+        .bind(ids(&request.avoid)?);
     Ok(claim.execute(&mut *connection).await.map_err(sorted(CLAIM))?.rows_affected())
 }

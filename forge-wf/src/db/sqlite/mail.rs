@@ -2,15 +2,18 @@
 //!
 //! Whatever the length of a flood to one run, no more than a page of it is read at a time.
 
+use std::sync::LazyLock;
+
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{Row, query, query_scalar};
 use uuid::Uuid;
 
 use super::error::{now, sorted};
-use super::rows::{bind_mail, mail, returned};
+use super::rows::{Bound, bind_mail, mail, returned};
+use super::unreadable::may_be_the_row;
 use super::writer::Writer;
 use crate::db::bags;
-use crate::model::{RunId, WorkerId};
+use crate::model::{Payload, RunId, WorkerId};
 use crate::store::{Inbox, MAIL_PAGE, MAIL_PAGE_BYTES, Mail, MailKind, Mailbag, NewMail, Posted, StoreError};
 
 pub(super) async fn send(writer: &Writer, mail: &NewMail) -> Result<Posted, StoreError> {
@@ -58,17 +61,33 @@ async fn remind(connection: &mut SqliteConnection, overdue: &[Uuid]) -> Result<u
 }
 
 pub(super) async fn unnoticed(pool: &SqlitePool, worker: WorkerId, except: &[RunId]) -> Result<Vec<Mail>, StoreError> {
-    const CALL: &str = "unnoticed_mail";
-    let rows = query(include_str!("sql/unnoticed_mail.sql")).bind(worker.0);
-    let rows = rows.bind(MAIL_PAGE as i64).bind(MAIL_PAGE_BYTES as i64).bind(MailKind::LAST as i16).bind(list(except));
-    read(CALL, rows.fetch_all(pool).await)
+    const UNNOTICED: &str = include_str!("sql/unnoticed_mail.sql");
+    static BODILESS: LazyLock<String> = LazyLock::new(|| bodiless(UNNOTICED));
+    let ask = |sql: &'static str| page(query(sql).bind(worker.0)).bind(MailKind::LAST as i16).bind(list(except));
+    let mut connection = pool.acquire().await.map_err(sorted("unnoticed_mail"))?;
+    let found = find("unnoticed_mail", &mut connection, || ask(UNNOTICED), || ask(&BODILESS)).await?;
+    Ok(found.into_iter().filter_map(|found| found.mail).collect())
 }
 
 pub(super) async fn unnoticed_of(pool: &SqlitePool, run: RunId) -> Result<Vec<Mail>, StoreError> {
-    const CALL: &str = "unnoticed_mail_of";
-    let rows = query(include_str!("sql/unnoticed_mail_of.sql")).bind(run.0);
-    let rows = rows.bind(MAIL_PAGE as i64).bind(MAIL_PAGE_BYTES as i64).bind(MailKind::LAST as i16);
-    read(CALL, rows.fetch_all(pool).await)
+    const UNNOTICED: &str = include_str!("sql/unnoticed_mail_of.sql");
+    static BODILESS: LazyLock<String> = LazyLock::new(|| bodiless(UNNOTICED));
+    let mut connection = pool.acquire().await.map_err(sorted("unnoticed_mail_of"))?;
+    let (whole, bodiless) = (|| load_query(UNNOTICED, run), || load_query(&BODILESS, run));
+    let found = find("unnoticed_mail_of", &mut connection, whole, bodiless).await?;
+    Ok(found.into_iter().filter_map(|found| found.mail).collect())
+}
+
+pub(super) const LOAD: &str = include_str!("sql/load_mail.sql");
+
+/// [`LOAD`], or the same without bodies, with its parameters.
+pub(super) fn load_query(sql: &'static str, run: RunId) -> Bound<'static> {
+    page(query(sql).bind(run.0)).bind(MailKind::LAST as i16)
+}
+
+/// How long a page may be.
+fn page(query: Bound<'_>) -> Bound<'_> {
+    query.bind(MAIL_PAGE as i64).bind(MAIL_PAGE_BYTES as i64)
 }
 
 pub(super) async fn runs_with_mail(pool: &SqlitePool, runs: &[RunId]) -> Result<Vec<RunId>, StoreError> {
@@ -87,18 +106,67 @@ pub(super) async fn load(pool: &SqlitePool, runs: &[RunId]) -> Result<Vec<Inbox>
     const CALL: &str = "load_mail";
     let mut connection = pool.acquire().await.map_err(sorted(CALL))?;
     let mut inboxes = Vec::with_capacity(runs.len());
+    static BODILESS: LazyLock<String> = LazyLock::new(|| bodiless(LOAD));
     for run in runs {
-        let rows = query(include_str!("sql/load_mail.sql")).bind(run.0);
-        let rows = rows.bind(MAIL_PAGE as i64).bind(MAIL_PAGE_BYTES as i64).bind(MailKind::LAST as i16);
-        inboxes.push(bags::inbox(*run, pages(CALL, rows.fetch_all(&mut *connection).await)?));
+        let found = find(CALL, &mut connection, || load_query(LOAD, *run), || load_query(&BODILESS, *run)).await?;
+        inboxes.push(bags::inbox(*run, pages(CALL, found)?));
     }
     Ok(inboxes)
 }
 
 pub(super) async fn load_events(pool: &SqlitePool, run: RunId, name: &str) -> Result<Mailbag, StoreError> {
-    let rows = query(include_str!("sql/load_events.sql")).bind(run.0).bind(name);
-    let rows = rows.bind(MAIL_PAGE as i64).bind(MAIL_PAGE_BYTES as i64);
-    Ok(bags::bag(run, pages("load_events", rows.fetch_all(pool).await)?))
+    const CALL: &str = "load_events";
+    const EVENTS: &str = include_str!("sql/load_events.sql");
+    static BODILESS: LazyLock<String> = LazyLock::new(|| bodiless(EVENTS));
+    let ask = |sql: &'static str| page(query(sql).bind(run.0).bind(name.to_owned()));
+    let mut connection = pool.acquire().await.map_err(sorted(CALL))?;
+    let found = find(CALL, &mut connection, || ask(EVENTS), || ask(&BODILESS)).await?;
+    Ok(bags::bag(run, pages(CALL, found)?))
+}
+
+/// Mail as it was found.
+struct Found {
+    row: SqliteRow,
+    /// If this build and SQLite can read it.
+    mail: Option<Mail>,
+    /// What SQLite says, if it cannot read its body.
+    unreadable: Option<String>,
+}
+
+/// The same statement, without the bodies of what it finds.
+fn bodiless(sql: &str) -> String {
+    sql.replace("mail.body, mail.sent_at", "NULL, mail.sent_at")
+}
+
+/// Reads mail. If SQLite cannot read a row of it, the bodies are read one by one, so that one that is damaged hides no other.
+async fn find(
+    call: &'static str,
+    connection: &mut SqliteConnection,
+    whole: impl Fn() -> Bound<'static>,
+    bodiless: impl Fn() -> Bound<'static>,
+) -> Result<Vec<Found>, StoreError> {
+    let fail = sorted(call);
+    let (rows, whole) = match whole().fetch_all(&mut *connection).await.map_err(&fail) {
+        Err(error) if may_be_the_row(&error) => (bodiless().fetch_all(&mut *connection).await.map_err(&fail)?, false),
+        answer => (answer?, true),
+    };
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        let (mut mail, mut unreadable) = (readable(call, &row)?, None);
+        if let (false, Some(it)) = (whole, &mut mail) {
+            let body = query_scalar::<_, Option<String>>("SELECT body FROM forge_wf_inbox WHERE id = ?1");
+            match body.bind(it.mail.id).fetch_optional(&mut *connection).await.map_err(&fail) {
+                Ok(body) => it.mail.body = body.flatten().map(Payload::from_json_text),
+                Err(error) if may_be_the_row(&error) => {
+                    bags::tell_of_unreadable(it.mail.run, it.mail.id, &error);
+                    (mail, unreadable) = (None, Some(format!("mail {}: {error}", it.mail.id)));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        found.push(Found { row, mail, unreadable });
+    }
+    Ok(found)
 }
 
 /// For people.
@@ -111,10 +179,11 @@ fn read(call: &'static str, rows: Result<Vec<SqliteRow>, sqlx::Error>) -> Result
     rows.map_err(sorted(call))?.iter().filter_map(|row| readable(call, row).transpose()).collect()
 }
 
-fn pages(call: &'static str, rows: Result<Vec<SqliteRow>, sqlx::Error>) -> Result<Vec<bags::Row>, StoreError> {
-    let row =
-        |row: &SqliteRow| Ok(bags::Row { there: row.try_get(9).map_err(sorted(call))?, mail: readable(call, row)? });
-    rows.map_err(sorted(call))?.iter().map(row).collect()
+fn pages(call: &'static str, found: Vec<Found>) -> Result<Vec<bags::Row>, StoreError> {
+    let row = |Found { row, mail, unreadable }| {
+        Ok(bags::Row { there: row.try_get(9).map_err(sorted(call))?, mail, unreadable })
+    };
+    found.into_iter().map(row).collect()
 }
 
 fn readable(call: &'static str, row: &SqliteRow) -> Result<Option<Mail>, StoreError> {

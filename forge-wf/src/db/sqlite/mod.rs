@@ -21,6 +21,7 @@ mod open;
 mod read;
 mod rows;
 mod shapes;
+mod unreadable;
 mod workers;
 mod writer;
 
@@ -146,10 +147,18 @@ impl Store for SqliteStore {
         detached("owned_runs", async move { read::owned_runs(&it.readers("owned_runs").await?, worker).await }).await
     }
 
-    async fn load_journals(&self, runs: &[(RunId, i32)]) -> Result<Vec<Journal>, StoreError> {
+    async fn load_journals_up_to(&self, runs: &[(RunId, i32)], bytes: usize) -> Result<Vec<Journal>, StoreError> {
         let (it, runs) = (self.0.clone(), runs.to_vec());
-        detached("load_journals", async move { read::load_journals(&it.readers("load_journals").await?, &runs).await })
-            .await
+        detached("load_journals", async move {
+            read::load_journals(&it.readers("load_journals").await?, &runs, bytes).await
+        })
+        .await
+    }
+
+    async fn find_unreadable(&self, run: RunId, generation: i32) -> Result<Option<String>, StoreError> {
+        const CALL: &str = "find_unreadable";
+        let it = self.0.clone();
+        detached(CALL, async move { unreadable::find(&it.readers(CALL).await?, run, generation).await }).await
     }
 
     async fn send_mail(&self, mail: &NewMail) -> Result<Posted, StoreError> {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{Row, query, query_as, query_scalar};
 use uuid::Uuid;
@@ -12,19 +13,42 @@ use super::rows::{entry, known_version, run_view};
 use crate::model::{Digest, Payload, RunId, WorkerId};
 use crate::store::{Journal, KnownVersion, RunView, StoreError, Unserved};
 
-pub(super) async fn load_journals(pool: &SqlitePool, runs: &[(RunId, i32)]) -> Result<Vec<Journal>, StoreError> {
+/// The journals from the first on that fit in `bytes`.
+pub(super) async fn load_journals(
+    pool: &SqlitePool,
+    runs: &[(RunId, i32)],
+    bytes: usize,
+) -> Result<Vec<Journal>, StoreError> {
     let mut connection = pool.acquire().await.map_err(sorted("load_journals"))?;
     let mut journals = Vec::with_capacity(runs.len());
+    let mut left = bytes;
     for (run, generation) in runs {
-        journals.push(load_journal(&mut connection, *run, *generation).await?);
+        let Some(journal) = load_journal(&mut connection, *run, *generation, left).await? else { break };
+        left = left.saturating_sub(journal.bytes());
+        journals.push(journal);
     }
     Ok(journals)
 }
 
-async fn load_journal(connection: &mut SqliteConnection, run: RunId, generation: i32) -> Result<Journal, StoreError> {
-    let rows = query(include_str!("sql/load_journal.sql")).bind(run.0).bind(generation);
-    let rows = rows.fetch_all(connection).await.map_err(sorted("load_journals"))?;
-    Ok(Journal { run, generation, entries: rows.iter().map(entry).collect::<Result<_, _>>()? })
+/// The journal, or nothing as soon as it turns out to be longer than `bytes`.
+pub(super) async fn load_journal(
+    connection: &mut SqliteConnection,
+    run: RunId,
+    generation: i32,
+    bytes: usize,
+) -> Result<Option<Journal>, StoreError> {
+    let mut journal = Journal { run, generation, entries: Vec::new() };
+    let mut length = 0_usize;
+    let mut rows = query(include_str!("sql/load_journal.sql")).bind(run.0).bind(generation).fetch(connection);
+    while let Some(row) = rows.try_next().await.map_err(sorted("load_journals"))? {
+        let entry = entry(&row)?;
+        length = length.saturating_add(entry.bytes());
+        if length > bytes {
+            return Ok(None);
+        }
+        journal.entries.push(entry);
+    }
+    Ok(Some(journal))
 }
 
 pub(super) async fn owned_runs(pool: &SqlitePool, worker: WorkerId) -> Result<Vec<RunId>, StoreError> {
@@ -32,7 +56,9 @@ pub(super) async fn owned_runs(pool: &SqlitePool, worker: WorkerId) -> Result<Ve
     Ok(ids.fetch_all(pool).await.map_err(sorted("owned_runs"))?.into_iter().map(RunId).collect())
 }
 
-const PAYLOADS: &str = "run.failure, ending.output, (SELECT count(*) FROM (SELECT 1 FROM forge_wf_inbox AS mail \
+const PAYLOADS: &str = "run.failure, CASE WHEN run.state = 10 THEN (SELECT ending.output FROM forge_wf_journal AS ending \
+                        WHERE ending.run_id = run.id AND ending.generation = run.generation AND ending.key = 'end' AND ending.n = 0) END, \
+                        (SELECT count(*) FROM (SELECT 1 FROM forge_wf_inbox AS mail \
                         WHERE mail.run_id = run.id AND mail.taken_at IS NULL AND mail.kind = 0 LIMIT 1000))";
 static RUN_BY_ID: LazyLock<String> = LazyLock::new(|| run_view_sql("run.id = ?3", PAYLOADS));
 static RUN_BY_KEY: LazyLock<String> =
@@ -71,7 +97,7 @@ pub(super) async fn journal(pool: &SqlitePool, run: RunId) -> Result<Option<Jour
     let generation = query_scalar::<_, i32>("SELECT generation FROM forge_wf_runs WHERE id = ?1").bind(run.0);
     match generation.fetch_optional(&mut *connection).await.map_err(sorted("journal"))? {
         None => Ok(None),
-        Some(generation) => load_journal(&mut connection, run, generation).await.map(Some),
+        Some(generation) => load_journal(&mut connection, run, generation, usize::MAX).await,
     }
 }
 

@@ -7,7 +7,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Decode, Row, Sqlite, Type};
 use uuid::Uuid;
 
-use super::error::{corrupt, micros, sort, time};
+use super::error::{corrupt, micros, sort, time, unknown};
 use crate::journal::{Entry, EntryKind, EntryState, Undo, UndoState};
 use crate::model::{BlockReason, CallId, Digest, Payload, Phase, RunId, Served, State, VersionStatus, WorkerId};
 use crate::store::{
@@ -181,7 +181,7 @@ impl<'r> Columns<'r> {
 
     fn wire<T>(&mut self, what: &str, from: impl Fn(i16) -> Option<T>) -> Result<T, StoreError> {
         let number = self.take()?;
-        from(number).ok_or_else(|| corrupt(format!("{}: {number} is no {what}", self.call)))
+        from(number).ok_or_else(|| unknown(format!("{}: {number} is no {what}", self.call)))
     }
 }
 
@@ -204,7 +204,7 @@ pub(super) fn entry(row: &SqliteRow) -> Result<Entry, StoreError> {
         None => None,
         Some(number) => Some(
             UndoState::from_wire(number)
-                .ok_or_else(|| corrupt(format!("load_journals: {number} is no state of an undo")))?,
+                .ok_or_else(|| unknown(format!("load_journals: {number} is no state of an undo")))?,
         ),
     };
     let at = time(row.take()?);
@@ -226,10 +226,14 @@ pub(super) fn entry(row: &SqliteRow) -> Result<Entry, StoreError> {
     })
 }
 
-pub(super) fn claimed_run(row: &SqliteRow) -> Result<ClaimedRun, StoreError> {
-    let mut row = Columns::new("claim_runs", row);
-    let id = RunId(row.take()?);
-    Ok(ClaimedRun {
+pub(super) fn claimed_id(row: &SqliteRow) -> Result<RunId, StoreError> {
+    Columns::new("claim_runs", row).take().map(RunId)
+}
+
+/// The run in a row of a claim's answer, and the progress its journal had made when it was last taken over.
+pub(super) fn claimed_run(id: RunId, row: &SqliteRow) -> Result<(ClaimedRun, i64), StoreError> {
+    let mut row = Columns { next: 1, ..Columns::new("claim_runs", row) };
+    let run = ClaimedRun {
         id,
         claim_no: row.take()?,
         generation: row.take()?,
@@ -243,7 +247,8 @@ pub(super) fn claimed_run(row: &SqliteRow) -> Result<ClaimedRun, StoreError> {
         deadline_at: row.take::<Option<i64>>()?.map(time),
         paused: row.take::<Option<&str>>()? == Some(BlockReason::Paused.name()),
         retries: row.take()?,
-    })
+    };
+    Ok((run, row.take()?))
 }
 
 pub(super) fn mail(call: &'static str, row: &SqliteRow) -> Result<Mail, StoreError> {
@@ -290,7 +295,7 @@ pub(super) fn run_view(row: &SqliteRow) -> Result<RunView, StoreError> {
     let block_reason = match row.take::<Option<&str>>()? {
         None => None,
         Some(name) => Some(
-            BlockReason::from_name(name).ok_or_else(|| corrupt(format!("run {id}: no such block reason: {name}")))?,
+            BlockReason::from_name(name).ok_or_else(|| unknown(format!("run {id}: no such block reason: {name}")))?,
         ),
     };
     let (failure, output) = (row.payload()?, row.payload()?);

@@ -3,8 +3,10 @@
 use sqlx::query;
 use sqlx::query_scalar;
 use sqlx::sqlite::SqliteConnection;
+use uuid::Uuid;
 
 use super::error::{lost, micros, now, sorted, time};
+use super::unreadable::may_be_the_row;
 use super::writer::Writer;
 use crate::db::acknowledged::Acknowledged;
 use crate::model::{Timestamp, WorkerId};
@@ -107,47 +109,126 @@ async fn extend(
     Ok(Renewal { now: time(now), others_expired: others })
 }
 
-pub(super) async fn take_over(writer: &Writer, worker: WorkerId) -> Result<TakenOver, StoreError> {
-    let mut writing = writer.begin("take_over").await?;
-    let answer = inherit(writing.connection(), worker).await;
-    writing.finish(answer).await
-}
+/// Runs that one transaction frees. Nobody else writes meanwhile, so it is short.
+const FREED_AT_ONCE: i64 = 1_000;
+/// Runs that are looked at one by one after such a transaction has failed.
+const FREED_SINGLY: i64 = 200;
 
-async fn inherit(connection: &mut SqliteConnection, worker: WorkerId) -> Result<TakenOver, StoreError> {
-    let gone = "DELETE FROM forge_wf_workers WHERE lease_until <= ?2 AND id <> ?1";
-    let taken = free(connection, "take_over", gone, worker).await?;
-    let stray = query(include_str!("sql/notice_stray.sql")).bind(now());
-    stray.execute(&mut *connection).await.map_err(sorted("take_over"))?;
+/// One piece of a takeover. Lanes, definitions and offers go with the worker's row; so when its runs are freed, nothing more of it comes.
+pub(super) async fn take_over(writer: &Writer, worker: WorkerId) -> Result<TakenOver, StoreError> {
+    const CALL: &str = "take_over";
+    let mut writing = writer.begin(CALL).await?;
+    let buried = bury(writing.connection(), worker).await;
+    let (workers, gone) = writing.finish(buried).await?;
+    let mut taken = TakenOver { workers, ..TakenOver::default() };
+    'gone: for gone in gone {
+        loop {
+            let freed = free(writer, CALL, gone).await?;
+            taken.runs += freed;
+            if taken.runs >= FREED_AT_ONCE.unsigned_abs() {
+                taken.more = true;
+                break 'gone;
+            }
+            if freed == 0 {
+                break;
+            }
+        }
+    }
+    if !taken.more
+        && let Err(error) = notice_stray(writer).await
+    {
+        tracing::warn!(%error, "mail of runs that have ended could not be marked; trying again");
+    }
     Ok(taken)
 }
 
+/// Deletes workers whose lease expired: how many, and which workers own runs and are gone, be it since an earlier takeover.
+async fn bury(connection: &mut SqliteConnection, worker: WorkerId) -> Result<(u64, Vec<Uuid>), StoreError> {
+    let fail = sorted("take_over");
+    let bury = query("DELETE FROM forge_wf_workers WHERE lease_until <= ?2 AND id <> ?1").bind(worker.0).bind(now());
+    let buried = bury.execute(&mut *connection).await.map_err(&fail)?.rows_affected();
+    let gone = query_scalar::<_, Uuid>(include_str!("sql/gone_workers.sql"));
+    Ok((buried, gone.fetch_all(&mut *connection).await.map_err(&fail)?))
+}
+
+async fn notice_stray(writer: &Writer) -> Result<(), StoreError> {
+    let mut writing = writer.begin("take_over").await?;
+    let stray = query(include_str!("sql/notice_stray.sql")).bind(now());
+    let answer = stray.execute(writing.connection()).await.map(drop).map_err(sorted("take_over"));
+    writing.finish(answer).await
+}
+
 pub(super) async fn remove(writer: &Writer, worker: WorkerId) -> Result<(), StoreError> {
-    let mut writing = writer.begin("remove_worker").await?;
-    let answer = dismiss(writing.connection(), worker).await;
-    writing.finish(answer).await?;
+    const CALL: &str = "remove_worker";
+    let mut writing = writer.begin(CALL).await?;
+    let removed = delete(writing.connection(), worker).await;
+    writing.finish(removed).await?;
+    while free(writer, CALL, worker.0).await? > 0 {}
     writer.acknowledged.forget(worker);
     Ok(())
 }
 
-/// Removes a worker by this connection, in the transaction that is open on it.
-pub(super) async fn dismiss(connection: &mut SqliteConnection, worker: WorkerId) -> Result<(), StoreError> {
-    free(connection, "remove_worker", "DELETE FROM forge_wf_workers WHERE id = ?1", worker).await.map(drop)
+async fn delete(connection: &mut SqliteConnection, worker: WorkerId) -> Result<(), StoreError> {
+    let delete = query("DELETE FROM forge_wf_workers WHERE id = ?1").bind(worker.0);
+    delete.execute(connection).await.map(drop).map_err(sorted("remove_worker"))
 }
 
-/// Deletes workers, then frees every run whose worker is gone. Lanes, definitions and offers go with the worker's row.
-async fn free(
+/// Removes a worker by this connection, in the transaction that is open on it.
+pub(super) async fn dismiss(connection: &mut SqliteConnection, worker: WorkerId) -> Result<(), StoreError> {
+    delete(connection, worker).await?;
+    while free_some(connection, "remove_worker", worker.0, FREED_AT_ONCE, None).await? > 0 {}
+    Ok(())
+}
+
+/// Frees some runs of a worker whose row is gone; how many. A run whose journal cannot be read keeps no other from being freed.
+async fn free(writer: &Writer, call: &'static str, gone: Uuid) -> Result<u64, StoreError> {
+    let mut writing = writer.begin(call).await?;
+    let freed = free_some(writing.connection(), call, gone, FREED_AT_ONCE, None).await;
+    let error = match writing.finish(freed).await {
+        Err(error) if may_be_the_row(&error) => error,
+        answer => return answer,
+    };
+    tracing::warn!(worker = %gone, %error, "runs of a dead worker could not be freed; trying one by one");
+    let mut writing = writer.begin(call).await?;
+    const OWNED: &str = "SELECT id FROM forge_wf_runs WHERE worker_id = ?1 ORDER BY takeovers >= 2 LIMIT ?2";
+    let owned = query_scalar::<_, Uuid>(OWNED).bind(gone).bind(FREED_SINGLY);
+    let owned = owned.fetch_all(writing.connection()).await.map_err(sorted(call));
+    let mut freed = 0;
+    for run in writing.finish(owned).await? {
+        let mut writing = writer.begin(call).await?;
+        let one = free_some(writing.connection(), call, gone, 1, Some(run)).await;
+        freed += match writing.finish(one).await {
+            Err(error) if may_be_the_row(&error) => {
+                tracing::error!(%run, %error, "the journal of this run cannot be read; it is freed all the same");
+                let mut writing = writer.begin(call).await?;
+                let unread = query(include_str!("sql/free_unread.sql")).bind(now()).bind(gone).bind(run);
+                let unread = unread.execute(writing.connection()).await.map_err(sorted(call));
+                writing.finish(unread).await?.rows_affected()
+            }
+            answer => answer?,
+        };
+    }
+    Ok(freed)
+}
+
+/// Suspects are freed last, so whether there was one is known until the others are free.
+async fn free_some(
     connection: &mut SqliteConnection,
     call: &'static str,
-    gone: &'static str,
-    worker: WorkerId,
-) -> Result<TakenOver, StoreError> {
-    let fail = sorted(call);
-    let now = now();
-    let workers = query(gone).bind(worker.0).bind(now).execute(&mut *connection).await.map_err(&fail)?.rows_affected();
-    let orphans = query_scalar::<_, bool>(include_str!("sql/has_orphans.sql"));
-    if !orphans.fetch_one(&mut *connection).await.map_err(&fail)? {
-        return Ok(TakenOver { workers, runs: 0 });
+    gone: Uuid,
+    limit: i64,
+    only: Option<Uuid>,
+) -> Result<u64, StoreError> {
+    let suspect = query_scalar::<_, bool>(include_str!("sql/executed_suspect.sql")).bind(gone);
+    // If its journal cannot be read it says nothing.
+    let had_suspect = suspect.fetch_one(&mut *connection).await.unwrap_or_default();
+    for taken_over_twice in [false, true] {
+        let free = query(include_str!("sql/free_runs.sql")).bind(now()).bind(gone).bind(limit).bind(had_suspect);
+        let free = free.bind(only).bind(taken_over_twice);
+        let freed = free.execute(&mut *connection).await.map_err(sorted(call))?.rows_affected();
+        if freed > 0 {
+            return Ok(freed);
+        }
     }
-    let runs = query(include_str!("sql/free_runs.sql")).bind(now).execute(&mut *connection).await.map_err(&fail)?;
-    Ok(TakenOver { workers, runs: runs.rows_affected() })
+    Ok(0)
 }

@@ -128,6 +128,7 @@ impl Turn {
             permit: Some(permit),
             slot: None,
             has_entries: true,
+            room: None,
             warned_of_length: false,
             counters,
             counted: Replayed::default(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::support::*;
 use crate::model::time::from_micros;
 use crate::model::{BlockReason, RunId, State};
-use crate::store::{Batch, Birth, Due, NewRun, Parent, Store};
+use crate::store::{Batch, Birth, ClaimRequest, Due, NewRun, Parent, Store};
 
 pub async fn many_claimers_never_share_a_run(store: Arc<dyn Store>) {
     for _ in 0..60 {
@@ -299,4 +299,21 @@ pub async fn a_run_that_is_bound_by_a_claim_has_the_timeout_of_the_offer(store: 
     assert_eq!(worker.claim_one().await.deadline_at, earlier, "what was said at its start stays");
     start(&store, bound()).await;
     assert_eq!(worker.claim_one().await.deadline_at, None, "a bound run was given what it has at its start");
+}
+
+pub async fn a_claim_leaves_the_runs_it_avoids_to_others(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let (avoided, with_mail, other) = (start(&store, bound()).await, bound(), start(&store, bound()).await);
+    let with_mail_id = with_mail.id;
+    worker.bear(with_mail).await;
+    worker.update(with_mail_id, 0, waiting(Due::Never)).await;
+    worker.send(vec![event(with_mail_id, "1")]).await;
+    let avoiding = |worker: &Hand| ClaimRequest { avoid: vec![avoided, with_mail_id], ..worker.request(10) };
+    let claim = store.claim_runs(&avoiding(&worker)).await.unwrap();
+    assert_eq!(claim.runs.iter().map(|run| run.id).collect::<Vec<_>>(), [other]);
+    worker.claim_no += 1;
+    let claim = store.claim_runs(&avoiding(&worker)).await.unwrap();
+    assert!(claim.runs.is_empty() && !claim.contended, "what it avoids is not due for it");
+    worker.claim_no += 1;
+    assert_eq!(Hand::new(&store).await.claim(10).await.len(), 2);
 }

@@ -37,7 +37,7 @@ pub async fn nothing_is_written_after_the_lease_is_taken(store: Arc<dyn Store>) 
     dead.bear(run).await;
     let late = start(&store, checkout()).await;
     let taken = store.take_over(heir.id).await.unwrap();
-    assert_eq!(taken, TakenOver { workers: 1, runs: 1 });
+    assert_eq!(taken, TakenOver { workers: 1, runs: 1, more: false });
 
     let newborn = bound();
     let newborn_id = newborn.id;
@@ -94,7 +94,7 @@ pub async fn only_executing_runs_count_takeovers(store: Arc<dyn Store>) {
     dead.append(executes_id, vec![completed("step:charge", 0, 1, "1")]).await;
     dead.append(waits_id, vec![completed("step:charge", 0, 1, "1")]).await;
     dead.update(waits_id, 0, RunImage { keep: true, ..waiting(Due::Never) }).await;
-    assert_eq!(bury(&store, &dead, &heir).await, TakenOver { workers: 1, runs: 2 });
+    assert_eq!(bury(&store, &dead, &heir).await, TakenOver { workers: 1, runs: 2, more: false });
 
     let mut next = Hand::new(&store).await;
     let mut claimed: Vec<_> = next.claim(10).await.into_iter().map(|run| (run.id, run.takeovers)).collect();
@@ -288,8 +288,76 @@ pub async fn many_workers_may_take_over_at_once(store: Arc<dyn Store>) {
         taken.workers += one.workers;
         taken.runs += one.runs;
     }
-    assert_eq!(taken, TakenOver { workers: 5, runs: 5 }, "each was counted once");
+    assert_eq!(taken, TakenOver { workers: 5, runs: 5, more: false }, "each was counted once");
     for run in runs {
         assert_eq!(view(&store, run).await.state, State::Ready);
     }
+}
+
+pub async fn a_run_that_was_executed_beside_a_suspect_is_not_counted(store: Arc<dyn Store>) {
+    let heir = Hand::new(&store).await;
+    let suspect = start(&store, bound()).await;
+    for expected in 0..2 {
+        assert_eq!(die_with(&store, suspect, &heir).await, expected);
+    }
+    let (beside, second) = (bound(), bound());
+    let (beside_id, second_id) = (beside.id, second.id);
+    for expected in 2..5 {
+        let mut doomed = Hand::expired(&store).await;
+        assert_eq!(doomed.claim_one().await.takeovers, expected);
+        let mut beside = beside.clone();
+        beside.id = RunId::new();
+        let innocent = beside.id;
+        doomed.bear(beside).await;
+        assert_eq!(bury(&store, &doomed, &heir).await, TakenOver { workers: 1, runs: 2, more: false });
+        assert_eq!(view(&store, innocent).await.takeovers, 0, "the suspect is the likely cause");
+        assert_eq!(view(&store, suspect).await.takeovers, expected + 1);
+        // It goes on in peace.
+        let mut next = Hand::new(&store).await;
+        for run in next.claim(10).await {
+            let image = if run.id == innocent { ended(State::Completed) } else { released() };
+            next.update(run.id, run.claim_no, image).await;
+        }
+    }
+
+    // A suspect that has come further is none, and hides no other.
+    let mut doomed = Hand::expired(&store).await;
+    assert_eq!(doomed.claim_one().await.id, suspect);
+    doomed.append(suspect, vec![started("step:charge", 0)]).await;
+    for run in [beside, second] {
+        doomed.bear(run).await;
+    }
+    bury(&store, &doomed, &heir).await;
+    for run in [suspect, beside_id, second_id] {
+        assert_eq!(view(&store, run).await.takeovers, 1, "{run}");
+    }
+}
+
+pub async fn many_runs_of_a_dead_worker_are_freed_in_pieces(store: Arc<dyn Store>) {
+    const RUNS: usize = 2_400;
+    let heir = Hand::new(&store).await;
+    let mut dead = Hand::expired(&store).await;
+    let mut suspect = None;
+    for _ in 0..RUNS / 300 {
+        let births = (0..300).map(|_| Birth { run: bound(), image: executing() }).collect::<Vec<_>>();
+        suspect = births.first().map(|birth| birth.run.id);
+        dead.commit(Batch { births, ..Batch::default() }).await;
+    }
+    let first = store.take_over(heir.id).await.unwrap();
+    assert!(first.more && first.workers == 1 && first.runs > 0 && first.runs < RUNS as u64, "{first:?}");
+    assert!(is_lost(&dead.try_commit(Batch::default()).await), "its right to write went first");
+    // The one that began it is gone as well: another one goes on.
+    let mut other = Hand::new(&store).await;
+    let mut runs = first.runs;
+    loop {
+        let taken = store.take_over(other.id).await.unwrap();
+        assert_eq!(taken.workers, 0);
+        runs += taken.runs;
+        if !taken.more {
+            break;
+        }
+    }
+    assert_eq!(runs, RUNS as u64, "each was counted once");
+    assert_eq!(view(&store, suspect.unwrap()).await.takeovers, 1);
+    assert_eq!(other.claim(100).await.len(), 100);
 }

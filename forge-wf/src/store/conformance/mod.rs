@@ -81,6 +81,7 @@ macro_rules! conformance_suite {
                 a_claim_tells_the_databases_time,
                 a_child_comes_with_its_parent,
                 a_detached_child_answers_nobody,
+                a_claim_leaves_the_runs_it_avoids_to_others,
             ],
             moves: [
                 a_run_is_moved_by_its_owner_only_and_says_so_once,
@@ -149,6 +150,8 @@ macro_rules! conformance_suite {
                 a_run_blocked_by_its_code_waits_for_another_build,
                 a_run_blocked_by_a_compensation_waits_for_an_operator,
                 many_workers_may_take_over_at_once,
+                a_run_that_was_executed_beside_a_suspect_is_not_counted,
+                many_runs_of_a_dead_worker_are_freed_in_pieces,
             ],
             lists: [
                 pages_follow_one_another_without_a_gap,
@@ -171,6 +174,8 @@ macro_rules! conformance_suite {
                 versions_of_live_workers_are_known_with_what_they_are_for,
                 unserved_runs_are_grouped_and_say_so_in_words,
                 journals_come_back_in_the_order_asked_for,
+                journals_come_back_as_far_as_they_fit,
+                a_journal_that_can_be_read_is_not_unreadable,
             ],
         }
     };

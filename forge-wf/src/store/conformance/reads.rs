@@ -245,3 +245,33 @@ pub async fn versions_of_live_workers_are_known_with_what_they_are_for(store: Ar
     let checkout = [("checkout", "1", Active), ("checkout", "2", Active), ("checkout", "3", Staging)];
     assert_eq!(known, [&[("billing", "9", Deprecated)], &checkout[..]].concat());
 }
+
+pub async fn journals_come_back_as_far_as_they_fit(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let long = format!("\"{}\"", "x".repeat(998));
+    let mut asked = Vec::new();
+    for steps in [1, 3, 1] {
+        let run = bound();
+        asked.push((run.id, 0));
+        worker.bear(run.clone()).await;
+        let entries = (0..steps).map(|n| completed("step:charge", n, n as i32 + 1, &long)).collect();
+        worker.append(run.id, entries).await;
+    }
+    let loaded = async |bytes: usize| {
+        let journals = store.load_journals_up_to(&asked, bytes).await.unwrap();
+        let ids: Vec<_> = journals.iter().map(|journal| (journal.run, journal.generation)).collect();
+        assert_eq!(ids, asked[..ids.len()]);
+        journals.iter().map(|journal| journal.entries.len()).collect::<Vec<_>>()
+    };
+    assert_eq!(loaded(usize::MAX).await, [2, 4, 2]);
+    assert_eq!(loaded(1_500).await, [2], "no journal comes in parts, and none after one that does not fit");
+    assert_eq!(loaded(4_500).await, [2, 4]);
+    assert!(loaded(500).await.is_empty());
+    assert_eq!(store.load_journals(&asked).await.unwrap()[1].bytes(), 3_000 + bound().input.as_str().len());
+}
+
+pub async fn a_journal_that_can_be_read_is_not_unreadable(store: Arc<dyn Store>) {
+    let (run, other) = (start(&store, checkout()).await, start(&store, checkout()).await);
+    assert_eq!(store.find_unreadable(run, 0).await.unwrap(), None);
+    assert_eq!(store.find_unreadable(other, 0).await.unwrap(), None);
+}

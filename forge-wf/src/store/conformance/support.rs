@@ -86,6 +86,7 @@ impl Hand {
 
     pub fn request(&self, slots: u32) -> ClaimRequest {
         ClaimRequest {
+            avoid: Vec::new(),
             worker: self.id,
             claim_no: self.claim_no + 1,
             slots,

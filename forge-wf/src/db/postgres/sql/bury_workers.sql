@@ -3,3 +3,4 @@
 DELETE FROM forge_wf.workers WHERE id IN (
     SELECT id FROM forge_wf.workers WHERE lease_until <= now() AND id <> $1 FOR UPDATE SKIP LOCKED
 )
+RETURNING id

@@ -1,5 +1,6 @@
 -- claim_runs: gives worker $1, as claim $2, up to $3 due runs that need one of the offers $4 (with definition $5, version
--- $6, and a timeout of $9 microseconds, which counts from when a run that is bound was due), and those of $7 it owns already. Mail of kinds above $8, which this build cannot read, makes no run due. Answers with
+-- $6, and a timeout of $9 microseconds, which counts from when a run that is bound was due), and those of $7 it owns already, but none of $10. Mail of kinds above $8, which this build cannot read, makes no run due, and
+-- a run of an unknown phase is not due here: a newer build may have written them. Answers with
 -- the lane of claims as it was, whether anything was there to take, whether the lane moved, the time, when the next run is due
 -- if nothing was there to take, and the runs.
 --
@@ -46,7 +47,7 @@ WITH RECURSIVE offer (needs, definition, version, timeout) AS MATERIALIZED (
         FROM level, LATERAL (
             SELECT run.id, run.ready_at FROM forge_wf.runs AS run
             WHERE run.needs = level.needs AND run.priority = level.priority AND run.ready_at <= now()
-              AND run.worker_id IS NULL AND run.state IN (0, 2)
+              AND run.worker_id IS NULL AND run.state IN (0, 2) AND run.phase IN (0, 1) AND run.id <> ALL ($10::uuid[])
             ORDER BY run.ready_at LIMIT $3 * 4 + 16
         ) AS head
         WHERE level.priority IS NOT NULL
@@ -58,6 +59,7 @@ WITH RECURSIVE offer (needs, definition, version, timeout) AS MATERIALIZED (
             ORDER BY mail.no LIMIT 1
         ) AS oldest
         WHERE run.worker_id IS NULL AND run.state IN (0, 2) AND run.needs IN (SELECT offer.needs FROM offer)
+          AND run.phase IN (0, 1) AND run.id <> ALL ($10::uuid[])
         UNION ALL
         SELECT run.id, run.needs, run.priority, mail.sent_at, false, true
         FROM forge_wf.inbox AS mail JOIN forge_wf.runs AS run ON run.id = mail.run_id
@@ -65,6 +67,7 @@ WITH RECURSIVE offer (needs, definition, version, timeout) AS MATERIALIZED (
           AND run.worker_id IS NULL AND run.state IN (0, 2, 3, 4)
           AND (mail.retries IS NULL OR mail.retries = coalesce(run.retries, 0))
           AND (mail.kind IN (2, 5, 10, 11) OR run.needs IN (SELECT offer.needs FROM offer))
+          AND run.phase IN (0, 1) AND run.id <> ALL ($10::uuid[])
     ) AS it
     GROUP BY it.id, it.needs
     ORDER BY max(it.priority) DESC, min(it.since), it.id
@@ -120,11 +123,8 @@ SELECT lane.batch_no, EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM mine), EXI
         WHERE level.priority IS NOT NULL
     ) END,
     run.id, run.claim_no, run.generation, run.seed, run.workflow, run.definition, run.needs, run.phase,
-    CASE WHEN run.takeovers > 0 AND run.takeover_entries = (
-        SELECT count(*) + count(entry.seq) + count(*) FILTER (WHERE entry.undo_state >= 2)
-        FROM forge_wf.journal AS entry WHERE entry.run_id = run.id
-    ) THEN run.takeovers ELSE 0 END,
-    run.parent_id, run.parent_call, run.deadline_at, run.block_reason, coalesce(run.retries, 0)
+    run.takeovers, run.parent_id, run.parent_call, run.deadline_at, run.block_reason, coalesce(run.retries, 0),
+    run.takeover_entries
 FROM (SELECT (SELECT batch_no FROM forge_wf.lanes WHERE worker_id = $1 AND lane = 0) AS batch_no) AS lane
 LEFT JOIN taken AS run ON true
 ORDER BY run.priority DESC, run.ready_at NULLS LAST, run.id

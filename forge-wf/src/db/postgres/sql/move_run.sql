@@ -10,7 +10,7 @@ WITH seen AS MATERIALIZED (
     SELECT run.id, run.xmin AS written_by FROM forge_wf.runs AS run WHERE run.id = $1
 ), it AS MATERIALIZED (
     SELECT run.id, run.xmin AS written_by, $2 IS NULL AND (
-        run.state = 2 OR run.state = 4 AND run.block_reason IN ('panic', 'foreign_await', 'divergence', 'refused', 'journal_limit')
+        run.state = 2 OR run.state = 4 AND run.block_reason IN ('panic', 'foreign_await', 'divergence', 'refused', 'journal_limit', 'unreadable')
     ) AS wakes
     FROM forge_wf.runs AS run
     WHERE run.id = $1 AND run.worker_id IS NOT DISTINCT FROM $2::uuid AND run.phase = 0 AND run.generation = $6

@@ -29,7 +29,7 @@ WITH worker AS (
 ), blocked AS MATERIALIZED (
     SELECT run.id FROM forge_wf.runs AS run
     WHERE run.state = 4 AND run.needs = ANY ($10) AND run.worker_id IS NULL
-      AND run.block_reason IN ('panic', 'foreign_await', 'divergence', 'refused', 'journal_limit')
+      AND run.block_reason IN ('panic', 'foreign_await', 'divergence', 'refused', 'journal_limit', 'unreadable')
       AND run.blocked_build IS DISTINCT FROM $3
     FOR UPDATE SKIP LOCKED
 ), unblocked AS (

@@ -1,6 +1,7 @@
 -- claim_runs: gives worker ?4 up to ?3 runs due at ?2 that need one of the offers ?1 (JSON: [needs, definition, version, timeout],
--- in hex, and microseconds that count from when a run that is bound was due), and those of ?6 (JSON: ids in hex) it owns already, all as claim ?5. Mail of kinds above ?7, which this build cannot
--- read, makes no run due.
+-- in hex, and microseconds that count from when a run that is bound was due), and those of ?6 (JSON: ids in hex) it owns already, all
+-- as claim ?5, but none of ?8 (JSON: ids in hex). Mail of kinds above ?7, which this build cannot read, makes no run due, and a run of
+-- an unknown phase is not due here: a newer build may have written them.
 --
 -- A million sleeping runs must not slow down the claim of ten due ones, nor a million due ones the claim of ten. So `level`
 -- hops through the index from one priority to the next, and of each level no more than ?3 heads are looked at. Nor must a
@@ -40,7 +41,8 @@ due (id, priority, since) AS (
     WHERE level.priority IS NOT NULL AND run.id IN (
         SELECT head.id FROM forge_wf_runs AS head
         WHERE head.needs = level.needs AND head.priority = level.priority AND head.ready_at <= ?2
-          AND head.worker_id IS NULL AND head.state IN (0, 2)
+          AND head.worker_id IS NULL AND head.state IN (0, 2) AND head.phase IN (0, 1)
+          AND (?8 = '[]' OR head.id NOT IN (SELECT unhex(value) FROM json_each(?8)))
         ORDER BY head.ready_at LIMIT ?3
     )
     UNION ALL
@@ -51,6 +53,7 @@ due (id, priority, since) AS (
     )
     FROM letter CROSS JOIN forge_wf_runs AS run
     WHERE run.id = letter.run_id AND run.worker_id IS NULL AND run.state IN (0, 2) AND run.needs IN (SELECT needs FROM offer)
+      AND run.phase IN (0, 1) AND (?8 = '[]' OR run.id NOT IN (SELECT unhex(value) FROM json_each(?8)))
     UNION ALL
     SELECT run.id, run.priority, mail.sent_at
     FROM forge_wf_inbox AS mail INDEXED BY forge_wf_inbox_orders CROSS JOIN forge_wf_runs AS run
@@ -58,6 +61,7 @@ due (id, priority, since) AS (
       AND run.id = mail.run_id AND run.worker_id IS NULL AND run.state IN (0, 2, 3, 4)
       AND (mail.retries IS NULL OR mail.retries = coalesce(run.retries, 0))
       AND (mail.kind IN (2, 5, 10, 11) OR run.needs IN (SELECT needs FROM offer))
+      AND run.phase IN (0, 1) AND (?8 = '[]' OR run.id NOT IN (SELECT unhex(value) FROM json_each(?8)))
 )
 UPDATE forge_wf_runs SET
     worker_id = ?4,

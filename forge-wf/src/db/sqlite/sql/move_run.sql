@@ -12,7 +12,7 @@ UPDATE forge_wf_runs SET
     failure = CASE WHEN wakes.it THEN NULL ELSE failure END
 FROM (
     SELECT ?2 IS NULL AND (
-        seen.state = 2 OR seen.state = 4 AND seen.block_reason IN ('panic', 'foreign_await', 'divergence', 'refused', 'journal_limit')
+        seen.state = 2 OR seen.state = 4 AND seen.block_reason IN ('panic', 'foreign_await', 'divergence', 'refused', 'journal_limit', 'unreadable')
     ) AS it FROM forge_wf_runs AS seen WHERE seen.id = ?1
 ) AS wakes
 WHERE id = ?1 AND worker_id IS ?2 AND phase = 0 AND generation = ?6 AND CASE

@@ -34,6 +34,4 @@ SELECT run.id, run.workflow, run.version, run.definition, run.key, run.generatio
     run.block_reason, {payloads}, run.worker_id, run.created_at, run.ready_at, run.ended_at, run.deadline_at, run.priority,
     run.takeovers, run.owner, run.tags, run.parent_id, run.parent_call, run.seed
 FROM forge_wf_runs AS run
-LEFT JOIN forge_wf_journal AS ending
-    ON ending.run_id = run.id AND ending.generation = run.generation AND ending.key = 'end' AND ending.n = 0
 WHERE {which}

@@ -1,0 +1,291 @@
+//! Loads what was claimed: journals and mail, in pieces that fit into memory, and past rows that cannot be read.
+//!
+//! Takes claimed runs, hands each with its journal and its mail to [`Engine::begin`]. A piece that cannot be loaded is left to a task
+//! beside the claim loop, which tries its runs one by one and sets those apart that cannot be read: so one bad row stops no other
+//! run. A run whose rows a newer build has written is given back as it is. Blocks nothing because of an outage: a run is called
+//! unreadable only if another one can be read at that moment.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Engine;
+use super::config::DATABASE_RETRY;
+use super::drive::Stuck;
+use super::leaving::owned_image;
+use super::pauses::Pauses;
+use super::room::Held;
+use super::session::Session;
+use crate::model::{BlockReason, RunId, State};
+use crate::store::{ClaimedRun, Due, Inbox, Journal, MailKind, Mark, RunImage, StoreError};
+
+/// How long this worker leaves a run to others that it could not take up.
+const LEFT_TO_OTHERS: Duration = Duration::from_secs(60);
+/// Runs that are left to others, up to this number: each claim names them all.
+const AVOIDED_MAX: usize = 1_000;
+/// After so many in a row that cannot be loaded, and none that can, the database is at fault and not they.
+const BAD_IN_A_ROW: usize = 3;
+
+/// A claimed run that has no turn yet. While this exists, the run is not taken to be lost, and its mail is kept an eye on.
+pub struct Taken {
+    /// The run.
+    pub run: ClaimedRun,
+    _in_hand: InHand,
+}
+
+/// A claimed run with what a turn needs.
+pub struct Loaded {
+    /// The run.
+    pub taken: Taken,
+    /// Its journal.
+    pub journal: Journal,
+    /// Its mail.
+    pub mail: Inbox,
+    /// The room its journal takes until it is read.
+    pub room: Held,
+}
+
+struct InHand {
+    engine: Arc<Engine>,
+    run: RunId,
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.engine.in_hand.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.run);
+        self.engine.mailroom().claim_is_over([self.run]);
+    }
+}
+
+impl Engine {
+    /// Notes that this run was claimed and will have a turn. Before its mail is read: what comes from here on is looked for again when
+    /// its turn begins.
+    pub(super) fn take(self: &Arc<Self>, run: ClaimedRun) -> Taken {
+        self.mailroom().claimed([run.id]);
+        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner).insert(run.id);
+        Taken { _in_hand: InHand { engine: self.clone(), run: run.id }, run }
+    }
+
+    /// Whether this worker knows of this run that it owns it.
+    pub(super) fn knows(&self, run: RunId) -> bool {
+        self.turns().contains_key(&run)
+            || [&self.in_hand, &self.left_behind, &self.unread]
+                .into_iter()
+                .any(|known| known.lock().unwrap_or_else(PoisonError::into_inner).contains(&run))
+    }
+
+    /// Loads claimed runs and begins their turns.
+    pub(super) async fn bring_in(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        runs: Vec<ClaimedRun>,
+        mut permits: OwnedSemaphorePermit,
+        alone: bool,
+    ) {
+        let mut rest: VecDeque<_> = runs.into_iter().map(|run| self.take(run)).collect();
+        let mut first = true;
+        while !rest.is_empty() {
+            let loaded = match self.load(&mut rest, std::mem::take(&mut first)).await {
+                Ok(loaded) => loaded,
+                Err(error) => {
+                    tracing::warn!(worker = %session.worker, %error, "claimed runs could not be loaded; trying one by one");
+                    let task = self.clone().bring_in_one_by_one(session.clone(), rest, permits, alone);
+                    tokio::spawn(task);
+                    return;
+                }
+            };
+            for loaded in loaded {
+                let Some(permit) = self.slot_of(session, &mut permits, alone, &loaded).await else { return };
+                self.begin(session, loaded, permit).await;
+            }
+        }
+    }
+
+    /// Loads as many runs from the front of `rest` as there is room for. Nearly always that is all of them, so the `first` piece is
+    /// loaded with all mail at once.
+    async fn load(&self, rest: &mut VecDeque<Taken>, first: bool) -> Result<Vec<Loaded>, StoreError> {
+        let ids: Vec<_> = rest.iter().map(|taken| (taken.run.id, taken.run.generation)).collect();
+        let free = self.room.free().await;
+        let mut runs: Vec<_> = rest.iter().map(|taken| taken.run.id).collect();
+        let mut mail = None;
+        let mut journals = if first {
+            let (journals, all) = tokio::join!(self.store.load_journals_up_to(&ids, free), self.store.load_mail(&runs));
+            mail = Some(all?);
+            journals?
+        } else {
+            self.store.load_journals_up_to(&ids, free).await?
+        };
+        if journals.is_empty() {
+            // It is longer than what is free, perhaps than all the room.
+            self.room.empty().await;
+            journals = self.store.load_journals(&ids[..1]).await?;
+        }
+        runs.truncate(journals.len());
+        let mail = match mail {
+            Some(mail) => mail,
+            None => self.store.load_mail(&runs).await?,
+        };
+        let taken = rest.drain(..journals.len());
+        Ok(taken
+            .zip(journals.into_iter().zip(mail))
+            .map(|(taken, (journal, mail))| {
+                let room = self.room.hold(journal.bytes());
+                Loaded { taken, journal, mail, room }
+            })
+            .collect())
+    }
+
+    /// The slot of a run: one of those that the claim was made with, or for an adopted run the next that is free.
+    async fn slot_of(
+        &self,
+        session: &Session,
+        permits: &mut OwnedSemaphorePermit,
+        alone: bool,
+        loaded: &Loaded,
+    ) -> Option<OwnedSemaphorePermit> {
+        // Adopted runs may come on top of the slots that were asked for.
+        let wanted = if alone && loaded.taken.run.takeovers > 0 { permits.num_permits() } else { 1 };
+        match permits.split(wanted).filter(|permit| permit.num_permits() > 0) {
+            Some(permit) => Some(permit),
+            None => {
+                // Those that have begun shall have their mail, however long this takes.
+                // What was claimed and gets no turn goes with this worker's row.
+                self.slot_while_serving(session).await
+            }
+        }
+    }
+
+    /// Loads claimed runs one by one, again and again, until each has a turn or is set apart.
+    async fn bring_in_one_by_one(
+        self: Arc<Self>,
+        session: Arc<Session>,
+        mut rest: VecDeque<Taken>,
+        mut permits: OwnedSemaphorePermit,
+        alone: bool,
+    ) {
+        let mut pauses = Pauses::new(DATABASE_RETRY);
+        loop {
+            let (mut bad, mut good) = (VecDeque::new(), 0);
+            while let Some(taken) = rest.pop_front() {
+                if session.is_lost() || self.is_draining() {
+                    return;
+                }
+                let (run, mut one) = (taken.run.clone(), VecDeque::from([taken]));
+                match self.load(&mut one, true).await {
+                    Ok(loaded) => {
+                        good += 1;
+                        for loaded in loaded {
+                            let Some(permit) = self.slot_of(&session, &mut permits, alone, &loaded).await else {
+                                return;
+                            };
+                            self.begin(&session, loaded, permit).await;
+                        }
+                    }
+                    Err(error @ StoreError::Unknown { .. }) => self.leave_to_others(&session, &run, &error).await,
+                    // The database has read it, and it makes no sense: nothing else is at fault.
+                    Err(error @ StoreError::Corrupt { .. }) => {
+                        self.set_unreadable(&session, &run, &error.to_string()).await
+                    }
+                    Err(error) => bad.push_back((one.pop_front().expect("it was not loaded"), error)),
+                }
+                if good == 0 && bad.len() >= BAD_IN_A_ROW {
+                    break;
+                }
+            }
+            for (taken, error) in bad {
+                match self.store.find_unreadable(taken.run.id, taken.run.generation).await {
+                    Ok(Some(what)) => self.set_unreadable(&session, &taken.run, &what).await,
+                    Ok(None) => rest.push_back(taken),
+                    Err(why) => {
+                        let run = taken.run.id;
+                        tracing::warn!(%run, %error, %why, "a claimed run cannot be loaded; trying again");
+                        rest.push_back(taken);
+                    }
+                }
+            }
+            if rest.is_empty() {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pauses.take()) => {}
+                () = session.lost() => return,
+            }
+        }
+    }
+
+    /// Blocks a claimed run whose journal or mail cannot be read. What asked to retry it is done with: it was tried.
+    pub(super) async fn set_unreadable(&self, session: &Session, run: &ClaimedRun, what: &str) {
+        // A worker that was frozen between its claim and here reads what a new owner wrote since: none of its business.
+        if !session.is_fresh() {
+            return;
+        }
+        let message = format!(
+            "the journal or the mail of run {} ({}) cannot be read, while other runs can: {what}; repair the database or restore the \
+             run's rows from a backup, then retry the run",
+            run.id, run.workflow
+        );
+        tracing::error!(run = %run.id, workflow = %run.workflow, "{message}");
+        let inboxes = self.store.load_mail(&[run.id]).await.unwrap_or_default();
+        let mail = inboxes.iter().flat_map(|inbox| inbox.page.mail.iter().chain(&inbox.beyond));
+        let (retries, others): (Vec<_>, Vec<_>) =
+            mail.filter(|mail| mail.mail.kind.is_order()).partition(|mail| mail.mail.kind == MailKind::Retry);
+        let marks = retries.iter().map(|mail| Mark { mail: mail.mail.id, taken: true }).collect();
+        if !others.is_empty() || inboxes.iter().all(|inbox| inbox.unreadable.is_some()) {
+            // Other commands stay, and make it due: it is tried again now and then.
+            self.avoid(run.id, LEFT_TO_OTHERS);
+        }
+        self.block(session, run, &Stuck { reason: BlockReason::Unreadable, message }, marks).await;
+    }
+
+    /// Gives back a claimed run of which this build does not know all: ready for a newer build, which may have written it.
+    async fn leave_to_others(&self, session: &Session, run: &ClaimedRun, error: &StoreError) {
+        if !session.is_fresh() {
+            return;
+        }
+        if self.strange.lock().unwrap_or_else(PoisonError::into_inner).insert(run.id) {
+            tracing::warn!(run = %run.id, workflow = %run.workflow, %error, "a run is left to workers of a newer build");
+        }
+        let due =
+            if self.avoid(run.id, LEFT_TO_OTHERS) { Due::Now } else { Due::At(self.clock.now() + LEFT_TO_OTHERS) };
+        let back = RunImage { keep: false, ..owned_image(run) };
+        let image = match run.paused {
+            true => RunImage { state: State::Paused, due: Due::Never, block_reason: Some(BlockReason::Paused), ..back },
+            false => RunImage { state: State::Ready, due, ..back },
+        };
+        self.write_image(session, run, image, Vec::new()).await;
+        self.hint_others();
+    }
+
+    /// Rows of claimed runs that make no sense here: they are left as they are, owned by this worker until it goes.
+    pub(super) fn leave_unread(&self, rows: Vec<(RunId, StoreError)>) {
+        for (run, error) in rows {
+            if self.unread.lock().unwrap_or_else(PoisonError::into_inner).insert(run) {
+                tracing::error!(%run, %error, "the row of this run cannot be read; it is left as it is");
+            }
+        }
+    }
+
+    /// Does not claim this run for a while; `false` if there are too many of these already.
+    pub(super) fn avoid(&self, run: RunId, length: Duration) -> bool {
+        let mut avoided = self.avoided.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        avoided.retain(|_, until| *until > now);
+        if avoided.len() >= AVOIDED_MAX {
+            return false;
+        }
+        avoided.insert(run, now + length);
+        drop(avoided);
+        self.run_is_due(self.clock.now() + length);
+        true
+    }
+
+    /// The runs that are not to be claimed now.
+    pub(super) fn avoided(&self) -> Vec<RunId> {
+        let mut avoided = self.avoided.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        avoided.retain(|_, until| *until > now);
+        avoided.keys().copied().collect()
+    }
+}

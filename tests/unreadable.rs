@@ -1,0 +1,251 @@
+//! Rows that cannot be read, by the database or by this build: they are set apart, and nothing else waits for them.
+
+use std::time::Duration;
+
+use forge_wf::Status;
+use forge_wf::prelude::*;
+use forge_wf_tests::workflows::*;
+use forge_wf_tests::{Database, eventually, on_every_backend};
+use serde::{Deserialize, Serialize};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
+
+use crate::quick;
+
+/// What the run with the long journal waits for.
+#[derive(Clone, Debug, Serialize, Deserialize, Event)]
+struct Opened {
+    n: u64,
+}
+
+/// A result that fills pages of its own.
+#[step]
+async fn write_pages(n: usize) -> Result<String> {
+    Ok("marker-of-this-page ".repeat(n))
+}
+
+/// Keeps a long result in its journal, and waits.
+#[workflow]
+async fn keeps_pages(ctx: &WorkflowContext, n: usize) -> Result<u64> {
+    let pages = write_pages(ctx, n).await?;
+    let opened = ctx.wait_for_event::<Opened>().await?;
+    Ok(pages.len() as u64 + opened.n)
+}
+
+/// Runs a statement, in the words of either backend.
+async fn execute(database: &Database, sqlite: &str, postgres: &str) {
+    if database.is_sqlite() {
+        let mut connection = SqliteConnection::connect(database.url()).await.unwrap();
+        connection.execute(AssertSqlSafe(sqlite.to_owned())).await.unwrap();
+        connection.close().await.unwrap();
+    } else {
+        let mut connection = PgConnection::connect(database.url()).await.unwrap();
+        connection.execute(AssertSqlSafe(postgres.to_owned())).await.unwrap();
+    }
+}
+
+/// Starts runs that go through the queue, behind all that is due, and waits for them.
+async fn others_go_on(rt: &Runtime, name: &str) {
+    for n in 0..5 {
+        let run = rt.start(three, Job { log: String::new(), n }).key(format!("{name} {n}")).await.unwrap();
+        let result = tokio::time::timeout(Duration::from_secs(60), run.result()).await.expect("it goes on");
+        assert_eq!(result.unwrap(), n + 3);
+    }
+}
+
+on_every_backend!(a_run_of_an_unknown_phase_stops_no_other_run, |database| {
+    let rt = quick(database).build().await.unwrap();
+    let strange = rt.start(keeps_pages, 1).delay(Duration::from_secs(1)).await.unwrap();
+    let change = "SET phase = 7 WHERE workflow = 'keeps_pages'";
+    execute(database, &format!("UPDATE forge_wf_runs {change}"), &format!("UPDATE forge_wf.runs {change}")).await;
+    eventually("the strange run is due", async || {
+        let due = database.texts(
+            "SELECT 'due' FROM forge_wf_runs WHERE phase = 7 AND ready_at < unixepoch('subsec') * 1000000",
+            "SELECT 'due' FROM forge_wf.runs WHERE phase = 7 AND ready_at < now()",
+        );
+        (!due.await.is_empty()).then_some(())
+    })
+    .await;
+    others_go_on(&rt, "before").await;
+    rt.shutdown().await;
+    let rt = quick(database).build().await.unwrap();
+    others_go_on(&rt, "after").await;
+    let rows = database.texts(
+        "SELECT CAST(phase || ' ' || state || ' ' || (worker_id IS NULL) AS TEXT) FROM forge_wf_runs WHERE workflow = 'keeps_pages'",
+        "SELECT concat(phase, ' ', state, ' ', (worker_id IS NULL)::int) FROM forge_wf.runs WHERE workflow = 'keeps_pages'",
+    );
+    assert_eq!(rows.await, ["7 0 1"], "nobody has written to it");
+    assert!(strange.status().await.is_err());
+    rt.shutdown().await;
+});
+
+on_every_backend!(an_entry_of_an_unknown_kind_is_left_to_a_newer_build, |database| {
+    let rt = quick(database).park_for(Duration::ZERO).build().await.unwrap();
+    let strange = rt.start(keeps_pages, 1).await.unwrap();
+    eventually("it waits", async || (strange.status().await.unwrap() == Status::Waiting).then_some(())).await;
+    rt.shutdown().await;
+    let change = "SET kind = 99 WHERE key = 'step:write_pages'";
+    execute(database, &format!("UPDATE forge_wf_journal {change}"), &format!("UPDATE forge_wf.journal {change}")).await;
+
+    let rt = quick(database).park_for(Duration::ZERO).build().await.unwrap();
+    let strange = rt.run::<u64>(strange.id()).await.unwrap();
+    rt.send_event(&strange, Opened { n: 1 }).await.unwrap();
+    others_go_on(&rt, "beside").await;
+    eventually("it is given back", async || {
+        let rows = database.texts(
+            "SELECT 'back' FROM forge_wf_runs WHERE workflow = 'keeps_pages' AND state = 0 AND worker_id IS NULL",
+            "SELECT 'back' FROM forge_wf.runs WHERE workflow = 'keeps_pages' AND state = 0 AND worker_id IS NULL",
+        );
+        (!rows.await.is_empty()).then_some(())
+    })
+    .await;
+    rt.shutdown().await;
+
+    // A build that knows the kind takes it up.
+    let change = "SET kind = 1 WHERE key = 'step:write_pages'";
+    execute(database, &format!("UPDATE forge_wf_journal {change}"), &format!("UPDATE forge_wf.journal {change}")).await;
+    let rt = quick(database).build().await.unwrap();
+    assert_eq!(rt.run::<u64>(strange.id()).await.unwrap().result().await.unwrap(), 21);
+    rt.shutdown().await;
+});
+
+/// Makes the journals of `keeps_pages` unreadable, and readable again.
+///
+/// In a file it puts bytes into a result that are no text. A server raises an error of the kind that a damaged page raises, to a role
+/// that is asked for each row whether it may see it.
+struct Damage<'d>(&'d Database);
+
+impl<'d> Damage<'d> {
+    /// What it takes on a server; the address of the role.
+    async fn prepare(database: &'d Database) -> String {
+        if database.is_sqlite() {
+            return database.url().to_owned();
+        }
+        let (_, place) = database.url().split_once('@').expect("an address with a role");
+        let role = format!("app_{}", database.url().rsplit_once('/').expect("an address with a database").1);
+        forge_wf::testing::open_store(database.url()).await.unwrap().close().await;
+        let sql = format!(
+            "CREATE TABLE public.damaged (run uuid);
+             CREATE FUNCTION public.readable(run uuid) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+                 IF EXISTS (SELECT FROM public.damaged AS it WHERE it.run = readable.run) THEN
+                     RAISE EXCEPTION 'invalid page in block 7 of relation' USING ERRCODE = 'XX001';
+                 END IF;
+                 RETURN true;
+             END $$;
+             CREATE ROLE {role} LOGIN;
+             GRANT USAGE ON SCHEMA forge_wf TO {role};
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA forge_wf TO {role};
+             ALTER TABLE forge_wf.journal ENABLE ROW LEVEL SECURITY;
+             CREATE POLICY looks ON forge_wf.journal FOR SELECT USING (public.readable(run_id));
+             CREATE POLICY adds ON forge_wf.journal FOR INSERT WITH CHECK (true);
+             CREATE POLICY changes ON forge_wf.journal FOR UPDATE USING (true)"
+        );
+        execute(database, "", &sql).await;
+        format!("postgres://{role}@{place}")
+    }
+
+    async fn of(database: &'d Database) -> Self {
+        let break_text = "UPDATE forge_wf_journal SET output = CAST(x'ff' || CAST(output AS BLOB) AS TEXT) WHERE key = 'step:write_pages'";
+        let raise = "INSERT INTO public.damaged SELECT id FROM forge_wf.runs WHERE workflow = 'keeps_pages'";
+        execute(database, break_text, raise).await;
+        Self(database)
+    }
+
+    async fn repair(self) {
+        let mend = "UPDATE forge_wf_journal SET output = CAST(substr(CAST(output AS BLOB), 2) AS TEXT) WHERE key = 'step:write_pages'";
+        execute(self.0, mend, "DELETE FROM public.damaged").await;
+    }
+}
+
+on_every_backend!(a_journal_the_database_cannot_read_blocks_its_run_and_no_other, |database| {
+    let url = Damage::prepare(database).await;
+    let worker = || quick(database).database(url.clone()).park_for(Duration::ZERO);
+    let rt = worker().build().await.unwrap();
+    let run = rt.start(keeps_pages, 3_000).await.unwrap();
+    eventually("it waits", async || (run.status().await.unwrap() == Status::Waiting).then_some(())).await;
+    // Another run's journal shows that the database can be read.
+    others_go_on(&rt, "before").await;
+    rt.shutdown().await;
+    let damage = Damage::of(database).await;
+
+    let rt = worker().build().await.unwrap();
+    let run = rt.run::<u64>(run.id()).await.unwrap();
+    rt.send_event(&run, Opened { n: 1 }).await.unwrap();
+    others_go_on(&rt, "beside").await;
+    eventually("it is blocked", async || (run.status().await.unwrap() == Status::BlockedUnreadable).then_some(()))
+        .await;
+    let message = run.result().await.unwrap_err().to_string();
+    assert!(message.contains("cannot be read") && message.contains("retry the run"), "{message}");
+    // A retry tries once, and finds the same.
+    rt.client().retry(&run, "is it repaired?").await.unwrap();
+    eventually("the retry is used up", async || {
+        let waiting = database.texts(
+            "SELECT name FROM forge_wf_inbox WHERE kind = 6 AND noticed_at IS NULL",
+            "SELECT name FROM forge_wf.inbox WHERE kind = 6 AND noticed_at IS NULL",
+        );
+        waiting.await.is_empty().then_some(())
+    })
+    .await;
+    eventually("it is blocked", async || (run.status().await.unwrap() == Status::BlockedUnreadable).then_some(()))
+        .await;
+    rt.shutdown().await;
+    damage.repair().await;
+
+    let rt = worker().build().await.unwrap();
+    let run = rt.run::<u64>(run.id()).await.unwrap();
+    rt.client().retry(&run, "repaired").await.unwrap();
+    eventually("the result", async || run.result().await.ok().filter(|result| *result == 60_001)).await;
+    rt.shutdown().await;
+});
+
+on_every_backend!(a_new_build_tries_a_run_again_that_could_not_be_read, |database| {
+    let url = Damage::prepare(database).await;
+    let worker = |build| quick(database).database(url.clone()).park_for(Duration::ZERO).build_id(build);
+    let rt = worker("one").build().await.unwrap();
+    let run = rt.start(keeps_pages, 3_000).await.unwrap();
+    eventually("it waits", async || (run.status().await.unwrap() == Status::Waiting).then_some(())).await;
+    others_go_on(&rt, "before").await;
+    rt.shutdown().await;
+    let damage = Damage::of(database).await;
+    let rt = worker("one").build().await.unwrap();
+    let run = rt.run::<u64>(run.id()).await.unwrap();
+    rt.send_event(&run, Opened { n: 1 }).await.unwrap();
+    eventually("it is blocked", async || (run.status().await.unwrap() == Status::BlockedUnreadable).then_some(()))
+        .await;
+    rt.shutdown().await;
+    damage.repair().await;
+    let rt = worker("two").build().await.unwrap();
+    assert_eq!(rt.run::<u64>(run.id()).await.unwrap().result().await.unwrap(), 60_001);
+    rt.shutdown().await;
+});
+
+on_every_backend!(a_journal_that_nobody_may_read_for_a_while_blocks_nothing, |database| {
+    let url = Damage::prepare(database).await;
+    if database.is_sqlite() {
+        return;
+    }
+    let (_, role) = url.split_once("//").unwrap();
+    let role = role.split_once('@').unwrap().0;
+    let rt = quick(database).database(url.clone()).build().await.unwrap();
+    let mut runs = Vec::new();
+    for n in 0..10 {
+        runs.push(rt.start(three, Job { log: String::new(), n }).delay(Duration::from_secs(1)).await.unwrap());
+    }
+    execute(database, "", &format!("REVOKE SELECT ON forge_wf.journal FROM {role}")).await;
+    eventually("they are claimed", async || {
+        let claimed = database.texts("", "SELECT id::text FROM forge_wf.runs WHERE worker_id IS NOT NULL");
+        (claimed.await.len() == 10).then_some(())
+    })
+    .await;
+    // A claim, a load, and the looks at each run; what was blocked by then would stay blocked.
+    eventually("the loads were refused", async || {
+        let refused = database
+            .texts("", "SELECT 'x' FROM pg_stat_database WHERE datname = current_database() AND xact_rollback > 12");
+        (!refused.await.is_empty()).then_some(())
+    })
+    .await;
+    execute(database, "", &format!("GRANT SELECT ON forge_wf.journal TO {role}")).await;
+    for run in runs {
+        run.result().await.unwrap();
+    }
+    rt.shutdown().await;
+});
