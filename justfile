@@ -12,6 +12,10 @@ test *arguments:
 postgres *command:
     scripts/postgres {{command}}
 
+# attacks the database under two workers for some minutes, as in `just soak --sqlite 5`
+soak *arguments:
+    scripts/soak {{arguments}}
+
 # everything CI runs
 ci:
     .ci/run

@@ -21,6 +21,7 @@ mod floods;
 mod generations;
 mod mail;
 mod moving;
+mod numbers;
 mod operators;
 mod orders;
 mod outages;

@@ -202,6 +202,16 @@ impl Lint<'_> {
             let instead = "make it a step, and run several at once with `join!` or `join_all`";
             return Some((AGAIN, instead.into()));
         }
+        if last == "yield_now" {
+            let instead = "leave it out, since every durable call lets other tasks run";
+            return Some(("wakes the body from outside, which blocks the run", instead.into()));
+        }
+        if words.starts_with(&["tokio", "sync", "watch"])
+            || first == "watch" && matches!(last, "channel" | "Sender" | "Receiver")
+        {
+            let instead = "write `tokio::sync::Notify` or a channel of `mpsc`";
+            return Some(("wakes its receivers in random order, so a replay may take another path", instead.into()));
+        }
         if words.starts_with(&["std", "thread"]) || first == "thread" && words.len() > 1 {
             return Some((AGAIN, format!("write `{ctx}.sleep(..)`, or make it a step")));
         }
@@ -304,6 +314,12 @@ mod tests {
             ("std::thread::sleep(d)", "`c.sleep(..)`"),
             ("tokio::time::sleep(d).await", "`c.sleep(..)`"),
             ("async { time::timeout(d, x).await }.await", "`.timeout(..)`"),
+            ("tokio::task::yield_now().await", "leave it out"),
+            ("use tokio::task::yield_now as rest; rest().await", "leave it out"),
+            ("std::thread::yield_now()", "leave it out"),
+            ("let (tx, rx) = tokio::sync::watch::channel(0);", "`tokio::sync::Notify`"),
+            ("use tokio::sync::watch; let (tx, rx) = watch::channel(0);", "`tokio::sync::Notify`"),
+            ("use tokio::sync::{mpsc, watch as w}; join!(w::channel(0))", "`tokio::sync::Notify`"),
             ("tokio::select! { a = b => {} }", "`biased;`"),
             ("futures::select! { a = b => {} }", "`select_biased!`"),
             ("for (k, v) in input { charge(c, k).await?; }", "`BTreeMap`"),
@@ -332,6 +348,7 @@ mod tests {
             "x.rand(); x.spawn_local; charge(c, time).await; let thread = 7; thread + 1",
             "Instant::from(now); Utc.timestamp(1); Uuid::nil(); my::spawn(c)",
             "let rand = 1; rand + 1; a..rand",
+            "let watch = 1; watch + 1; my::watch(c); c.watch(); tokio::sync::mpsc::channel(1); tokio::sync::Notify::new();",
         ] {
             assert_eq!(found(body), [""; 0], "{body}");
         }

@@ -5,7 +5,7 @@
 //! - [`step`], [`workflow`] and [`helper`]: the attributes and their options.
 //! - [`Runtime`] runs workflows in this process, [`Client`] starts them from another; both give [`RunHandle`]s.
 //! - [`WorkflowContext`] and [`StepContext`]: what bodies and steps are given; [`StepCall`], [`ChildCall`], [`EventCall`] and
-//!   [`SleepCall`]: durable calls written down in a body.
+//!   [`SleepCall`]: durable calls written down in a body. [`awaiting`] says what else a body may await.
 //! - [`Event`](macro@Event): a payload sent to a run from outside, with [`SendEvent`]; [`RunRef`] says to which.
 //! - [`Failure`], [`StepError`] and [`Error`]: what goes wrong in steps and workflows, in typed steps, and around them.
 //!
@@ -18,6 +18,7 @@ extern crate self as forge_wf;
 #[path = "macro_support.rs"]
 pub mod __private;
 pub mod api;
+pub mod awaiting;
 pub mod contract;
 #[doc(hidden)]
 pub mod db;

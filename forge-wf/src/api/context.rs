@@ -24,6 +24,8 @@ use crate::model::{Failure, Limits, Payload, RunId, Timestamp};
 /// the signature names every step called through it. It is borrowed and cannot be cloned, so a durable call cannot
 /// be moved into a task of its own, where its order would not be the same on replay.
 ///
+/// What else the body may await, and what belongs into a step, is said in [`awaiting`](crate::awaiting).
+///
 /// What it gives besides (the time, random numbers, the run's id) is the same on every replay, and costs no write.
 pub struct WorkflowContext<W = NotAWorkflowOrHelper> {
     pub(crate) calls: Arc<Calls>,

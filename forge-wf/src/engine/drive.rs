@@ -64,6 +64,8 @@ pub struct Drive {
     /// A poll is owed: the first one, or the one after a delivery.
     owed: bool,
     replayed: Replayed,
+    /// Whether the body has woken itself: something that is no durable call told one part of it of another.
+    woke_itself: bool,
 }
 
 /// How much of the journal was handed to the body again.
@@ -79,7 +81,15 @@ impl Drive {
     /// A body that has not been polled yet.
     pub fn new(body: BodyFuture, calls: Arc<Calls>, history: History, waker: Arc<BodyWaker>) -> Self {
         let body: Option<BodyFuture> = Some(Box::pin(tokio::task::unconstrained(body)));
-        Self { body, calls, replay: Replay::new(history), waker, owed: true, replayed: Replayed::default() }
+        Self {
+            body,
+            calls,
+            replay: Replay::new(history),
+            waker,
+            owed: true,
+            replayed: Replayed::default(),
+            woke_itself: false,
+        }
     }
 
     /// The replay.
@@ -127,7 +137,7 @@ impl Drive {
             if self.poll(&mut progress)? {
                 return Ok(progress);
             }
-            match self.replay.what_next().map_err(diverged)? {
+            match self.replay.what_next().map_err(|divergence| self.diverged(&divergence))? {
                 Next::Deliver(slot, entry) => {
                     self.replayed.entries += 1;
                     self.replayed.steps += u64::from(entry.kind == EntryKind::Step);
@@ -199,7 +209,7 @@ impl Drive {
                 Ok(Poll::Pending) if wakes == SELF_WAKES_MAX => {
                     return Err(self.foreign("keeps waking itself while it waits"));
                 }
-                Ok(Poll::Pending) => wakes += 1,
+                Ok(Poll::Pending) => (wakes, self.woke_itself) = (wakes + 1, true),
             }
         };
         if finished.is_some() {
@@ -212,7 +222,9 @@ impl Drive {
         }
         for command in self.calls.take_commands() {
             match command {
-                Command::Begin { slot, call, request } => self.replay.begin(slot, call, request).map_err(diverged)?,
+                Command::Begin { slot, call, request } => {
+                    self.replay.begin(slot, call, request).map_err(|divergence| self.diverged(&divergence))?;
+                }
                 Command::Drop { call } => {
                     self.replay.drop_call(&call);
                     progress.dropped.push(call);
@@ -221,7 +233,7 @@ impl Drive {
         }
         self.check_foreign()?;
         if let Some(finished) = finished {
-            self.replay.finish().map_err(diverged)?;
+            self.replay.finish().map_err(|divergence| self.diverged(&divergence))?;
             progress.finished = Some(finished);
             return Ok(true);
         }
@@ -249,18 +261,41 @@ impl Drive {
             reason: BlockReason::ForeignAwait,
             message: format!(
                 "the workflow body {what}, {}: it awaits something that is not durable (a tokio timer, a socket, a \
-                 channel filled by another task); move that into a #[step]",
+                 channel filled by another task, `tokio::task::yield_now()`); move that into a #[step], and leave a \
+                 yield out, since every durable call lets other tasks run; `forge_wf::awaiting` says what a body may await",
                 self.last_entry()
             ),
         }
     }
 
     fn unreadable(&self, undecodable: &Undecodable) -> Stuck {
-        diverged(Divergence {
+        self.diverged(&Divergence {
             seq: self.replay.history().find(&undecodable.call).and_then(|entry| entry.seq),
             expected: format!("the outcome of {}", undecodable.call),
             found: format!("this code cannot read it any more: {}", undecodable.message),
         })
+    }
+
+    /// The divergence with its likely cause, and the next move.
+    fn diverged(&self, divergence: &Divergence) -> Stuck {
+        let advice = if let Some((place, number)) = self.replay.history().read_otherwise() {
+            format!(
+                "{place} holds the number {number}, which earlier builds read one bit differently (without serde_json's \
+                 `float_roundtrip`): if such a build began this run, its code may be unchanged, and only that build can finish \
+                 it; otherwise deploy code that fits, or give the changed workflow a new version"
+            )
+        } else if self.woke_itself {
+            "one part of the body was woken by another through something that is not durable (a `tokio::sync::watch`, say, \
+             which wakes its receivers in random order), or the workflow's code changed under a run in flight: await \
+             durable calls in place of that (`forge_wf::awaiting` says what a body may await), or deploy code that fits"
+                .into()
+        } else {
+            "usually the workflow's code changed under a run in flight, or it depends on something that is not \
+             journaled (time, random numbers, the order of a HashMap): deploy code that fits, or give the changed \
+             workflow a new version"
+                .into()
+        };
+        Stuck { reason: BlockReason::Divergence, message: format!("{divergence}; {advice}") }
     }
 
     fn panicked(&self, panic: &(dyn std::any::Any + Send)) -> Stuck {
@@ -276,10 +311,6 @@ impl Drop for Drive {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-fn diverged(divergence: Divergence) -> Stuck {
-    Stuck { reason: BlockReason::Divergence, message: divergence.to_string() }
 }
 
 /// The words of a panic, if it has any.

@@ -51,14 +51,9 @@ pub struct Divergence {
 impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.seq {
-            Some(seq) => write!(f, "at entry {seq} the journal holds {}, but {}", self.expected, self.found)?,
-            None => write!(f, "the journal holds {}, but {}", self.expected, self.found)?,
+            Some(seq) => write!(f, "at entry {seq} the journal holds {}, but {}", self.expected, self.found),
+            None => write!(f, "the journal holds {}, but {}", self.expected, self.found),
         }
-        f.write_str(
-            "; usually the workflow's code changed under a run in flight, or it depends on something that is not \
-             journaled (time, random numbers, the order of a HashMap): deploy code that fits, or give the changed \
-             workflow a new version",
-        )
     }
 }
 

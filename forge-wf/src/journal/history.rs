@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::entry::{Entry, EntryKind, EntryState, Recipe, UndoState};
-use crate::model::{CallId, Payload, Timestamp};
+use crate::model::{CallId, Payload, Timestamp, numbers};
 
 /// One run's journal in memory, and how far replay has read it.
 ///
@@ -24,6 +24,8 @@ pub struct History {
     place: HashMap<CallId, usize>,
     open: HashMap<CallId, Entry>,
     end: Option<Entry>,
+    /// Where the first number stands that was read from the journal and that earlier builds read otherwise, and that number.
+    read_otherwise: Option<(String, String)>,
 }
 
 /// A journal that no version of this code wrote.
@@ -48,6 +50,7 @@ impl History {
             place: HashMap::new(),
             open: HashMap::new(),
             end: None,
+            read_otherwise: None,
         }
     }
 
@@ -67,6 +70,10 @@ impl History {
                 .map_err(|error| Corrupt(format!("what earlier generations saved cannot be read: {error}")))?;
             history.saved =
                 saved.into_iter().map(|(name, value)| (name.into(), Payload::from_json_text(value.get()))).collect();
+        }
+        let saved: Vec<_> = history.saved.values().cloned().collect();
+        for payload in [history.input.clone()].iter().chain(&saved) {
+            history.note_numbers(|| "its `start` entry".into(), payload);
         }
         for entry in entries {
             let Some(seq) = entry.seq else {
@@ -146,7 +153,24 @@ impl History {
         let outline = held.outline();
         let entry = std::mem::replace(held, outline);
         self.cursor += 1;
+        if let Some(output) = &entry.output {
+            let place = || format!("entry {} ({})", entry.seq.unwrap_or_default(), entry.call);
+            self.note_numbers(place, output);
+        }
         Some(entry)
+    }
+
+    /// Where the first number stands that was read from the journal and that earlier builds read otherwise, and that number.
+    pub fn read_otherwise(&self) -> Option<&(String, String)> {
+        self.read_otherwise.as_ref()
+    }
+
+    fn note_numbers(&mut self, place: impl FnOnce() -> String, payload: &Payload) {
+        if self.read_otherwise.is_none()
+            && let Some(number) = numbers::read_otherwise(payload.as_str())
+        {
+            self.read_otherwise = Some((place(), number.to_owned()));
+        }
     }
 
     /// How many entries are still to be handed out.
@@ -247,6 +271,18 @@ mod tests {
 
     fn journal(rest: Vec<Entry>) -> Vec<Entry> {
         [vec![Entry::start(Payload::null(), from_micros(0))], rest].concat()
+    }
+
+    #[test]
+    fn the_first_number_that_earlier_builds_read_otherwise_is_noted_once_it_is_handed_out() {
+        let mut priced = entry("step:b", 0, Some(2));
+        priced.output = Some(Payload::from_json_text("{\"price\":0.011000000000000001}"));
+        let mut history = History::load(journal(vec![entry("step:a", 0, Some(1)), priced])).unwrap();
+        history.take();
+        assert_eq!(history.read_otherwise(), None);
+        history.take();
+        let noted = history.read_otherwise().unwrap();
+        assert_eq!((noted.0.as_str(), noted.1.as_str()), ("entry 2 (step:b#0)", "0.011000000000000001"));
     }
 
     #[test]

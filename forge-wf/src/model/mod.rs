@@ -5,6 +5,7 @@ pub mod failure;
 pub mod fingerprint;
 pub mod ids;
 pub mod limits;
+pub mod numbers;
 pub mod payload;
 pub mod status;
 pub mod time;

@@ -96,3 +96,39 @@ impl fmt::Debug for Payload {
         write!(f, "Payload({} bytes)", self.0.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bits that look random, the same in each run of the test.
+    fn bits(seed: u64) -> impl Iterator<Item = u64> {
+        let mut state = seed;
+        std::iter::repeat_with(move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        })
+    }
+
+    #[test]
+    fn a_million_random_doubles_come_back_bit_by_bit() {
+        let limits = Limits { payload_bytes: usize::MAX };
+        let doubles = bits(88_172_645_463_325_252).map(f64::from_bits).filter(|double| double.is_finite());
+        let prices = (0..10_000).map(|cents| f64::from(cents) * 0.01 * 1.1);
+        let doubles: Vec<f64> = doubles.take(1_000_000).chain(prices).collect();
+        let floats: Vec<f32> =
+            bits(7).map(|bits| f32::from_bits(bits as u32)).filter(|float| float.is_finite()).take(10_000).collect();
+        let payload = Payload::encode(&(&doubles, &floats), &limits).unwrap();
+        let (back, small): (Vec<f64>, Vec<f32>) = payload.decode().unwrap();
+        let changed = doubles.iter().zip(&back).filter(|(sent, back)| sent.to_bits() != back.to_bits()).count();
+        assert_eq!(changed, 0, "of {} doubles", doubles.len());
+        let changed = floats.iter().zip(&small).filter(|(sent, back)| sent.to_bits() != back.to_bits()).count();
+        assert_eq!(changed, 0, "of {} floats", floats.len());
+        // What is read by way of a `Value`, as untyped callers do, is the same.
+        let value: serde_json::Value = Payload::encode(&doubles[..1_000], &limits).unwrap().decode().unwrap();
+        let back = value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap().to_bits());
+        assert!(back.eq(doubles[..1_000].iter().map(|double| double.to_bits())));
+    }
+}

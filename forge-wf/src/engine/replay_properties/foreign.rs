@@ -66,7 +66,9 @@ fn waiting_for_nothing_durable_is_found_at_once() {
         },
     ];
     for body in bodies {
-        assert_foreign(&stuck_at_once(body, &[]), "before its first durable call had an outcome");
+        let stuck = stuck_at_once(body, &[]);
+        assert_foreign(&stuck, "before its first durable call had an outcome");
+        assert_foreign(&stuck, "`tokio::task::yield_now()`");
     }
 }
 

@@ -40,7 +40,16 @@ impl Session {
         journal: &[Entry],
         on_foreign: impl Fn() + Send + Sync + 'static,
     ) -> Self {
-        let start = Entry::start(Payload::null(), from_micros(0));
+        Self::begin_with(program, Payload::null(), journal, on_foreign)
+    }
+
+    pub(super) fn begin_with(
+        program: &Program,
+        input: Payload,
+        journal: &[Entry],
+        on_foreign: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
+        let start = Entry::start(input, from_micros(0));
         let history = History::load([&[start], journal].concat()).unwrap();
         let ctx = Arc::new(Ctx::default());
         let running = program(ctx.clone());

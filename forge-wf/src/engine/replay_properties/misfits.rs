@@ -9,7 +9,7 @@ use super::program::{Node, any_program, mix};
 use super::{in_a_task, long_body, of_node};
 use crate::engine::drive::Stuck;
 use crate::journal::{Entry, EntryState};
-use crate::model::{BlockReason, CallId};
+use crate::model::{BlockReason, CallId, Payload};
 
 /// What the first moment after this journal is. [`Session::advance`] itself checks that nothing starts before it.
 fn resume(program: &Program, journal: &[Entry]) -> Result<Moment, Stuck> {
@@ -132,6 +132,60 @@ fn the_words_name_the_entry_the_call_and_what_the_code_asks_for() {
         let message = resume(&code, &journal).unwrap_err().message;
         assert!(message.starts_with(words), "{message}");
         assert!(message.ends_with("or give the changed workflow a new version"), "{message}");
+    }
+}
+
+#[test]
+fn a_divergence_of_branches_that_wake_each_other_names_that_as_its_cause() {
+    // Both branches wait for one `watch`, which wakes them in random order: sooner or later in another one than last time.
+    fn watched(ctx: &Ctx) -> futures::future::BoxFuture<'_, Value> {
+        async move {
+            let (tell, told) = tokio::sync::watch::channel(0);
+            let branch = |arg| {
+                let mut told = told.clone();
+                async move {
+                    told.changed().await.unwrap();
+                    ctx.call(0, arg).await
+                }
+            };
+            let branches: futures::stream::FuturesUnordered<_> = (1..=8).map(branch).collect();
+            let (_, all) = futures::join!(
+                async {
+                    ctx.call(1, 0).await.unwrap();
+                    tell.send(1).unwrap();
+                },
+                futures::StreamExt::collect::<Vec<_>>(branches)
+            );
+            all.into_iter().sum()
+        }
+        .boxed()
+    }
+    let program = program(watched);
+    let message = (0..10_000_u64).find_map(|seed| {
+        let journal = in_a_task(|| record(&program, seed, false)).ok()?.journal;
+        Some(resume(&program, &journal).err()?.message)
+    });
+    let message = message.expect("another order in one of ten thousand tries");
+    assert!(message.contains("tokio::sync::watch") && message.contains("forge_wf::awaiting"), "{message}");
+}
+
+#[test]
+fn a_divergence_behind_a_number_that_was_read_otherwise_names_it() {
+    let journal = numbered(vec![entry_of(&CallId::new("step:a", 0), 1, 9), entry_of(&CallId::new("step:b", 0), 8, 9)]);
+    for (input, cause) in [
+        ("[0.5,\"0.011000000000000001\"]", "usually the workflow's code changed"),
+        (
+            "[0.5,0.011000000000000001]",
+            "its `start` entry holds the number 0.011000000000000001, which earlier builds read",
+        ),
+    ] {
+        let stuck = in_a_task(|| {
+            let input = Payload::from_json_text(input);
+            Session::begin_with(&two_in_a_row(0, 1), input, &journal, || ()).advance().unwrap_err()
+        });
+        assert_eq!(stuck.reason, BlockReason::Divergence);
+        assert!(stuck.message.contains("other arguments") && stuck.message.contains(cause), "{}", stuck.message);
+        assert!(stuck.message.ends_with("or give the changed workflow a new version"), "{}", stuck.message);
     }
 }
 
