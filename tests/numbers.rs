@@ -27,8 +27,8 @@ pub async fn quote(price: f64) -> Result<String> {
 /// Makes an offer at the price it got, or at another one, and waits for it to be approved.
 #[workflow]
 pub async fn offers(ctx: &WorkflowContext, other: Option<f64>) -> Result<String> {
-    let price = price(ctx).await?;
-    let offer = quote(ctx, other.unwrap_or(price)).await?;
+    let cost = price(ctx).await?;
+    let offer = quote(ctx, other.unwrap_or(cost)).await?;
     ctx.wait_for_event::<Approved>().await?;
     Ok(offer)
 }

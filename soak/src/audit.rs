@@ -17,6 +17,8 @@ use crate::workflows::KINDS;
 
 /// How long runs may take to end after the last fault.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// How many wrongs are printed.
+const SHOWN: usize = 40;
 /// What a worker may take to serve again, beyond its lease.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -39,10 +41,14 @@ pub async fn check(url: &str, folder: &Path) -> std::result::Result<bool, Box<dy
     let mut kinds = BTreeMap::new();
     faults.iter().for_each(|fault| *kinds.entry(fault.kind.as_str()).or_insert(0) += 1);
     println!("faults: {kinds:?}");
-    println!("lost with a copy, as it must be: {}", lost.len());
-    lost.iter().for_each(|line| println!("  {line}"));
+    let list = folder.join("lost");
+    std::fs::write(&list, lost.iter().map(|line| format!("{line}\n")).collect::<String>())?;
+    println!("lost with a copy, as it must be: {}, listed in {}", lost.len(), list.display());
     println!("wrong: {}", wrong.len());
-    wrong.iter().for_each(|line| println!("  {line}"));
+    wrong.iter().take(SHOWN).for_each(|line| println!("  {line}"));
+    if wrong.len() > SHOWN {
+        println!("  and {} more", wrong.len() - SHOWN);
+    }
     Ok(wrong.is_empty())
 }
 
