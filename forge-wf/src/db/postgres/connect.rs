@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::error::state;
+use super::watch::Helper;
 use crate::store::StoreError;
 use crate::store::address::Address;
 
@@ -115,11 +116,14 @@ pub(super) struct Opener {
     /// Whether the log says already that plans are made without the settings.
     warned: AtomicBool,
     silent: Mutex<Option<Instant>>,
+    /// Where the server is asked about connections that give no answer.
+    pub(super) helper: Helper,
 }
 
 impl Opener {
     pub(super) fn new(address: Address) -> Self {
-        Self { address, pooled: AtomicBool::new(false), warned: AtomicBool::new(false), silent: Mutex::default() }
+        let (pooled, warned) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { address, pooled, warned, silent: Mutex::default(), helper: Helper::default() }
     }
 
     /// A connection on which something was asked then gave no answer.

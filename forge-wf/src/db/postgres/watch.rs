@@ -3,6 +3,7 @@
 //! A connection that something between has forgotten gives no error: it stays silent. A statement that takes long is silent
 //! too. Only the server can tell the two apart, so it is asked, by another connection, what it does on this one.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnection;
@@ -53,23 +54,75 @@ pub(super) async fn answer<T>(
 async fn find_lost(opener: &Opener, backend: Option<i32>, quiet: Duration) -> Link {
     let Some(backend) = backend else { return std::future::pending().await };
     sleep(quiet).await;
-    let (mut pause, mut helper) = (ASK_AGAIN.0, None::<Link>);
+    let helper = opener.helper.enter();
+    let mut pause = ASK_AGAIN.0;
     loop {
-        if helper.is_none() {
-            helper = opener.open().await.ok();
-        }
-        if let Some(link) = &mut helper {
-            match timeout(QUESTION_MAX, is_idle(&mut link.connection, backend, quiet)).await {
-                Ok(Ok(true)) => {
-                    link.heard = Instant::now();
-                    return helper.expect("it has just answered");
+        {
+            let _turn = helper.turn().await;
+            if let Some(mut link) = helper.take_or_open(opener).await {
+                match timeout(QUESTION_MAX, is_idle(&mut link.connection, backend, quiet)).await {
+                    Ok(Ok(true)) => return Link { heard: Instant::now(), ..link },
+                    Ok(Ok(false)) => helper.put(link),
+                    Ok(Err(_)) | Err(_) => {}
                 }
-                Ok(Ok(false)) => {}
-                Ok(Err(_)) | Err(_) => helper = None,
             }
         }
         sleep(pause).await;
         pause = (pause * 2).min(ASK_AGAIN.1);
+    }
+}
+
+/// The connection on which the server is asked about others: one at a time, however many statements take long, so that a server
+/// that is slow under its load gets no more to do than that. It is closed when there is nothing left to ask.
+#[derive(Default)]
+pub(super) struct Helper {
+    turn: tokio::sync::Mutex<()>,
+    state: Mutex<HelperState>,
+}
+
+#[derive(Default)]
+struct HelperState {
+    askers: usize,
+    link: Option<Link>,
+}
+
+impl Helper {
+    fn enter(&self) -> Asking<'_> {
+        self.state().askers += 1;
+        Asking(self)
+    }
+
+    fn state(&self) -> MutexGuard<'_, HelperState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One statement that is asked about.
+struct Asking<'h>(&'h Helper);
+
+impl Asking<'_> {
+    async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0.turn.lock().await
+    }
+
+    async fn take_or_open(&self, opener: &Opener) -> Option<Link> {
+        let here = tokio::runtime::Handle::current().id();
+        let link = self.0.state().link.take().filter(|link| link.home == here);
+        if link.is_some() { link } else { opener.open().await.ok() }
+    }
+
+    fn put(&self, link: Link) {
+        self.0.state().link = Some(link);
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.askers -= 1;
+        if state.askers == 0 {
+            state.link = None;
+        }
     }
 }
 
