@@ -214,7 +214,8 @@ impl Client {
         GiveOrder::new(self.source.clone(), run.into(), MailKind::Retire, reason)
     }
 
-    /// Asks a run to start nothing more until it is told to resume: running steps end, and no further one starts.
+    /// Asks a run to start nothing more until it is told to resume: running steps end, and no further one starts. A run
+    /// that was started with a delay is paused when the delay is over.
     pub fn pause(&self, run: impl Into<RunRef>, reason: impl Into<String>) -> GiveOrder {
         GiveOrder::new(self.source.clone(), run.into(), MailKind::Pause, reason)
     }
