@@ -34,6 +34,7 @@ mod shutdown;
 mod sqlite_file;
 mod tidy;
 mod timers;
+mod trees;
 mod versions;
 mod workers;
 

@@ -189,8 +189,10 @@ impl Turn {
         let image = self.last_image(state, Due::Never);
         self.image = Some(RunImage { phase: Phase::Ended, needs: None, failure: entry.failure.clone(), ..image });
         self.leaving = Some(Leaving::Over(Box::new(entry.clone()), state));
+        let commands = self.commands_to_children(ending.cause);
         let mut staged = self.end(entry);
         staged.along.marks = marks;
+        staged.along.sent.extend(commands);
         self.stage(staged);
     }
 

@@ -10,7 +10,7 @@
 //! - One at a time: whatever gives up holds up all that is older.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -134,6 +134,8 @@ pub struct Unwinding {
     entries: Vec<Entry>,
     /// The records of undoing and resolving, by their own call.
     records: HashMap<CallId, Entry>,
+    /// The calls of children that have not answered, whether or not anything waits for that.
+    awaited: HashSet<CallId>,
     last_seq: i32,
     now: Timestamp,
 }
@@ -163,11 +165,14 @@ pub fn cause_of(entry: &Entry) -> Option<Cause> {
 impl Unwinding {
     /// Of a run that is about to turn back, from the entries that may have to be undone.
     pub fn new(ending: Ending, entries: impl IntoIterator<Item = Entry>) -> Self {
-        let (mut undoable, mut records) = (Vec::new(), HashMap::new());
+        let (mut undoable, mut records, mut awaited) = (Vec::new(), HashMap::new(), HashSet::new());
         let (mut last_seq, mut now) = (0, Timestamp::MIN_UTC);
         for entry in entries {
             last_seq = last_seq.max(entry.seq.unwrap_or(0));
             now = now.max(entry.at);
+            if entry.awaits_child() {
+                awaited.insert(entry.call.clone());
+            }
             match entry.kind {
                 EntryKind::Undo | EntryKind::Resolve => drop(records.insert(entry.call.clone(), entry)),
                 // These say how somebody else undoes all of it.
@@ -188,7 +193,7 @@ impl Unwinding {
             cause if cause.undoes_nothing() => undoable.clear(),
             _ => {}
         }
-        Self { ending, entries: undoable, records, last_seq, now }
+        Self { ending, entries: undoable, records, awaited, last_seq, now }
     }
 
     /// Of a run that has turned back, from its journal.
@@ -238,6 +243,11 @@ impl Unwinding {
         }
     }
 
+    /// The calls of children that have not answered, in no order.
+    pub fn awaited_children(&self) -> impl Iterator<Item = &CallId> {
+        self.awaited.iter()
+    }
+
     /// What a worker must offer to go on: the digest of the step that is run next; `None` at the end.
     pub fn needs(&self) -> Option<Digest> {
         match self.next() {
@@ -257,6 +267,7 @@ impl Unwinding {
     /// The child of this call has ended, which was asked to: the entry that changes. One that had done its work all the same is
     /// undone like any other, if that is possible.
     pub fn child_ended(&mut self, call: &CallId, recipe: Option<Recipe>) -> Option<Entry> {
+        self.awaited.remove(call);
         let entry = self.entries.iter_mut().find(|entry| entry.call == *call)?;
         entry.end_abandoned_child(recipe).then(|| entry.clone())
     }

@@ -181,6 +181,12 @@ impl Entry {
         news
     }
 
+    /// Whether it is the call of an attached child that has not answered.
+    pub fn awaits_child(&self) -> bool {
+        let is_open = matches!(self.state, EntryState::Started | EntryState::Abandoned) && self.undo_state.is_none();
+        self.kind == EntryKind::Child && is_open
+    }
+
     /// Its failure, if it has one that can be read.
     pub fn read_failure(&self) -> Option<Failure> {
         self.failure.as_ref().and_then(|failure| failure.decode().ok())
