@@ -260,7 +260,7 @@ impl Turn {
         self.current.store(false, Ordering::Release);
         // Before others hear of it: they come for the slot.
         self.permit = None;
-        self.engine.turn_ended(self.run.id, self.run.claim_no, outcome);
+        self.engine.turn_ended(self.run.id, self.claim_id(), outcome);
         if given_back {
             // Mail that came since this turn took the last makes the run due already, and nobody else was told of that.
             self.engine.runs_are_ready();

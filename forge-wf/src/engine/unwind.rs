@@ -226,6 +226,10 @@ impl Unwinding {
         let resolved = self.records.get(&resolve_call(&entry.call));
         let prior = self.records.get(&undo_call(&entry.call));
         let (known, state) = match (entry.undo_state, resolved) {
+            // How to undo it is what was found out: the entry itself only names its own step.
+            (Some(state), Some(resolved)) if resolved.undo_state.is_some() && resolved.state != EntryState::Started => {
+                (resolved, Some(state))
+            }
             (Some(state), _) => (entry, Some(state)),
             (None, Some(resolved)) if resolved.state != EntryState::Started => (resolved, resolved.undo_state),
             (None, Some(resolved)) if resolved.undo_state.is_some() => {
@@ -290,8 +294,17 @@ impl Unwinding {
         if let Some(entry) = self.entries.iter_mut().find(|entry| entry.call == call && !in_doubt(entry)) {
             entry.undo_state = Some(state);
             changed.push(entry.clone());
+            changed.extend(self.follow(&call, state));
         }
         changed
+    }
+
+    /// The record of finding out about this call says the same of its undoing as the entry, for people: the record, if that changes.
+    fn follow(&mut self, call: &CallId, state: UndoState) -> Option<Entry> {
+        let record = self.records.get_mut(&resolve_call(call))?;
+        let changes = record.undo_state.is_some_and(|known| known != state);
+        record.undo_state = record.undo_state.map(|_| state);
+        changes.then(|| record.clone())
     }
 
     /// A call that undoes or resolves has its outcome: the entries that change, its own first.
@@ -323,7 +336,9 @@ impl Unwinding {
             && let Some(entry) = self.entries.iter_mut().find(|entry| Some(&entry.call) == undone.as_ref())
         {
             entry.undo_state = Some(state);
+            let call = entry.call.clone();
             changed.push(entry.clone());
+            changed.extend(self.follow(&call, state));
         }
         changed
     }
@@ -398,7 +413,8 @@ mod tests {
             };
             order.push(record.call.to_string());
             let changed = unwinding.record(record);
-            assert_eq!(changed.len(), if changed[0].kind == EntryKind::Undo { 2 } else { 1 });
+            let resolved = changed.iter().skip(1).filter(|entry| entry.kind == EntryKind::Resolve).count();
+            assert_eq!(changed.len() - resolved, if changed[0].kind == EntryKind::Undo { 2 } else { 1 });
         }
     }
 
@@ -439,6 +455,31 @@ mod tests {
 
         let mut poison = unwinding(Cause::Poison, vec![doubtful()]);
         assert_eq!(order(&mut poison), ["stuck at step:charge#0"]);
+    }
+
+    #[test]
+    fn what_was_found_out_about_is_undone_by_that_and_says_so() {
+        let charge = CallId::new("step:charge", 0);
+        let doubtful = Entry { state: EntryState::Started, ..step("step:charge", None, 1, None) };
+        let resolve = Entry::new(resolve_call(&charge), EntryKind::Resolve, EntryState::Completed, from_micros(10));
+        let resolve = Entry { undo: undo(7), undo_state: Some(UndoState::Open), ..resolve };
+        let record = |state| Entry::new(undo_call(&charge), EntryKind::Undo, state, from_micros(11));
+        let states = |changed: Vec<Entry>| -> Vec<_> {
+            changed.into_iter().map(|entry| (entry.call.to_string(), entry.undo_state)).collect()
+        };
+        let of = |undo_state| {
+            let named = |call: &str| (call.to_owned(), Some(undo_state));
+            [named("step:charge#0"), named("resolve:step:charge#0")]
+        };
+        let mut unwinding = unwinding(Cause::Failed, vec![doubtful]);
+        unwinding.record(resolve);
+        assert_eq!(unwinding.needs(), Some(Digest(7)));
+        let gave_up = unwinding.give_up(record(EntryState::Started));
+        assert_eq!(states(gave_up)[1..], of(UndoState::Failed));
+        assert_eq!(states(unwinding.settle(None, UndoState::Open))[1..], of(UndoState::Open));
+        assert_eq!(unwinding.needs(), Some(Digest(7)), "tried again is what undoes it, and not the step itself");
+        assert_eq!(states(unwinding.record(record(EntryState::Completed)))[1..], of(UndoState::Done));
+        assert_eq!((unwinding.next(), unwinding.end_state()), (Next::End, State::Compensated));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::course::Course;
 use super::dropped::Dropped;
 use super::mail::Looked;
 use super::{Born, Message, Turn};
-use crate::engine::Engine;
+use crate::engine::{ClaimId, Engine};
 use crate::engine::calls::Calls;
 use crate::engine::definition::{Body, BodyFuture, WorkflowDefinition};
 use crate::engine::drive::{Drive, Replayed};
@@ -142,6 +142,11 @@ impl Turn {
         self.born = Some(born);
         self.image = Some(owned_image(&self.run));
         self
+    }
+
+    /// Which claim of which session it came by.
+    pub(in crate::engine) fn claim_id(&self) -> ClaimId {
+        ClaimId { session: self.session.worker, claim_no: self.run.claim_no }
     }
 
     /// Where to send it messages.
