@@ -146,7 +146,9 @@ impl From<StoreError> for Error {
 /// Checks a text that is only looked for: no name, key or value holds the character NUL, and PostgreSQL cannot be asked for one.
 pub(crate) fn findable(what: &'static str, text: &str) -> Result<(), Error> {
     if text.contains('\0') {
-        return Err(Error::InvalidName(format!("the {what} {text:?} contains a NUL character, which none that is stored has; remove it")));
+        return Err(Error::InvalidName(format!(
+            "the {what} {text:?} contains a NUL character, which none that is stored has; remove it"
+        )));
     }
     Ok(())
 }

@@ -174,12 +174,7 @@ impl Filter {
     fn check(&self) -> Result<(), Error> {
         let ListRuns { workflow, version, key, owner, tag, .. } = &self.list;
         let (name, value) = tag.as_ref().map(|(name, value)| (name, value)).unzip();
-        let texts = [
-            ("workflow name", workflow),
-            ("workflow version", version),
-            ("key", key),
-            ("owner", owner),
-        ];
+        let texts = [("workflow name", workflow), ("workflow version", version), ("key", key), ("owner", owner)];
         let texts = texts.into_iter().filter_map(|(what, text)| Some((what, text.as_ref()?)));
         let tags = [("tag", name), ("value of a tag", value)];
         let tags = tags.into_iter().filter_map(|(what, text)| Some((what, text?)));

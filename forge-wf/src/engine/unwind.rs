@@ -252,6 +252,14 @@ impl Unwinding {
         self.awaited.iter()
     }
 
+    /// Whether nothing is left to do about this entry, whose call the body has dropped.
+    pub fn is_settled(&self, entry: &Entry) -> bool {
+        match self.entries.iter().find(|planned| planned.call == entry.call) {
+            Some(planned) => self.todo(planned) == Next::End,
+            None => entry.state == EntryState::Abandoned && entry.undo.is_none(),
+        }
+    }
+
     /// What a worker must offer to go on: the digest of the step that is run next; `None` at the end.
     pub fn needs(&self) -> Option<Digest> {
         match self.next() {
