@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use forge_wf::prelude::*;
-use forge_wf::{Error, Status};
+use forge_wf::{Error, Filter, RunRef, Status};
 use forge_wf_tests::Database;
 use forge_wf_tests::on_every_backend;
 use forge_wf_tests::workflows::*;
@@ -139,3 +139,40 @@ async fn settings_that_cannot_work_are_refused() {
         assert!(matches!(error, Error::Misconfigured(_)), "{error}");
     }
 }
+
+on_every_backend!(a_name_with_a_nul_is_refused_wherever_it_is_looked_for, |database| {
+    let rt = quick(database).build().await.unwrap();
+    let client = rt.client();
+    let run = rt.start(three, Job::of(1)).key("k").await.unwrap();
+    run.result().await.unwrap();
+    let nul = "a\0b";
+    let mut refused = vec![
+        rt.run_by_key(three, nul).await.map(drop),
+        client.run_by_key(three, nul).await.map(drop),
+        client.cancel(RunRef::key(three, nul), "why").await,
+        client.cancel(RunRef::named_key(nul, "k"), "why").await,
+        client.cancel(&run, nul).await,
+        client.cancel(&run, "why").by(nul).await,
+        client.skip_undo(&run, nul, "why").await,
+        client.send_event_named(RunRef::named_key("three", nul), "approved", json!(1)).await.map(drop),
+        client.send_event_named(&run, nul, json!(1)).await.map(drop),
+        run.state::<u64>(nul).await.map(drop),
+        rt.start(three, Job::of(1)).key(nul).await.map(drop),
+    ];
+    let all = Filter::new;
+    for filter in [
+        all().workflow(nul),
+        all().version(nul),
+        all().key(nul),
+        all().owner(nul),
+        all().tag(nul, "v"),
+        all().tag("t", nul),
+    ] {
+        refused.push(client.list(&filter).await.map(drop));
+        refused.push(client.cancel_all(filter, 1, "why").await.map(drop));
+    }
+    for (place, refused) in refused.into_iter().enumerate() {
+        assert!(matches!(refused, Err(Error::InvalidName(_))), "{place}: {refused:?}");
+    }
+    rt.shutdown().await;
+});

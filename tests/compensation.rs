@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use forge_wf::prelude::*;
 use forge_wf::{Error, RunHandle, Status};
 use forge_wf_tests::undoing::*;
 use forge_wf_tests::waiting::Approved;
@@ -151,5 +152,58 @@ on_every_backend!(what_the_journal_says_of_undoing_can_be_read, |database| {
         rows,
         ["start 1 -", "step:book 1 2", "step:overbooked 2 -", "unwind 2 -", "undo:step:book 1 -", "end 2 -"]
     );
+    rt.shutdown().await;
+});
+
+/// Leaves the counter in doubt at first, and then says that it is done.
+#[step(compensate = take_back(log, output), timeout = "20ms")]
+async fn pay_in_doubt(ctx: &StepContext, log: &str) -> Result<String> {
+    note(log, "pay");
+    if ctx.attempt() == 1 {
+        std::future::pending::<()>().await;
+    }
+    Ok("receipt".into())
+}
+
+/// Takes a payment back once that is allowed.
+#[step]
+async fn take_back(log: &str, receipt: String) -> Result<()> {
+    if !Path::new(&format!("{log}.allowed")).exists() {
+        return Err(Failure::permanent("not yet"));
+    }
+    note(log, &format!("take back {receipt}"));
+    Ok(())
+}
+
+/// Pays, and does not hear of it.
+#[workflow]
+async fn pays_in_doubt(ctx: &WorkflowContext, log: String) -> Result<()> {
+    pay_in_doubt(ctx, &log).await.map(drop)
+}
+
+fn note(log: &str, line: &str) {
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+    std::io::Write::write_all(&mut file, format!("{line}\n").as_bytes()).unwrap();
+}
+
+on_every_backend!(what_was_found_out_is_what_is_undone_and_shows_as_undone, |database| {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let rt = quick(database).build().await.unwrap();
+    let run = rt.start(pays_in_doubt, log.display().to_string()).await.unwrap();
+    let blocked = run.result().await.unwrap_err();
+    assert!(matches!(blocked, Error::RunBlocked { status: Status::BlockedCompensation, .. }), "{blocked}");
+    let undo_of = async |call: &str| {
+        let details = run.show().await.unwrap();
+        details.entries.iter().find(|entry| entry.call == call).and_then(|entry| entry.undo)
+    };
+    assert_eq!(undo_of("resolve:step:pay_in_doubt#0").await, Some("failed"));
+    std::fs::write(folder.path().join("log.allowed"), "").unwrap();
+    rt.client().retry(&run, "it is allowed now").await.unwrap();
+    eventually("the end", async || (run.status().await.unwrap() == Status::Compensated).then_some(())).await;
+    assert_eq!(effects(&log), ["pay", "pay", "take back receipt"], "it was not paid again");
+    for call in ["step:pay_in_doubt#0", "resolve:step:pay_in_doubt#0"] {
+        assert_eq!(undo_of(call).await, Some("done"), "{call}");
+    }
     rt.shutdown().await;
 });

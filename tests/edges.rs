@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use forge_wf::prelude::*;
-use forge_wf::{Error, RunId, Status};
+use forge_wf::{Error, RunId, Status, Timestamp};
 use forge_wf_tests::waiting::{Approved, waiting_child};
+use forge_wf_tests::workflows::{Job, three};
 use forge_wf_tests::{Database, eventually, on_every_backend};
 use futures::future::join_all;
 
@@ -145,5 +146,64 @@ on_every_backend!(a_worker_without_the_workflow_gives_a_run_back_that_its_comman
     assert_eq!(row, ["0 free"], "ready for a worker that has its code");
     rt.client().kill(id, "enough").await.unwrap();
     eventually("the end", async || (status(&rt, id).await == Status::Killed).then_some(())).await;
+    rt.shutdown().await;
+});
+
+on_every_backend!(nothing_but_time_begins_a_run_that_was_started_with_a_delay, |database| {
+    let rt = quick(database).build().await.unwrap();
+    let client = Client::connect(database.url()).await.unwrap();
+    let bother = async |run: RunId| {
+        client.send_event(run, Approved { by: "Ada".into() }).await.unwrap();
+        client.pause(run, "let me look").await.unwrap();
+        client.resume(run, "go on").await.unwrap();
+        client.retry(run, "perhaps now").await.unwrap();
+    };
+    for typed in [true, false] {
+        for kills in [true, false] {
+            let run = match typed {
+                true => rt.start(waiting_child, ()).delay(hours(1)).await.unwrap().id(),
+                false => client.start(waiting_child, ()).delay(hours(1)).await.unwrap().id(),
+            };
+            let run = rt.run::<String>(run).await.unwrap();
+            let due = run.show().await.unwrap().ready_at;
+            bother(run.id()).await;
+            // Runs that come later are claimed and end meanwhile.
+            for n in 0..3 {
+                rt.start(three, Job::of(n)).key(format!("{} {n}", run.id())).await.unwrap().result().await.unwrap();
+            }
+            let details = run.show().await.unwrap();
+            assert_eq!((details.status, details.ready_at, details.entries.len()), (Status::Pending, due, 1));
+            if kills { run.kill("enough") } else { run.cancel("enough") }.await.unwrap();
+            let Err(Error::RunFailed { status, .. }) = run.result().await else { panic!("it was stopped") };
+            assert_eq!(status, if kills { Status::Killed } else { Status::Cancelled });
+            assert_eq!(run.show().await.unwrap().entries.len(), 2, "its start and its end");
+        }
+    }
+    let soon = rt.start(waiting_child, ()).delay(Duration::from_secs(1)).await.unwrap();
+    let due = soon.show().await.unwrap().ready_at.unwrap();
+    bother(soon.id()).await;
+    assert_eq!(soon.result().await.unwrap(), "Ada", "what came before is there when it begins");
+    assert!(soon.show().await.unwrap().ended_at.unwrap() >= due);
+    client.close().await;
+    rt.shutdown().await;
+});
+
+on_every_backend!(a_delayed_run_misses_its_deadline_before_it_is_due, |database| {
+    let rt = quick(database).build().await.unwrap();
+    let client = Client::connect(database.url()).await.unwrap();
+    let soon = Timestamp::from(std::time::SystemTime::now() + Duration::from_millis(100));
+    let delayed = rt.start(waiting_child, ()).delay(hours(1)).deadline(soon).await.unwrap().id();
+    let by_client = client.start(waiting_child, ()).delay(hours(1)).deadline(soon).await.unwrap().id();
+    let long_ago = rt.start(waiting_child, ()).deadline(Timestamp::MIN_UTC).await.unwrap().id();
+    let delayed_long_ago =
+        client.start(waiting_child, ()).delay(hours(1)).deadline(Timestamp::MIN_UTC).await.unwrap().id();
+    for run in [delayed, by_client, long_ago, delayed_long_ago] {
+        let run = rt.run::<String>(run).await.unwrap();
+        let Err(Error::RunFailed { status, failure, .. }) = run.result().await else { panic!("it is late") };
+        assert_eq!((status, failure.code()), (Status::Failed, Some("deadline")), "{failure}");
+    }
+    let never = rt.start(three, Job::of(1)).deadline(Timestamp::MAX_UTC).await.unwrap();
+    assert_eq!(never.result().await.unwrap(), 4);
+    client.close().await;
     rt.shutdown().await;
 });

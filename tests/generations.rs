@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use forge_wf::prelude::*;
 use forge_wf::{Error, Status};
 use forge_wf_tests::waiting::*;
 use forge_wf_tests::workflows::open_gate;
@@ -127,4 +128,69 @@ on_every_backend!(a_chatty_run_that_stays_in_memory_is_not_replayed, |database| 
     assert_eq!(run.result().await.unwrap(), 100);
     assert_eq!(run.counts().replayed, 0);
     rt.shutdown().await;
+});
+
+/// Books a seat, if it is let.
+#[step(compensate = give_seat_back)]
+async fn book_a_seat(ctx: &StepContext) -> Result<u64> {
+    ctx.cancelled().await;
+    Ok(1)
+}
+
+/// Gives a seat back.
+#[step]
+async fn give_seat_back(seat: u64) -> Result<()> {
+    assert_eq!(seat, 1);
+    Ok(())
+}
+
+/// Holds a seat until it is told to let it go.
+#[workflow(compensate = give_seat_back)]
+async fn holds_a_seat(ctx: &WorkflowContext) -> Result<u64> {
+    ctx.wait_for_event::<Approved>().await.map(|_| 1)
+}
+
+/// Drops what can be undone, and goes on as new as soon as it may; returns how often it was refused, in all generations.
+#[workflow]
+async fn drops_and_goes_on(ctx: &WorkflowContext, (left, mut refused): (u64, u64)) -> Result<u64> {
+    if left == 0 {
+        return Ok(refused);
+    }
+    tokio::select! {
+        biased;
+        _ = book_a_seat(ctx) => {}
+        _ = holds_a_seat(ctx) => {}
+        _ = ctx.sleep(Duration::from_millis(20)) => {}
+    }
+    loop {
+        let error: Failure = match ctx.continue_as_new::<Never>((left - 1, refused)).await {
+            Ok(never) => match never {},
+            Err(error) => error,
+        };
+        if error.code() != Some("work_in_flight") {
+            return Err(error);
+        }
+        refused += 1;
+        ctx.sleep(Duration::from_millis(5)).await?;
+    }
+}
+
+enum Never {}
+
+on_every_backend!(a_run_goes_on_as_new_once_what_it_dropped_is_undone, |database| {
+    for park_for in [Duration::ZERO, Duration::from_secs(60)] {
+        let rt = quick(database).park_for(park_for).build().await.unwrap();
+        let run = rt.start(drops_and_goes_on, (4, 0)).await.unwrap();
+        let refused = run.result().await.unwrap();
+        assert!(refused >= 4, "it was refused {refused} times: at least once in each generation");
+        assert_eq!(run.show().await.unwrap().generation, 4);
+        rt.shutdown().await;
+    }
+    let left = database
+        .texts(
+            "SELECT key || ' ' || state FROM forge_wf_journal WHERE key IN ('step:book_a_seat', 'undo:step:book_a_seat') GROUP BY 1 ORDER BY 1",
+            "SELECT key || ' ' || state FROM forge_wf.journal WHERE key IN ('step:book_a_seat', 'undo:step:book_a_seat') GROUP BY 1 ORDER BY 1",
+        )
+        .await;
+    assert_eq!(left, ["step:book_a_seat 3", "undo:step:book_a_seat 1"], "abandoned, and undone");
 });

@@ -35,6 +35,7 @@ mod shutdown;
 mod sqlite_file;
 mod tidy;
 mod timers;
+mod trees;
 mod unreadable;
 mod versions;
 mod workers;

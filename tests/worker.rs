@@ -4,12 +4,14 @@
 //! for all; `worker URL ten COUNT LOG` the same with `ten`, `worker URL everything COUNT LOG` with `everything`, to whose runs it
 //! sends what they wait for, `worker URL trip COUNT LOG` with trips of five legs that fail and are undone, the same with
 //! `divided_trip`, `fickle_trip` and `deliver`, `worker URL doomed COUNT LOG` with a run that takes its process down and COUNT innocent ones.
+//! `worker URL tree 1` kills a run with children and waits until all that are not detached have ended.
 //! `worker URL keepsakes` makes the runs of a fixture. Each prints `ready` once it serves and `done` at the end.
 
 use std::time::Duration;
 
-use forge_wf::Status;
 use forge_wf::prelude::*;
+use forge_wf::{Filter, Status};
+use forge_wf_tests::family::tree;
 use forge_wf_tests::keepsake::keepsake;
 use forge_wf_tests::undoing::{Trip, TripEnd, doomed_trip};
 use forge_wf_tests::waiting::{Approved, Counted, everything};
@@ -81,6 +83,25 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
                 }
             });
             try_join_all(starts).await.map_err(|error: Box<dyn std::error::Error>| error)?;
+        }
+        "tree" => {
+            let run = rt.start(tree, 2).key("root").await?;
+            let client = rt.client();
+            let of = async |status| {
+                let page = client.list(&Filter::new().workflow("tree").status(status)).await?;
+                Ok::<_, forge_wf::Error>(page.runs.len())
+            };
+            // Those at the bottom wait; after a crash the root may have ended.
+            while of(Status::Waiting).await? < 7 && !run.status().await?.is_ended() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            match run.kill("enough").await {
+                Ok(()) | Err(forge_wf::Error::RunEnded { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            while of(Status::Killed).await? < 7 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
         }
         "keepsakes" => {
             let mut runs = Vec::new();

@@ -6,7 +6,7 @@ use forge_wf::ChildError;
 use forge_wf::prelude::*;
 
 use super::undoing::{Trip, TripEnd, book, note, overbooked};
-use super::waiting::Approved;
+use super::waiting::{Approved, waiting_child};
 
 /// What a child sends, and where it logs that.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -142,4 +142,16 @@ pub async fn deliver_anew(ctx: &WorkflowContext, plan: Trip) -> Result<String> {
     let _ = dispatch_when_told(ctx, parcel(&plan, 1)).timeout(Duration::from_millis(1)).await;
     let refused: Result<String> = ctx.continue_as_new(plan).await;
     Ok(refused.unwrap_err().code().unwrap_or_default().to_owned())
+}
+
+/// Has two children, each of which has two, and so on; those at the bottom wait. At each place above, a detached one waits too.
+#[workflow]
+pub async fn tree(ctx: &WorkflowContext, depth: u64) -> Result<()> {
+    if depth == 0 {
+        ctx.wait_for_event::<Approved>().await?;
+        return Ok(());
+    }
+    waiting_child(ctx).detach().await?;
+    let (left, right) = tokio::join!(tree(ctx, depth - 1), tree(ctx, depth - 1));
+    Ok(left.and(right)?)
 }

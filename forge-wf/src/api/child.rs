@@ -25,7 +25,8 @@ use crate::model::{ChildError, Failure, Payload, PayloadError, RunId};
 /// The child is a run of its own, with its own journal, on whatever worker has a slot for it. Which run it is follows from
 /// the parent and the call, so a crash never makes a second one. Dropping the call (as `select!` does, or a timeout) cancels the
 /// child, and so does the end of its parent: it undoes what it did, and its result is told to nobody. A parent that undoes
-/// waits until such a child has ended. What a child has *completed* is undone if its workflow says how, by
+/// waits until such a child has ended. A parent that is killed or retired kills or retires its children that have not ended, also those
+/// it has dropped, and these do the same to their own: nothing in the whole tree is undone. What a child has *completed* is undone if its workflow says how, by
 /// `#[workflow(compensate = ..)]`, and stands otherwise. [`ChildCall::detach`] lets it go on by itself.
 ///
 /// Its type names the workflow, which is how `rt.start(checkout, order)` knows what to start.
@@ -58,7 +59,7 @@ impl<'a, M: Workflow> ChildCall<'a, M> {
     }
 
     /// Starts the child without waiting for it: the call resolves as soon as the child is about to exist, to who it is. The
-    /// child goes on when its parent has ended, and what becomes of it is not told to the parent.
+    /// child goes on when its parent has ended, in whatever way, and what becomes of it is not told to the parent.
     pub fn detach(self) -> DetachedCall<'a, M> {
         self.slot.calls.change(self.slot.id, |request| {
             if let Request::Child(child) = request {

@@ -204,17 +204,20 @@ impl Client {
         GiveOrder::new(self.source.clone(), run.into(), MailKind::Cancel, reason)
     }
 
-    /// Ends a run as it is, undoing nothing: its steps are aborted, and it ends as `killed`.
+    /// Ends a run as it is, undoing nothing: its steps are aborted, and it ends as `killed`. Its children are killed too, and the children
+    /// of these, but for those that were started with [`ChildCall::detach`](crate::ChildCall::detach).
     pub fn kill(&self, run: impl Into<RunRef>, reason: impl Into<String>) -> GiveOrder {
         GiveOrder::new(self.source.clone(), run.into(), MailKind::Kill, reason)
     }
 
-    /// Declares that nothing can resume a run: it ends as `retired`, undoing nothing.
+    /// Declares that nothing can resume a run: it ends as `retired`, undoing nothing. Its children are retired too, as with
+    /// [`Client::kill`].
     pub fn retire(&self, run: impl Into<RunRef>, reason: impl Into<String>) -> GiveOrder {
         GiveOrder::new(self.source.clone(), run.into(), MailKind::Retire, reason)
     }
 
-    /// Asks a run to start nothing more until it is told to resume: running steps end, and no further one starts.
+    /// Asks a run to start nothing more until it is told to resume: running steps end, and no further one starts. A run
+    /// that was started with a delay is paused when the delay is over.
     pub fn pause(&self, run: impl Into<RunRef>, reason: impl Into<String>) -> GiveOrder {
         GiveOrder::new(self.source.clone(), run.into(), MailKind::Pause, reason)
     }

@@ -156,8 +156,9 @@ impl<W> WorkflowContext<W> {
     /// The journals of earlier generations stay in the database, and nobody reads them again.
     ///
     /// # Errors
-    /// `work_in_flight` while the run waits for a child or for a step that can be undone, and after it has dropped a step or
-    /// child that can be undone; the input cannot be journaled. Nothing has happened then, and what becomes of the failure is the
+    /// `work_in_flight` while the run waits for a child or for a step that can be undone. Also after it has dropped a step or child that
+    /// can be undone, until that is undone or known not to have been done, and the body has received a further result since (that of a
+    /// `ctx.sleep`, say), so a body that tries again after a sleep succeeds. The input cannot be journaled. Nothing has happened then, and what becomes of the failure is the
     /// body's business: returned as above, it fails the run.
     pub fn continue_as_new<T>(&self, input: W::Input) -> impl Future<Output = Result<T, Failure>> + Send + use<'_, T, W>
     where
@@ -175,7 +176,7 @@ impl<W> WorkflowContext<W> {
             calls.continue_as_new(input?).map_err(|open| {
                 let open: Vec<_> = open.iter().take(5).map(ToString::to_string).collect();
                 let message = format!(
-                    "the run cannot go on as a new generation while its work is in flight: {}; await such calls first, and do not drop what can be undone",
+                    "the run cannot go on as a new generation while its work is in flight: {}; await such calls first; once a dropped call is undone, try again after a sleep",
                     open.join(", ")
                 );
                 Failure::permanent(message).with_code(WORK_IN_FLIGHT)

@@ -143,6 +143,16 @@ impl From<StoreError> for Error {
     }
 }
 
+/// Checks a text that is only looked for: no name, key or value holds the character NUL, and PostgreSQL cannot be asked for one.
+pub(crate) fn findable(what: &'static str, text: &str) -> Result<(), Error> {
+    if text.contains('\0') {
+        return Err(Error::InvalidName(format!(
+            "the {what} {text:?} contains a NUL character, which none that is stored has; remove it"
+        )));
+    }
+    Ok(())
+}
+
 /// Checks a name or key from outside.
 pub(crate) fn valid(what: &'static str, text: &str, bytes_max: usize) -> Result<(), Error> {
     check_name(what, text, bytes_max).map_err(Error::InvalidName)

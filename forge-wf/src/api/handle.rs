@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-use super::error::Error;
+use super::error::{Error, findable};
 use super::order::GiveOrder;
 use super::result::AwaitResult;
 use super::show::RunDetails;
@@ -75,6 +75,8 @@ impl Source {
     }
 
     pub(crate) async fn by_key(&self, workflow: &str, key: &str) -> Result<Option<RunView>, Error> {
+        findable("workflow name", workflow)?;
+        findable("key", key)?;
         Ok(self.store().run_by_key(workflow, key, self.grace()).await?)
     }
 }
@@ -142,6 +144,7 @@ impl<T: DeserializeOwned> RunHandle<T> {
     /// # Errors
     /// `StateUnusable` if it does not fit `S`, or the database does not answer.
     pub async fn state<S: DeserializeOwned>(&self, name: &str) -> Result<Option<S>, Error> {
+        findable("name of a state", name)?;
         let Some(value) = self.source.store().state(self.id, name).await? else { return Ok(None) };
         let unusable = |source| Error::StateUnusable { run: self.id, name: name.to_owned(), source };
         value.decode().map(Some).map_err(unusable)

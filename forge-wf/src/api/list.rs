@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::error::Error;
+use super::error::{Error, findable};
 use super::handle::Source;
 use crate::model::{RunId, State, Status, Timestamp};
 use crate::store::{ListRuns, RunView};
@@ -170,6 +170,17 @@ impl Filter {
         self
     }
 
+    /// Refuses texts that no run can have.
+    fn check(&self) -> Result<(), Error> {
+        let ListRuns { workflow, version, key, owner, tag, .. } = &self.list;
+        let (name, value) = tag.as_ref().map(|(name, value)| (name, value)).unzip();
+        let texts = [("workflow name", workflow), ("workflow version", version), ("key", key), ("owner", owner)];
+        let texts = texts.into_iter().filter_map(|(what, text)| Some((what, text.as_ref()?)));
+        let tags = [("tag", name), ("value of a tag", value)];
+        let tags = tags.into_iter().filter_map(|(what, text)| Some((what, text?)));
+        texts.chain(tags).try_for_each(|(what, text)| findable(what, text))
+    }
+
     fn fits(&self, view: &RunView) -> bool {
         self.statuses.is_empty() || self.statuses.contains(&view.status())
     }
@@ -229,6 +240,7 @@ impl RunSummary {
 
 impl Source {
     pub(crate) async fn list(&self, filter: &Filter) -> Result<Page, Error> {
+        filter.check()?;
         let mut list = filter.list.clone();
         if !filter.statuses.is_empty() {
             list.states = Some(filter.statuses.iter().flat_map(|status| states_of(*status)).copied().collect());

@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use uuid::Uuid;
 
-use super::error::{Error, valid};
+use super::error::{Error, findable, valid};
 use super::handle::{Source, asked_twice};
 use super::send::{RunRef, posted};
 use crate::engine::child::seed_of;
@@ -66,6 +66,7 @@ impl GiveOrder {
     async fn give(self) -> Result<(), Error> {
         let Self { source, to, kind, order, keep } = self;
         check_who_and_why(&order.who, &order.reason)?;
+        order.call.as_deref().map_or(Ok(()), |call| findable("call", call))?;
         let run = source.find(to).await?;
         let action = action(kind, order.settled);
         let details = match &order.call {
@@ -90,6 +91,7 @@ impl GiveOrder {
 /// Checks what an audit line is to say.
 pub(crate) fn check_who_and_why(who: &str, reason: &str) -> Result<(), Error> {
     valid("name of who gives the order", who, NAME_BYTES_MAX)?;
+    findable("reason", reason)?;
     if reason.len() > REASON_BYTES_MAX {
         return Err(Error::InvalidName(format!("the reason is too long: at most {REASON_BYTES_MAX} bytes")));
     }

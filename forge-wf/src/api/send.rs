@@ -9,7 +9,7 @@ use uuid::{Builder, Uuid};
 
 use super::child::ChildHandle;
 use super::definition::{Event, Workflow, WorkflowFn};
-use super::error::{Error, valid};
+use super::error::{Error, findable, valid};
 use super::handle::{RunHandle, Source, asked_twice};
 use crate::engine::mailbox::AboutEvent;
 use crate::model::limits::{KEY_BYTES_MAX, NAME_BYTES_MAX};
@@ -126,6 +126,8 @@ impl<'a> SendEvent<'a> {
         let body = Some(self.payload?);
         let run = match (self.to, &mut self.on) {
             (RunRef(To::Key { workflow, key }), Some(transaction)) => {
+                findable("workflow name", &workflow)?;
+                findable("key", &key)?;
                 let found = transaction.find_run(&workflow, &key).await?;
                 found.ok_or(Error::NoRunWithKey { workflow, key })?
             }

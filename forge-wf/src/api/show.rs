@@ -98,7 +98,8 @@ impl EntryDetails {
             attempts: entry.attempts,
             due_at: entry.due_at,
             at: entry.at,
-            output: entry.output.as_ref().and_then(value),
+            // Of a dropped call it only says since when nothing is left to undo.
+            output: entry.output.as_ref().filter(|_| entry.settled_after().is_none()).and_then(value),
             failure: entry.read_failure(),
             // While nobody knows whether it was done, what is kept names the step itself.
             compensation: entry.undo_state.and(entry.undo.as_ref()).map(|undo| undo.step.clone()),

@@ -75,17 +75,19 @@ impl<T> Start<'_, T> {
         self
     }
 
-    /// How long after the start (by the database's clock) the run may begin at the earliest.
+    /// How long after the start (by the database's clock) the run may begin at the earliest. Nothing but time begins it: an event, a
+    /// pause or a resume that comes before waits in its inbox. A cancel or a kill ends it at once, and so does its deadline.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
     /// When the run is to have ended, by the database's clock. One that has not is stopped, undoes what it did, and fails with
-    /// the code `deadline`; at once, if `at` has passed already, also while it is blocked, paused or without a worker that could
-    /// execute it. The `timeout` of its workflow counts too: the earlier of the two. A start whose key is held changes nothing.
+    /// the code `deadline`; at once, if `at` has passed already, also while it is blocked, paused, delayed or without a worker that could
+    /// execute it; such a run is found when a worker looks around, which it does with every heartbeat. A time before 1970 counts as 1970. The `timeout` of its workflow counts too: the earlier of the two. A start whose key is held changes nothing.
     pub fn deadline(mut self, at: Timestamp) -> Self {
-        self.deadline = Some(at);
+        // Whatever has passed is over at once, also a date that no database could keep.
+        self.deadline = Some(at.max(Timestamp::UNIX_EPOCH));
         self
     }
 

@@ -15,7 +15,7 @@ use std::task::{Poll, Waker};
 
 use super::definition::StepOptions;
 use super::request::Request;
-use crate::journal::{Entry, EntryKind};
+use crate::journal::{Entry, EntryKind, History};
 use crate::model::{CallId, Payload, Timestamp};
 
 /// Number of a call within its run, in the order they were written; never reused.
@@ -99,6 +99,10 @@ struct Inner {
     doable: Vec<Doable>,
     /// Dropped calls of steps and children that can be undone.
     left: Vec<CallId>,
+    /// Of which of them nothing is left to undo, and since how many results.
+    settled: HashMap<CallId, usize>,
+    /// Results handed over so far, from the journal or live.
+    results: usize,
     undecodable: Option<Undecodable>,
     now: Timestamp,
     saved: Saved,
@@ -123,12 +127,22 @@ impl Inner {
         self.slots.insert(id, slot);
         id
     }
+
+    fn is_settled(&self, call: &CallId) -> bool {
+        self.settled.get(call).is_some_and(|after| *after < self.results)
+    }
 }
 
 impl Calls {
     /// The calls of a run of this seed, that begins at `now` with what earlier generations have saved.
     pub fn new(seed: i64, now: Timestamp, saved: Saved) -> Self {
         Self { seed, inner: Mutex::new(Inner { now, saved, ..Inner::default() }) }
+    }
+
+    /// The calls of a run of this seed that is about to be replayed.
+    pub fn of(seed: i64, history: &History) -> Self {
+        let (now, saved, settled) = (history.now(), history.saved().clone(), history.settled().collect());
+        Self { seed, inner: Mutex::new(Inner { now, saved, settled, ..Inner::default() }) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -273,7 +287,12 @@ impl Calls {
             && !inner.closed
         {
             // A child is asked to end, and may have completed; a step may go on. Both may have to be undone.
-            if tie == Tie::Undoable {
+            // One that begins and is dropped in one poll takes no effect at all.
+            let takes_effect = !inner
+                .commands
+                .iter()
+                .any(|command| matches!(command, Command::Begin { call: begun, .. } if *begun == call));
+            if tie == Tie::Undoable && takes_effect {
                 inner.left.push(call.clone());
             }
             inner.commands.push(Command::Drop { call });
@@ -290,6 +309,7 @@ impl Calls {
     pub fn deliver(&self, slot: SlotId, delivery: Delivery, entry: &Entry) -> Option<Waker> {
         let mut inner = self.lock();
         inner.now = entry.at;
+        inner.results += 1;
         match inner.slots.remove(&slot) {
             Some(Slot::Begun { call, waker, saga, .. }) => {
                 if entry.undo.is_some() && (saga > 0 || entry.kind == EntryKind::Resolve) {
@@ -364,11 +384,28 @@ impl Calls {
             .collect()
     }
 
+    /// Dropped calls that can be undone and of which something may be left to undo, as far as known.
+    pub fn unsettled(&self) -> Vec<CallId> {
+        let inner = self.lock();
+        inner.left.iter().filter(|call| !inner.settled.contains_key(call)).cloned().collect()
+    }
+
+    /// Nothing is left to undo of this dropped call, which is recorded now, after so many results.
+    pub fn settle(&self, call: CallId) -> usize {
+        let mut inner = self.lock();
+        let results = inner.results;
+        inner.settled.insert(call, results);
+        results
+    }
+
     /// Ends this generation: the run goes on with `input` as its next one.
+    ///
+    /// A dropped call counts no more once the body has a further result after it was recorded that nothing is left to undo of it. So a
+    /// replay, which knows of that from the beginning, decides alike.
     ///
     /// # Errors
     /// The calls of child runs and of steps with a compensation that it still waits for, and calls with a compensation that it
-    /// has dropped, sorted.
+    /// has dropped and that are not settled, sorted.
     pub fn continue_as_new(&self, input: Payload) -> Result<(), Vec<CallId>> {
         let mut inner = self.lock();
         let mut open: Vec<_> = inner
@@ -378,7 +415,7 @@ impl Calls {
                 Slot::Begun { call, tie, .. } if *tie != Tie::None => Some(call.clone()),
                 _ => None,
             })
-            .chain(inner.left.iter().cloned())
+            .chain(inner.left.iter().filter(|call| !inner.is_settled(call)).cloned())
             .collect();
         if !open.is_empty() {
             open.sort();

@@ -12,6 +12,7 @@ use uuid::{Builder, Uuid};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::definition::WorkflowDefinition;
+use super::order::Order;
 use crate::contract::digest;
 use crate::journal::{Entry, Recipe, Undo, UndoState};
 use crate::model::{CallId, Digest, Payload, RunId, Timestamp};
@@ -78,6 +79,15 @@ pub fn result_mail_id(child: RunId) -> Uuid {
 /// The mail that asks a child to end, whose parent no longer waits for it.
 pub fn cancel_mail(child: RunId) -> NewMail {
     NewMail { id: mail_id(child, "cancel"), run: child, kind: MailKind::Cancel, name: "parent".into(), body: None }
+}
+
+/// The mail that ends a child because its parent was killed or retired, as `kind` says.
+pub fn end_mail(child: RunId, kind: MailKind, parent: RunId) -> NewMail {
+    let (what, was) = if kind == MailKind::Kill { ("kill", "killed") } else { ("retire", "retired") };
+    let reason = format!("run {parent}, which called it, was {was}");
+    let order = Order { who: "parent".into(), reason, ..Order::default() };
+    let body = serde_json::to_string(&order).ok().map(Payload::from_json_text);
+    NewMail { id: mail_id(child, what), run: child, kind, name: "parent".into(), body }
 }
 
 /// How a child ended, as its mail says it: with an output or with a failure.
@@ -195,6 +205,16 @@ mod tests {
             "01920000-0000-7e98-afb8-48cd99bbc931"
         );
         assert_eq!(result_mail_id(parent).to_string(), "058c7a7c-d21f-8b85-a513-6b6299448fd3");
+    }
+
+    #[test]
+    fn the_end_of_a_parent_is_sent_once_and_says_why() {
+        let (kill, retire) = (end_mail(run(7), MailKind::Kill, run(8)), end_mail(run(7), MailKind::Retire, run(8)));
+        assert_eq!(kill.id, end_mail(run(7), MailKind::Kill, run(8)).id);
+        assert!(kill.id != retire.id && kill.id != cancel_mail(run(7)).id);
+        let failure = Order::of(&kill).failure(MailKind::Kill);
+        assert_eq!(failure.message(), format!("killed by parent: run {}, which called it, was killed", run(8)));
+        assert!(Order::of(&retire).reason.ends_with("was retired"));
     }
 
     #[test]

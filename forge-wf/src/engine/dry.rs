@@ -59,7 +59,7 @@ pub fn dry_replay(
 ) -> Result<Option<Result<Payload, Failure>>, Misfit> {
     let history =
         History::load(entries).map_err(|corrupt| Misfit::Diverges(format!("its journal cannot be read: {corrupt}")))?;
-    let calls = Arc::new(Calls::new(seed, history.now(), history.saved().clone()));
+    let calls = Arc::new(Calls::of(seed, &history));
     let body = Body { run, calls: calls.clone(), input: history.input().clone(), limits };
     let mut drive = Drive::new((workflow.run)(body), calls.clone(), history, BodyWaker::new(|| ()));
     loop {

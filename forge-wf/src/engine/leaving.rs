@@ -189,8 +189,10 @@ impl Turn {
         let image = self.last_image(state, Due::Never);
         self.image = Some(RunImage { phase: Phase::Ended, needs: None, failure: entry.failure.clone(), ..image });
         self.leaving = Some(Leaving::Over(Box::new(entry.clone()), state));
+        let commands = self.commands_to_children(ending.cause);
         let mut staged = self.end(entry);
         staged.along.marks = marks;
+        staged.along.sent.extend(commands);
         self.stage(staged);
     }
 
@@ -258,7 +260,7 @@ impl Turn {
         self.current.store(false, Ordering::Release);
         // Before others hear of it: they come for the slot.
         self.permit = None;
-        self.engine.turn_ended(self.run.id, self.run.claim_no, outcome);
+        self.engine.turn_ended(self.run.id, self.claim_id(), outcome);
         if given_back {
             // Mail that came since this turn took the last makes the run due already, and nobody else was told of that.
             self.engine.runs_are_ready();

@@ -75,7 +75,7 @@ use tick::Tick;
 use turn::{Message, Turn};
 use waiters::{Outcome, Waiters};
 
-use crate::model::{CallId, Digest, RunId, Timestamp};
+use crate::model::{CallId, Digest, RunId, Timestamp, WorkerId};
 use crate::store::{ClaimedRun, Offer, Store, StrayVersion};
 
 /// One worker process: its definitions, its turns, and the database they live on.
@@ -135,8 +135,15 @@ pub struct Engine {
 }
 
 struct Resident {
-    claim_no: i64,
+    claim: ClaimId,
     turn: mpsc::UnboundedSender<Message>,
+}
+
+/// Which claim a turn came by. Claims are counted anew in each session, so the number alone would confuse two turns of a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct ClaimId {
+    session: WorkerId,
+    claim_no: i64,
 }
 
 impl Engine {
@@ -253,8 +260,8 @@ impl Engine {
 
     /// Gives a turn its task.
     fn spawn(self: &Arc<Self>, turn: Turn) {
-        let (run, claim_no) = (turn.run.id, turn.run.claim_no);
-        self.turns().insert(run, Resident { claim_no, turn: turn.sender() });
+        let (run, claim) = (turn.run.id, turn.claim_id());
+        self.turns().insert(run, Resident { claim, turn: turn.sender() });
         self.takes_mail(run, turn.sender());
         // A start may come in between: who was told to leave before this turn was on the list is told here.
         if turn.session.is_lost() {
@@ -262,7 +269,7 @@ impl Engine {
         } else if self.is_draining() {
             let _ = turn.sender().send(Message::Drain);
         }
-        let guard = LeaveGuard { engine: self.clone(), run, claim_no };
+        let guard = LeaveGuard { engine: self.clone(), run, claim };
         let turn = Box::new(turn);
         tokio::spawn(async move {
             turn.run().await;
@@ -271,14 +278,11 @@ impl Engine {
     }
 
     /// A turn is over. Told again by the guard of its task, in case it panicked; then there is nothing left to do.
-    fn turn_ended(&self, run: RunId, claim_no: i64, outcome: Option<Outcome>) {
+    fn turn_ended(&self, run: RunId, claim: ClaimId, outcome: Option<Outcome>) {
         {
             let mut turns = self.turns();
-            if turns.get(&run).is_none_or(|resident| resident.claim_no != claim_no) {
-                return;
-            }
-            let left = turns.remove(&run);
-            left.inspect(|resident| self.mailroom().left(run, &resident.turn));
+            let Some(left) = take_off(&mut turns, run, claim) else { return };
+            self.mailroom().left(run, &left.turn);
         }
         self.waiters.tell(run, outcome);
         self.turn_left.notify_waiters();
@@ -303,17 +307,39 @@ impl Engine {
     }
 }
 
+/// Takes the turn of this claim off the list, if it is there. A later turn of the same run stays.
+fn take_off(turns: &mut HashMap<RunId, Resident>, run: RunId, claim: ClaimId) -> Option<Resident> {
+    turns.get(&run).filter(|resident| resident.claim == claim)?;
+    turns.remove(&run)
+}
+
 /// Takes a turn off the list when its task ends, whatever ended it.
 struct LeaveGuard {
     engine: Arc<Engine>,
     run: RunId,
-    claim_no: i64,
+    claim: ClaimId,
 }
 
 impl Drop for LeaveGuard {
     fn drop(&mut self) {
-        self.engine.turn_ended(self.run, self.claim_no, None);
+        self.engine.turn_ended(self.run, self.claim, None);
         // The handle may have gone before the turn, which held the counters until now.
         self.engine.counters.forget(self.run);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_of_an_earlier_session_takes_no_later_one_off_the_list() {
+        let run = RunId::new();
+        let [earlier, later] = [WorkerId::new(), WorkerId::new()].map(|session| ClaimId { session, claim_no: 1 });
+        let resident = Resident { claim: later, turn: mpsc::unbounded_channel().0 };
+        let mut turns = HashMap::from([(run, resident)]);
+        assert!(take_off(&mut turns, run, earlier).is_none() && turns.contains_key(&run));
+        assert!(take_off(&mut turns, run, later).is_some() && turns.is_empty());
+        assert!(take_off(&mut turns, run, later).is_none(), "it is told again by the guard of its task");
     }
 }

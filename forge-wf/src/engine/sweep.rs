@@ -113,7 +113,7 @@ impl Engine {
             Ok(runs) => {
                 tracing::warn!(
                     runs,
-                    "these are past their deadline while they are blocked, paused or without a worker"
+                    "these are past their deadline while they are blocked, paused, delayed or without a worker"
                 );
                 self.runs_are_ready();
             }

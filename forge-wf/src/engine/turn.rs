@@ -7,6 +7,7 @@
 
 mod attempts;
 mod begin;
+mod children;
 mod course;
 mod dropped;
 mod idle;

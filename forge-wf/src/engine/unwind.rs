@@ -10,7 +10,7 @@
 //! - One at a time: whatever gives up holds up all that is older.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -134,6 +134,8 @@ pub struct Unwinding {
     entries: Vec<Entry>,
     /// The records of undoing and resolving, by their own call.
     records: HashMap<CallId, Entry>,
+    /// The calls of children that have not answered, whether or not anything waits for that.
+    awaited: HashSet<CallId>,
     last_seq: i32,
     now: Timestamp,
 }
@@ -163,11 +165,14 @@ pub fn cause_of(entry: &Entry) -> Option<Cause> {
 impl Unwinding {
     /// Of a run that is about to turn back, from the entries that may have to be undone.
     pub fn new(ending: Ending, entries: impl IntoIterator<Item = Entry>) -> Self {
-        let (mut undoable, mut records) = (Vec::new(), HashMap::new());
+        let (mut undoable, mut records, mut awaited) = (Vec::new(), HashMap::new(), HashSet::new());
         let (mut last_seq, mut now) = (0, Timestamp::MIN_UTC);
         for entry in entries {
             last_seq = last_seq.max(entry.seq.unwrap_or(0));
             now = now.max(entry.at);
+            if entry.awaits_child() {
+                awaited.insert(entry.call.clone());
+            }
             match entry.kind {
                 EntryKind::Undo | EntryKind::Resolve => drop(records.insert(entry.call.clone(), entry)),
                 // These say how somebody else undoes all of it.
@@ -188,7 +193,7 @@ impl Unwinding {
             cause if cause.undoes_nothing() => undoable.clear(),
             _ => {}
         }
-        Self { ending, entries: undoable, records, last_seq, now }
+        Self { ending, entries: undoable, records, awaited, last_seq, now }
     }
 
     /// Of a run that has turned back, from its journal.
@@ -221,6 +226,10 @@ impl Unwinding {
         let resolved = self.records.get(&resolve_call(&entry.call));
         let prior = self.records.get(&undo_call(&entry.call));
         let (known, state) = match (entry.undo_state, resolved) {
+            // How to undo it is what was found out: the entry itself only names its own step.
+            (Some(state), Some(resolved)) if resolved.undo_state.is_some() && resolved.state != EntryState::Started => {
+                (resolved, Some(state))
+            }
             (Some(state), _) => (entry, Some(state)),
             (None, Some(resolved)) if resolved.state != EntryState::Started => (resolved, resolved.undo_state),
             (None, Some(resolved)) if resolved.undo_state.is_some() => {
@@ -235,6 +244,19 @@ impl Unwinding {
             (None, _) | (_, None) | (Some(UndoState::Done | UndoState::Skipped), _) => Next::End,
             (Some(UndoState::Failed), _) => Next::Stuck { entry, prior },
             (Some(UndoState::Open | UndoState::Started), Some(undo)) => Next::Undo { entry, undo, prior },
+        }
+    }
+
+    /// The calls of children that have not answered, in no order.
+    pub fn awaited_children(&self) -> impl Iterator<Item = &CallId> {
+        self.awaited.iter()
+    }
+
+    /// Whether nothing is left to do about this entry, whose call the body has dropped.
+    pub fn is_settled(&self, entry: &Entry) -> bool {
+        match self.entries.iter().find(|planned| planned.call == entry.call) {
+            Some(planned) => self.todo(planned) == Next::End,
+            None => entry.state == EntryState::Abandoned && entry.undo.is_none(),
         }
     }
 
@@ -257,6 +279,7 @@ impl Unwinding {
     /// The child of this call has ended, which was asked to: the entry that changes. One that had done its work all the same is
     /// undone like any other, if that is possible.
     pub fn child_ended(&mut self, call: &CallId, recipe: Option<Recipe>) -> Option<Entry> {
+        self.awaited.remove(call);
         let entry = self.entries.iter_mut().find(|entry| entry.call == *call)?;
         entry.end_abandoned_child(recipe).then(|| entry.clone())
     }
@@ -279,8 +302,17 @@ impl Unwinding {
         if let Some(entry) = self.entries.iter_mut().find(|entry| entry.call == call && !in_doubt(entry)) {
             entry.undo_state = Some(state);
             changed.push(entry.clone());
+            changed.extend(self.follow(&call, state));
         }
         changed
+    }
+
+    /// The record of finding out about this call says the same of its undoing as the entry, for people: the record, if that changes.
+    fn follow(&mut self, call: &CallId, state: UndoState) -> Option<Entry> {
+        let record = self.records.get_mut(&resolve_call(call))?;
+        let changes = record.undo_state.is_some_and(|known| known != state);
+        record.undo_state = record.undo_state.map(|_| state);
+        changes.then(|| record.clone())
     }
 
     /// A call that undoes or resolves has its outcome: the entries that change, its own first.
@@ -312,7 +344,9 @@ impl Unwinding {
             && let Some(entry) = self.entries.iter_mut().find(|entry| Some(&entry.call) == undone.as_ref())
         {
             entry.undo_state = Some(state);
+            let call = entry.call.clone();
             changed.push(entry.clone());
+            changed.extend(self.follow(&call, state));
         }
         changed
     }
@@ -387,7 +421,8 @@ mod tests {
             };
             order.push(record.call.to_string());
             let changed = unwinding.record(record);
-            assert_eq!(changed.len(), if changed[0].kind == EntryKind::Undo { 2 } else { 1 });
+            let resolved = changed.iter().skip(1).filter(|entry| entry.kind == EntryKind::Resolve).count();
+            assert_eq!(changed.len() - resolved, if changed[0].kind == EntryKind::Undo { 2 } else { 1 });
         }
     }
 
@@ -428,6 +463,31 @@ mod tests {
 
         let mut poison = unwinding(Cause::Poison, vec![doubtful()]);
         assert_eq!(order(&mut poison), ["stuck at step:charge#0"]);
+    }
+
+    #[test]
+    fn what_was_found_out_about_is_undone_by_that_and_says_so() {
+        let charge = CallId::new("step:charge", 0);
+        let doubtful = Entry { state: EntryState::Started, ..step("step:charge", None, 1, None) };
+        let resolve = Entry::new(resolve_call(&charge), EntryKind::Resolve, EntryState::Completed, from_micros(10));
+        let resolve = Entry { undo: undo(7), undo_state: Some(UndoState::Open), ..resolve };
+        let record = |state| Entry::new(undo_call(&charge), EntryKind::Undo, state, from_micros(11));
+        let states = |changed: Vec<Entry>| -> Vec<_> {
+            changed.into_iter().map(|entry| (entry.call.to_string(), entry.undo_state)).collect()
+        };
+        let of = |undo_state| {
+            let named = |call: &str| (call.to_owned(), Some(undo_state));
+            [named("step:charge#0"), named("resolve:step:charge#0")]
+        };
+        let mut unwinding = unwinding(Cause::Failed, vec![doubtful]);
+        unwinding.record(resolve);
+        assert_eq!(unwinding.needs(), Some(Digest(7)));
+        let gave_up = unwinding.give_up(record(EntryState::Started));
+        assert_eq!(states(gave_up)[1..], of(UndoState::Failed));
+        assert_eq!(states(unwinding.settle(None, UndoState::Open))[1..], of(UndoState::Open));
+        assert_eq!(unwinding.needs(), Some(Digest(7)), "tried again is what undoes it, and not the step itself");
+        assert_eq!(states(unwinding.record(record(EntryState::Completed)))[1..], of(UndoState::Done));
+        assert_eq!((unwinding.next(), unwinding.end_state()), (Next::End, State::Compensated));
     }
 
     #[test]

@@ -181,6 +181,24 @@ impl Entry {
         news
     }
 
+    /// Notes that nothing is left to undo of a call that the body has dropped, and after how many results: `continue_as_new` decides by
+    /// that, and a replay has to decide alike. Only a call without a seq has this; it stands in the place of an output.
+    pub fn settle(&mut self, after: usize) {
+        self.output = Some(Payload::from_json_text(after.to_string()));
+    }
+
+    /// After how many results of the body it was noted that nothing is left to undo of this dropped call; `None` if it was not.
+    pub fn settled_after(&self) -> Option<usize> {
+        let may_be = self.seq.is_none() && matches!(self.kind, EntryKind::Step | EntryKind::Child);
+        self.output.as_ref().filter(|_| may_be)?.decode().ok()
+    }
+
+    /// Whether it is the call of an attached child that has not answered.
+    pub fn awaits_child(&self) -> bool {
+        let is_open = matches!(self.state, EntryState::Started | EntryState::Abandoned) && self.undo_state.is_none();
+        self.kind == EntryKind::Child && is_open
+    }
+
     /// Its failure, if it has one that can be read.
     pub fn read_failure(&self) -> Option<Failure> {
         self.failure.as_ref().and_then(|failure| failure.decode().ok())

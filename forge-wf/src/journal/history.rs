@@ -250,6 +250,11 @@ impl History {
         self.open.values()
     }
 
+    /// Calls that the body has dropped and of which nothing is left to undo, with the number of results the body had by then.
+    pub fn settled(&self) -> impl Iterator<Item = (CallId, usize)> {
+        self.open.values().filter_map(|entry| Some((entry.call.clone(), entry.settled_after()?)))
+    }
+
     /// The child of this call has ended, which the body had dropped: the entry that changes, if that was not known.
     pub fn child_ended(&mut self, call: &CallId, recipe: Option<Recipe>) -> Option<Entry> {
         let entry = self.open.get_mut(call)?;

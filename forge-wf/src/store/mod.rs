@@ -64,8 +64,8 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// without progress, only its suspects are counted. Safe to repeat and to run from many workers at once.
     async fn take_over(&self, worker: WorkerId) -> Result<TakenOver, StoreError>;
 
-    /// Sends runs that go forward, are past their deadline and that nobody is about to execute (blocked and paused ones, and
-    /// those that no live worker offers to run) mail of kind `Deadline`, unless one is there that nobody has noticed. How many;
+    /// Sends runs that go forward, are past their deadline and that nobody is about to execute (blocked and paused ones, those
+    /// whose delay is not over, and those that no live worker offers to run) mail of kind `Deadline`, unless one is there that nobody has noticed. How many;
     /// at most 1,000, those that are late the longest. Safe to repeat and to run from many workers at once.
     async fn remind_overdue(&self) -> Result<u64, StoreError>;
 
@@ -107,10 +107,12 @@ pub trait Store: Inspect + Send + Sync + 'static {
     ///
     /// Each comes back owned by the worker, as a narrow row; its journal is read afterwards by
     /// [`Store::load_journals_up_to`]. An answer uses its number up, even an empty one: the next claim has the next number. Adopted
-    /// runs come on top of the slots. Due means ready or waiting with `ready_at <= now()` on the database's clock, or unowned (ready or
-    /// waiting) with mail of a known kind that nobody has noticed. Only runs whose `needs` is among the offers are given; an unbound
-    /// one is bound to the definition of the offer. Runs in `request.adopt` that this worker already owns come along too. Those in
-    /// `request.avoid` are not given, nor are runs of a phase that this build does not know: they stay as they are.
+    /// runs come on top of the slots. Due means ready or waiting with `ready_at <= now()` on the database's clock, or waiting with
+    /// mail of a known kind that nobody has noticed. A command of those that end a run makes it due at once and for any worker;
+    /// another command makes it due too if it waits, is paused or is blocked. So nothing but time begins a run that was started
+    /// with a delay. Only runs whose `needs` is among the offers are given; an unbound one is bound to the definition of the offer.
+    /// Runs in `request.adopt` that this worker already owns come along too. Those in `request.avoid` are not given, nor are runs
+    /// of a phase that this build does not know: they stay as they are.
     ///
     /// # Errors
     /// `Unavailable`: runs may have been taken all the same. Call again with the same `claim_no`: it waits

@@ -11,7 +11,6 @@ use super::course::Course;
 use super::dropped::Dropped;
 use super::mail::Looked;
 use super::{Born, Message, Turn};
-use crate::engine::Engine;
 use crate::engine::calls::Calls;
 use crate::engine::definition::{Body, BodyFuture, WorkflowDefinition};
 use crate::engine::drive::{Drive, Replayed};
@@ -23,6 +22,7 @@ use crate::engine::unwind::Unwinding;
 use crate::engine::waits::Waits;
 use crate::engine::waker::BodyWaker;
 use crate::engine::writer::Along;
+use crate::engine::{ClaimId, Engine};
 use crate::journal::History;
 use crate::model::Timestamp;
 use crate::store::{ClaimedRun, Mailbag, NewRun};
@@ -42,7 +42,7 @@ impl Turn {
         let channel = mpsc::unbounded_channel();
         let foreign = channel.0.clone();
         let waker = BodyWaker::new(move || drop(foreign.send(Message::ForeignWake)));
-        let calls = Arc::new(Calls::new(run.seed, history.now(), history.saved().clone()));
+        let calls = Arc::new(Calls::of(run.seed, &history));
         let limits = engine.config.limits;
         let has_entries = !history.is_new();
         let body = Body { run: run.id, calls: calls.clone(), input: history.input().clone(), limits };
@@ -143,6 +143,11 @@ impl Turn {
         self.born = Some(born);
         self.image = Some(owned_image(&self.run));
         self
+    }
+
+    /// Which claim of which session it came by.
+    pub(in crate::engine) fn claim_id(&self) -> ClaimId {
+        ClaimId { session: self.session.worker, claim_no: self.run.claim_no }
     }
 
     /// Where to send it messages.

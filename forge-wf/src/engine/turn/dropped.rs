@@ -94,6 +94,7 @@ impl Turn {
     }
 
     fn abandon_step(&mut self, call: &CallId, state: &StepState, change: impl FnOnce(&mut Entry)) {
+        self.dropped.look_again();
         let mut entry = open_entry(call, state, self.now());
         entry.state = EntryState::Abandoned;
         (entry.undo, entry.undo_state, entry.due_at) = (None, None, None);
@@ -116,6 +117,7 @@ impl Turn {
         if !self.dropped.news || self.leaving.is_some() || self.draining || self.paused {
             return;
         }
+        self.note_settled();
         if self.dropped.undoing.as_ref().is_some_and(|call| self.steps.contains(call)) {
             return;
         }
@@ -139,6 +141,25 @@ impl Turn {
         let prior = prior.cloned();
         self.dropped.undoing = Some(call.clone());
         self.begin_step(call, kind, request, prior);
+    }
+
+    /// Records of what the body has dropped that nothing of it is left to undo: it keeps the run from continuing as new no more.
+    fn note_settled(&mut self) {
+        let unsettled = self.calls.unsettled();
+        if unsettled.is_empty() {
+            return;
+        }
+        let plan = self.plan_for_dropped();
+        for call in unsettled {
+            if self.steps.contains(&call) {
+                continue;
+            }
+            let open = self.course.drive().and_then(|drive| drive.replay().history().open(&call)).cloned();
+            let Some(mut entry) = open.filter(|entry| plan.is_settled(entry)) else { continue };
+            entry.settle(self.calls.settle(call));
+            let staged = self.entry(entry, false);
+            self.stage(staged);
+        }
     }
 
     /// What is to be undone of all that the body has dropped, without what still runs.

@@ -11,7 +11,7 @@ use crate::engine::definition::UndoArgs;
 use crate::engine::drive::Stuck;
 use crate::engine::request::{StepRequest, UndoRequest};
 use crate::engine::steps::{StepKind, StepState};
-use crate::engine::unwind::{undo_call, undone_call};
+use crate::engine::unwind::{resolve_call, undo_call, undone_call};
 use crate::engine::waits::WaitsFor;
 use crate::engine::writer::Staged;
 use crate::journal::{Entry, EntryKind, EntryState, UndoState};
@@ -86,6 +86,11 @@ impl Turn {
             let staged = self.entry(entry, !step.row);
             self.stage(staged);
             self.stage_undone(original);
+            if step.kind == StepKind::Undo {
+                // What was found out about it says the same, for people.
+                let resolved = self.note_undo(step, &resolve_call(&undone), UndoState::Done);
+                self.stage_undone(resolved);
+            }
             self.advance().await;
         }
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::support::*;
 use crate::model::time::from_micros;
-use crate::model::{BlockReason, RunId, State};
-use crate::store::{Batch, Birth, ClaimRequest, Due, NewRun, Parent, Store};
+use crate::model::{BlockReason, Digest, RunId, Served, State, Status};
+use crate::store::{Batch, Birth, ClaimRequest, Due, MailKind, NewMail, NewRun, Parent, Store};
 
 pub async fn many_claimers_never_share_a_run(store: Arc<dyn Store>) {
     for _ in 0..60 {
@@ -81,6 +81,46 @@ pub async fn a_delayed_run_is_not_due_yet(store: Arc<dyn Store>) {
     })
     .await;
     assert_eq!(claimed[0].id, soon);
+}
+
+pub async fn nothing_but_time_begins_a_delayed_run(store: Arc<dyn Store>) {
+    const OTHER: Digest = Digest(0xA9);
+    let mut worker = Hand::new(&store).await;
+    let mut stranger = Hand::register(&store, worker_serving(LONG, "other", "1", OTHER, TWO)).await;
+    let mail = |run, kind| NewMail { kind, ..event(run, "{}") };
+    for run in [checkout(), bound()] {
+        let id = start(&store, NewRun { delay: LONG, ..run }).await;
+        let due = view(&store, id).await.ready_at;
+        use MailKind::{Event, Pause, Resume, Retry, Settle};
+        for kind in [Event, Pause, Resume, Retry, Settle] {
+            store.send_mail(&mail(id, kind)).await.unwrap();
+        }
+        assert!(worker.claim(9).await.is_empty(), "mail waits");
+        let view = view(&store, id).await;
+        assert_eq!((view.ready_at, view.status()), (due, Status::Pending));
+        store.send_mail(&mail(id, MailKind::Cancel)).await.unwrap();
+        let claimed = stranger.claim_one().await;
+        assert_eq!(claimed.id, id, "what ends it does so at once");
+        stranger.update(id, claimed.claim_no, ended(State::Cancelled)).await;
+    }
+    // Nor does mail that waits show it as one that no worker takes.
+    let nobody = NewRun { workflow: "nobody".into(), needs: NAME, start_needs: NAME, delay: LONG, ..checkout() };
+    let nobody = start(&store, NewRun { needs: Digest(0xAA), start_needs: Digest(0xAA), ..nobody }).await;
+    store.send_mail(&mail(nobody, MailKind::Event)).await.unwrap();
+    assert!(store.unserved(Duration::ZERO).await.unwrap().is_empty());
+    let shown = store.run(nobody, Duration::ZERO).await.unwrap().unwrap();
+    assert_eq!((shown.served, shown.status()), (Served::Yes, Status::Pending));
+    // Once its time has come it is claimed, and its mail is there.
+    let soon = start(&store, NewRun { delay: Duration::from_millis(5), ..checkout() }).await;
+    store.send_mail(&mail(soon, MailKind::Event)).await.unwrap();
+    let mut claimed = Vec::new();
+    until("the run is due", async || {
+        claimed = worker.claim(10).await;
+        !claimed.is_empty()
+    })
+    .await;
+    assert_eq!(claimed[0].id, soon);
+    assert_eq!(store.load_mail(&[soon]).await.unwrap()[0].page.mail.len(), 1);
 }
 
 pub async fn a_waiting_run_is_claimed_when_it_is_due(store: Arc<dyn Store>) {

@@ -156,6 +156,9 @@ pub async fn strays_are_due_runs_that_nobody_else_is_needed_for(store: Arc<dyn S
     let stopped_id = stopped.id;
     old.bear(stopped).await;
     old.update(stopped_id, 0, paused()).await;
+    // Mail makes no run due before its delay is over.
+    let delayed = start(&store, NewRun { delay: LONG, ..bound() }).await;
+    store.send_mail(&event(delayed, "1")).await.unwrap();
     store.remove_worker(old.id).await.unwrap();
 
     let new = Hand::register(&store, worker_serving(LONG, "checkout", "2", NAME, TWO)).await;

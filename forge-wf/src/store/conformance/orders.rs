@@ -141,6 +141,22 @@ pub async fn who_is_late_and_would_not_be_claimed_is_reminded_once(store: Arc<dy
     assert_eq!(claimed, due, "whoever hears of it can do it");
 }
 
+pub async fn a_delayed_run_is_late_before_it_is_due(store: Arc<dyn Store>) {
+    let mut stranger = Hand::register(&store, worker_serving(LONG, "other", "1", OTHER, TWO)).await;
+    let _served = Hand::new(&store).await;
+    let late = start(&store, NewRun { delay: LONG, deadline_at: Some(now()), ..bound() }).await;
+    start(&store, NewRun { delay: LONG, ..bound() }).await;
+    start(&store, NewRun { delay: LONG, deadline_at: Some(now() + LONG), ..bound() }).await;
+    let mut reminded = 0;
+    until("it is late by the database's clock, too", async || {
+        reminded = store.remind_overdue().await.unwrap();
+        reminded > 0
+    })
+    .await;
+    assert_eq!((reminded, store.remind_overdue().await.unwrap()), (1, 0));
+    assert_eq!(stranger.claim_one().await.id, late, "whoever claims it obeys that");
+}
+
 /// Lets a run that has ended begin anew.
 async fn retry(store: &Arc<dyn Store>, run: RunId, generation: i32) {
     let retry = RetryRun { run, generation, keep: false, seed: 1 };

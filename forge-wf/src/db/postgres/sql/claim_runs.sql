@@ -9,6 +9,8 @@
 -- flood of mail to one run: `letter` hops from one run that has mail to the next, and the first mail of each stands for all.
 -- Orders are few. They make blocked and paused runs due too, and what ends a run (kinds 2, 5, 10 and 11) any worker can do.
 -- One that names another number of retries than its run's is void and makes nothing due.
+-- A ready run whose time has not come was started with a delay: nothing but time begins it, and of mail it is only claimed for what
+-- ends it.
 --
 -- Without anything due nothing is written, and each level tells when its next run is due. The lane is moved before a run is
 -- locked, so the same claim sent again waits for the first attempt and then finds the lane moved.
@@ -58,7 +60,7 @@ WITH RECURSIVE offer (needs, definition, version, timeout) AS MATERIALIZED (
             WHERE mail.run_id = run.id AND mail.noticed_at IS NULL AND mail.kind BETWEEN 0 AND $8
             ORDER BY mail.no LIMIT 1
         ) AS oldest
-        WHERE run.worker_id IS NULL AND run.state IN (0, 2) AND run.needs IN (SELECT offer.needs FROM offer)
+        WHERE run.worker_id IS NULL AND run.state = 2 AND run.needs IN (SELECT offer.needs FROM offer)
           AND run.phase IN (0, 1) AND run.id <> ALL ($10::uuid[])
         UNION ALL
         SELECT run.id, run.needs, run.priority, mail.sent_at, false, true
@@ -66,7 +68,8 @@ WITH RECURSIVE offer (needs, definition, version, timeout) AS MATERIALIZED (
         WHERE mail.noticed_at IS NULL AND mail.kind NOT IN (0, 1, 7, 8) AND mail.kind <= $8 AND $3 > 0
           AND run.worker_id IS NULL AND run.state IN (0, 2, 3, 4)
           AND (mail.retries IS NULL OR mail.retries = coalesce(run.retries, 0))
-          AND (mail.kind IN (2, 5, 10, 11) OR run.needs IN (SELECT offer.needs FROM offer))
+          AND (mail.kind IN (2, 5, 10, 11)
+              OR (run.state <> 0 OR run.ready_at <= now()) AND run.needs IN (SELECT offer.needs FROM offer))
           AND run.phase IN (0, 1) AND run.id <> ALL ($10::uuid[])
     ) AS it
     GROUP BY it.id, it.needs
@@ -84,7 +87,8 @@ WITH RECURSIVE offer (needs, definition, version, timeout) AS MATERIALIZED (
         SELECT run.id, run.needs FROM forge_wf.runs AS run
         WHERE run.id = due.id AND run.needs IS NOT DISTINCT FROM due.needs AND fence.batch_no = $2
           AND run.worker_id IS NULL AND (
-              run.state IN (0, 2) AND (run.ready_at <= now() OR due.has_mail) OR run.state IN (0, 2, 3, 4) AND due.has_orders
+              run.state IN (0, 2) AND run.ready_at <= now() OR run.state = 2 AND due.has_mail
+              OR run.state IN (0, 2, 3, 4) AND due.has_orders
           )
         FOR UPDATE SKIP LOCKED
     ) AS locked

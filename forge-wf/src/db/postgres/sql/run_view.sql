@@ -1,6 +1,6 @@
 -- run_view: the runs $1, newest first, or the run of workflow $2 that holds key $3, as people see them; if $5 with failure, output
 -- and the number of events nobody has taken, up to 1,000. Due for longer than $4 microseconds, be it by its mail, and offered by no live
--- worker, a run is unserved. served: 0 yes, 1 nobody has the workflow, 2 nobody has the version, 3 nobody has the signature. A waiting run with an open wait for an event (kind 3) or a child (4) is not only due later.
+-- worker, a run is unserved; mail makes no run due before its delay is over. served: 0 yes, 1 nobody has the workflow, 2 nobody has the version, 3 nobody has the signature. A waiting run with an open wait for an event (kind 3) or a child (4) is not only due later.
 WITH live (id) AS MATERIALIZED (
     SELECT id FROM forge_wf.workers WHERE lease_until > now()
 ), wanted (id) AS MATERIALIZED (
@@ -16,7 +16,7 @@ SELECT run.id, run.workflow, run.version, run.definition, run.key, run.generatio
     ) ELSE false END,
     CASE
         WHEN NOT (run.worker_id IS NULL AND run.state IN (0, 2) AND (
-            coalesce(run.ready_at <= now() - $4 * interval '1 microsecond', false) OR EXISTS (
+            coalesce(run.ready_at <= now() - $4 * interval '1 microsecond', false) OR run.state = 2 AND EXISTS (
                 SELECT FROM forge_wf.inbox AS mail
                 WHERE mail.run_id = run.id AND mail.noticed_at IS NULL AND mail.sent_at <= now() - $4 * interval '1 microsecond'
             )

@@ -10,7 +10,7 @@ WITH live (id) AS MATERIALIZED (
     SELECT run.workflow, run.version, run.definition, count(*) AS runs
     FROM forge_wf.runs AS run
     WHERE run.worker_id IS NULL AND run.state IN (0, 2)
-      AND (run.ready_at <= now() - $1 * interval '1 microsecond' OR run.id IN (SELECT run_id FROM letter))
+      AND (run.ready_at <= now() - $1 * interval '1 microsecond' OR run.state = 2 AND run.id IN (SELECT run_id FROM letter))
       AND run.needs <> ALL (ARRAY(SELECT needs FROM served))
     GROUP BY run.workflow, run.version, run.definition
 )

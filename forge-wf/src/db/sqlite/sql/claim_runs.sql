@@ -8,6 +8,8 @@
 -- flood of mail to one run: `letter` hops from one run that has mail to the next, and the first mail of each stands for all.
 -- Orders are few. They make blocked and paused runs due too, and what ends a run (kinds 2, 5, 10 and 11) any worker can do.
 -- One that names another number of retries than its run's is void and makes nothing due.
+-- A ready run whose time has not come was started with a delay: nothing but time begins it, and of mail it is only claimed for what
+-- ends it.
 WITH RECURSIVE
 offer (needs, definition, version, timeout) AS MATERIALIZED (
     SELECT unhex(value ->> 0), unhex(value ->> 1), value ->> 2, value ->> 3 FROM json_each(?1)
@@ -52,7 +54,7 @@ due (id, priority, since) AS (
         ORDER BY mail.no LIMIT 1
     )
     FROM letter CROSS JOIN forge_wf_runs AS run
-    WHERE run.id = letter.run_id AND run.worker_id IS NULL AND run.state IN (0, 2) AND run.needs IN (SELECT needs FROM offer)
+    WHERE run.id = letter.run_id AND run.worker_id IS NULL AND run.state = 2 AND run.needs IN (SELECT needs FROM offer)
       AND run.phase IN (0, 1) AND (?8 = '[]' OR run.id NOT IN (SELECT unhex(value) FROM json_each(?8)))
     UNION ALL
     SELECT run.id, run.priority, mail.sent_at
@@ -60,7 +62,8 @@ due (id, priority, since) AS (
     WHERE mail.noticed_at IS NULL AND mail.kind NOT IN (0, 1, 7, 8) AND mail.kind <= ?7
       AND run.id = mail.run_id AND run.worker_id IS NULL AND run.state IN (0, 2, 3, 4)
       AND (mail.retries IS NULL OR mail.retries = coalesce(run.retries, 0))
-      AND (mail.kind IN (2, 5, 10, 11) OR run.needs IN (SELECT needs FROM offer))
+      AND (mail.kind IN (2, 5, 10, 11)
+          OR (run.state <> 0 OR run.ready_at <= ?2) AND run.needs IN (SELECT needs FROM offer))
       AND run.phase IN (0, 1) AND (?8 = '[]' OR run.id NOT IN (SELECT unhex(value) FROM json_each(?8)))
 )
 UPDATE forge_wf_runs SET

@@ -1,5 +1,5 @@
 -- run_view: a run as people see it at ?1; due since before ?2, be it by its mail, and offered by no live worker, it is
--- unserved.
+-- unserved. Mail makes no run due before its delay is over.
 -- served: 0 yes, 1 nobody has the workflow, 2 nobody has the version, 3 nobody has the signature.
 -- A waiting run with an open wait for an event (kind 3) or a child (4) is not only due later. {payloads} are its failure, its
 -- output and the number of events nobody has taken, up to 1,000; or nothing of that.
@@ -12,7 +12,7 @@ SELECT run.id, run.workflow, run.version, run.definition, run.key, run.generatio
     ) ELSE 0 END,
     CASE
         WHEN NOT (run.worker_id IS NULL AND run.state IN (0, 2) AND (
-            coalesce(run.ready_at <= ?2, 0) OR EXISTS (
+            coalesce(run.ready_at <= ?2, 0) OR run.state = 2 AND EXISTS (
                 SELECT 1 FROM forge_wf_inbox AS mail INDEXED BY forge_wf_inbox_unnoticed
                 WHERE mail.run_id = run.id AND mail.noticed_at IS NULL AND mail.sent_at <= ?2
             )

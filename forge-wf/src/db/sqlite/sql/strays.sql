@@ -1,7 +1,7 @@
 -- strays: up to ?5 runs after run ?4, by id, that nobody owns and that are due at ?6, be it by mail, and bound to a signature that worker
 -- ?3 does not offer, of one of the versions ?1 (a list of workflow, version and whether that is replaced), replaced or computed by an
 -- algorithm older than ?2.
--- Mail makes those due too that are paused or blocked.
+-- Mail makes those due too that are paused or blocked, but none before its delay is over.
 WITH stray (signature) AS MATERIALIZED (
     SELECT known.signature
     FROM json_each(?1) AS asked CROSS JOIN forge_wf_signatures AS known
@@ -16,7 +16,7 @@ WITH stray (signature) AS MATERIALIZED (
       AND run.ready_at <= ?6 AND run.phase = 0
     UNION
     SELECT run.id FROM forge_wf_inbox AS mail CROSS JOIN forge_wf_runs AS run
-    WHERE mail.noticed_at IS NULL AND run.id = mail.run_id AND run.worker_id IS NULL AND run.state IN (0, 2, 3, 4)
+    WHERE mail.noticed_at IS NULL AND run.id = mail.run_id AND run.worker_id IS NULL AND run.state IN (2, 3, 4)
       AND EXISTS (SELECT 1 FROM stray)
       AND run.phase = 0 AND run.needs IN (SELECT signature FROM stray)
 )
