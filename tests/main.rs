@@ -33,6 +33,7 @@ mod rolling;
 mod sagas;
 mod shutdown;
 mod sqlite_file;
+mod suspects;
 mod tidy;
 mod timers;
 mod trees;

@@ -152,7 +152,7 @@ impl MoveRuns {
             return Ok(Tried::Held);
         }
         let journal = match store.load_journals(&[(run, view.generation)]).await {
-            Err(error @ StoreError::Corrupt { .. }) => {
+            Err(error @ (StoreError::Corrupt { .. } | StoreError::Unknown { .. })) => {
                 done.stay(&view, Verdict::CannotDecode(error.to_string()));
                 return Ok(Tried::None);
             }

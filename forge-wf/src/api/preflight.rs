@@ -14,7 +14,7 @@ use crate::engine::registry::{Registry, RegistryError};
 use crate::engine::unwind::{ANYONE, Unwinding};
 use crate::journal::Entry;
 use crate::model::{Limits, Phase, RunId, State};
-use crate::store::{ListRuns, RunView};
+use crate::store::{ListRuns, RunView, load_each};
 
 /// Runs read at a time.
 const PAGE: u32 = 500;
@@ -166,9 +166,12 @@ impl Source {
             let page = self.store().list_runs(&list, self.grace()).await?;
             let views: Vec<_> = page.runs.into_iter().filter(|view| registry.has_name(&view.workflow)).collect();
             let asked: Vec<_> = views.iter().map(|view| (view.id, view.generation)).collect();
-            let journals = self.store().load_journals(&asked).await?;
+            let journals = load_each(&**self.store(), &asked).await?;
             for (view, journal) in views.iter().zip(journals) {
-                let verdict = verdict(registry, view, journal.entries, self.limits());
+                let verdict = match journal {
+                    Ok(journal) => verdict(registry, view, journal.entries, self.limits()),
+                    Err(error) => Some(Verdict::CannotDecode(format!("its journal cannot be loaded: {error}"))),
+                };
                 let (workflow, version) = (view.workflow.to_string(), view.version.as_deref().map(str::to_owned));
                 let (fits, others) = counts.entry((workflow.clone(), version.clone())).or_default();
                 match verdict {

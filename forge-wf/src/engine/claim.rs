@@ -213,6 +213,7 @@ impl Engine {
                 turn.add_mail(beyond);
                 turn.refuse_if_poison();
                 turn.keep_room_until_read(room);
+                taken.has_turn();
                 return self.spawn(turn);
             }
             Err(message) => message,

@@ -32,7 +32,14 @@ const BAD_IN_A_ROW: usize = 3;
 pub struct Taken {
     /// The run.
     pub run: ClaimedRun,
-    _in_hand: InHand,
+    in_hand: InHand,
+}
+
+impl Taken {
+    /// The run has its turn from here on, which takes its mail.
+    pub fn has_turn(mut self) {
+        self.in_hand.takes_mail = false;
+    }
 }
 
 /// A claimed run with what a turn needs.
@@ -50,12 +57,16 @@ pub struct Loaded {
 struct InHand {
     engine: Arc<Engine>,
     run: RunId,
+    /// Whether its mail is kept an eye on for a turn that is to come.
+    takes_mail: bool,
 }
 
 impl Drop for InHand {
     fn drop(&mut self) {
         self.engine.in_hand.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.run);
-        self.engine.mailroom().claim_is_over([self.run]);
+        if self.takes_mail {
+            self.engine.mailroom().claim_is_over([self.run]);
+        }
     }
 }
 
@@ -65,7 +76,7 @@ impl Engine {
     pub(super) fn take(self: &Arc<Self>, run: ClaimedRun) -> Taken {
         self.mailroom().claimed([run.id]);
         self.in_hand.lock().unwrap_or_else(PoisonError::into_inner).insert(run.id);
-        Taken { _in_hand: InHand { engine: self.clone(), run: run.id }, run }
+        Taken { in_hand: InHand { engine: self.clone(), run: run.id, takes_mail: true }, run }
     }
 
     /// Whether this worker knows of this run that it owns it.

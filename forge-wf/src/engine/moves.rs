@@ -16,7 +16,9 @@ use super::session::Session;
 use crate::contract::digest;
 use crate::journal::{Entry, EntryKind, EntryState};
 use crate::model::{CallId, Limits, Payload, Phase, RunId, Timestamp};
-use crate::store::{Audit, ClaimedRun, FindStrays, Journal, MoveRun, Mover, Store, StoreError, Stray, moves};
+use crate::store::{
+    Audit, ClaimedRun, FindStrays, Journal, MoveRun, Mover, Store, StoreError, Stray, load_each, moves,
+};
 
 /// Generations that are known to fit no newer version, up to this number; then they are looked at again.
 const KNOWN_MAX: usize = 100_000;
@@ -125,25 +127,11 @@ impl Engine {
         if asked.is_empty() {
             return Ok(Vec::new());
         }
-        if let Ok(journals) = self.store.load_journals(asked).await {
-            return Ok(journals.into_iter().map(Some).collect());
-        }
-        let (mut loaded, mut failed) = (Vec::with_capacity(asked.len()), None);
-        for one in asked {
-            loaded.push(match self.store.load_journals(std::slice::from_ref(one)).await {
-                Ok(mut journals) => journals.pop(),
-                Err(error) => {
-                    tracing::warn!(run = %one.0, %error, "a run cannot be moved");
-                    failed = Some(error);
-                    None
-                }
-            });
-        }
-        match failed {
-            // Not even one: the database is at fault.
-            Some(error) if loaded.iter().all(Option::is_none) => Err(error),
-            _ => Ok(loaded),
-        }
+        let loaded = load_each(&*self.store, asked).await?;
+        let readable = |((run, _), journal): (&(RunId, i32), Result<Journal, StoreError>)| {
+            journal.inspect_err(|error| tracing::warn!(%run, %error, "a run cannot be moved")).ok()
+        };
+        Ok(asked.iter().zip(loaded).map(readable).collect())
     }
 
     fn stays(&self, run: RunId, generation: i32, next: &WorkflowDefinition) -> bool {

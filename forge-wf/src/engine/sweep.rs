@@ -1,6 +1,6 @@
 //! Dead workers, lost runs, and runs nobody can serve.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,13 @@ use super::leaving::blocked_image;
 use super::session::Session;
 use super::waiters::Outcome;
 use super::writer::{Along, Item, Reply};
-use crate::model::RunId;
+use crate::model::{RunId, Timestamp, WorkerId};
 use crate::store::{ClaimedRun, Mark, RunImage, TakenOver};
 
 /// Every so many renewals of the lease a look for runs whose version is not here.
 const STRAYS_EVERY: u32 = 4;
 /// Pause between two pieces of a takeover.
-const BETWEEN_PIECES: Duration = Duration::from_millis(20);
+const BETWEEN_PIECES: Duration = Duration::from_millis(10);
 
 /// A task that ends with this.
 struct AbortOnDrop(JoinHandle<()>);
@@ -37,6 +37,7 @@ impl Engine {
         let mut said = String::new();
         let mut last: Option<Instant> = None;
         let mut unfinished = false;
+        let mut ahead = HashMap::new();
         let strays = AbortOnDrop(tokio::spawn(self.clone().look_for_strays(session.clone())));
         while !session.is_lost() {
             tokio::select! {
@@ -47,7 +48,8 @@ impl Engine {
             // nobody tells, and has time.
             let told = session.others_expired();
             let due = last.is_none_or(|last| last.elapsed() >= SWEEP_ANYWAY);
-            if told || due || unfinished {
+            let ended = (due || !ahead.is_empty()) && self.end_leases_ahead(&session, &mut ahead).await;
+            if told || due || unfinished || ended {
                 unfinished = !self.take_over(&session).await;
             }
             self.remind_overdue().await;
@@ -104,6 +106,38 @@ impl Engine {
             tokio::time::sleep(BETWEEN_PIECES).await;
         }
         all.runs == 0
+    }
+
+    /// Ends leases that lie further ahead than their own length and were not renewed for that long, by this process's monotonic clock:
+    /// their workers renewed them while the clock was ahead, and died. Whether there were any.
+    async fn end_leases_ahead(&self, session: &Session, ahead: &mut HashMap<WorkerId, (Timestamp, Instant)>) -> bool {
+        let found = match self.store.leases_ahead(session.worker).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::debug!(%error, "could not look for leases in the future; trying again");
+                return false;
+            }
+        };
+        ahead.retain(|worker, (until, _)| found.iter().any(|lease| lease.worker == *worker && lease.until == *until));
+        let mut ended = false;
+        for lease in found {
+            let (_, since) = *ahead.entry(lease.worker).or_insert((lease.until, Instant::now()));
+            if since.elapsed() < lease.length || !session.may_take_over() {
+                continue;
+            }
+            match self.store.end_lease(&lease).await {
+                Ok(it_did) => {
+                    ended |= it_did;
+                    tracing::warn!(
+                        worker = %lease.worker, until = %lease.until, length = ?lease.length,
+                        "the lease of this worker ends later than its own length from now, and was not renewed for that long; the clock \
+                         was ahead when it was renewed. It is treated as expired"
+                    );
+                }
+                Err(error) => tracing::debug!(%error, "could not end a lease in the future; trying again"),
+            }
+        }
+        ended
     }
 
     /// Deadlines of runs that nobody executes, and nobody is about to.

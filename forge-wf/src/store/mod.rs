@@ -12,20 +12,22 @@ use crate::model::{Lane, RunId, Timestamp, WorkerId};
 pub mod address;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
+mod each;
 pub mod error;
 pub mod inspect;
 pub mod letters;
 pub mod moves;
 pub mod records;
 
+pub use each::load_each;
 pub use error::StoreError;
 pub use inspect::{Inspect, ListRuns, Listed, RunView, Unserved};
 pub use letters::{Audit, ForkRun, Forked, Inbox, Mail, MailKind, Mailbag, Mark, NewMail, Posted, RetryRun};
 pub use moves::{FindStrays, MoveRun, Mover, Stray, StrayVersion};
 pub use records::{
     Batch, Birth, Claim, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, Guard, Journal, KnownVersion,
-    Marked, NewRun, NewWorker, Offer, Owned, Parent, Renewal, RunImage, RunUpdate, SavedState, Sent, StartAnswer,
-    TakenOver, Write,
+    LeaseAhead, Marked, NewRun, NewWorker, Offer, Owned, Parent, Renewal, RunImage, RunUpdate, SavedState, Sent,
+    StartAnswer, TakenOver, Write,
 };
 
 /// What the engine needs of any database.
@@ -64,8 +66,16 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// without progress, only its suspects are counted. Safe to repeat and to run from many workers at once.
     async fn take_over(&self, worker: WorkerId) -> Result<TakenOver, StoreError>;
 
+    /// Workers but `worker` whose lease lies further ahead than its own length: the clock was ahead when they renewed it. A worker that
+    /// lives puts that right with its next renewal.
+    async fn leases_ahead(&self, worker: WorkerId) -> Result<Vec<LeaseAhead>, StoreError>;
+
+    /// Lets such a lease expire now, if it was not renewed since it was read; whether it did. The next takeover finds it. Safe to repeat.
+    async fn end_lease(&self, lease: &LeaseAhead) -> Result<bool, StoreError>;
+
     /// Sends runs that go forward, are past their deadline and that nobody is about to execute (blocked and paused ones, those
-    /// whose delay is not over, and those that no live worker offers to run) mail of kind `Deadline`, unless one is there that nobody has noticed. How many;
+    /// whose delay is not over, and those that no live worker offers to run) mail of kind `Deadline`, unless one is there that nobody
+    /// has noticed. How many;
     /// at most 1,000, those that are late the longest. Safe to repeat and to run from many workers at once.
     async fn remind_overdue(&self) -> Result<u64, StoreError>;
 

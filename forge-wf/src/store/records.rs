@@ -456,6 +456,17 @@ pub struct TakenOver {
     pub more: bool,
 }
 
+/// The lease of a worker that lies further ahead than its own length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseAhead {
+    /// The worker.
+    pub worker: WorkerId,
+    /// When it ends, by the database's clock.
+    pub until: Timestamp,
+    /// Its length.
+    pub length: Duration,
+}
+
 /// What a renewal of a lease tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Renewal {

@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
     Audit, Batch, Claim, ClaimRequest, CommitAnswer, FindStrays, ForkRun, Forked, Inbox, Inspect, Journal,
-    KnownVersion, ListRuns, Listed, Mail, Mailbag, MoveRun, NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun,
-    RunView, StartAnswer, Store, StoreError, Stray, TakenOver, Unserved,
+    KnownVersion, LeaseAhead, ListRuns, Listed, Mail, Mailbag, MoveRun, NewMail, NewRun, NewWorker, Posted, Renewal,
+    RetryRun, RunView, StartAnswer, Store, StoreError, Stray, TakenOver, Unserved,
 };
 
 /// What happens to one call.
@@ -206,6 +206,12 @@ impl Store for FaultyStore {
     }
     async fn take_over(&self, worker: WorkerId) -> Result<TakenOver, StoreError> {
         self.faulty("take_over", self.inner.take_over(worker)).await
+    }
+    async fn leases_ahead(&self, worker: WorkerId) -> Result<Vec<LeaseAhead>, StoreError> {
+        self.inner.leases_ahead(worker).await
+    }
+    async fn end_lease(&self, lease: &LeaseAhead) -> Result<bool, StoreError> {
+        self.faulty("end_lease", self.inner.end_lease(lease)).await
     }
     async fn remove_worker(&self, worker: WorkerId) -> Result<(), StoreError> {
         self.faulty("remove_worker", self.inner.remove_worker(worker)).await

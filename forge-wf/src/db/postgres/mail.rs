@@ -43,10 +43,10 @@ pub(super) async fn unnoticed(inner: &Inner, worker: WorkerId, except: &[RunId])
     Ok(found.into_iter().filter_map(|found| found.mail).collect())
 }
 
-pub(super) const LOAD: &str = include_str!("sql/load_mail.sql");
+const LOAD: &str = include_str!("sql/load_mail.sql");
 
 /// The parameters of [`LOAD`].
-pub(super) fn load_columns(runs: &[RunId]) -> Columns {
+fn load_columns(runs: &[RunId]) -> Columns {
     page(Columns::new().each(runs, |run| run.0)).with(MailKind::LAST as i16)
 }
 

@@ -55,8 +55,8 @@ use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::address::Opening;
 use crate::store::{
     Audit, Batch, Claim, ClaimRequest, CommitAnswer, FindStrays, ForkRun, Forked, Inbox, Inspect, Journal,
-    KnownVersion, ListRuns, Listed, Mail, Mailbag, MoveRun, NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun,
-    RunView, StartAnswer, Store, StoreError, Stray, TakenOver, Unserved,
+    KnownVersion, LeaseAhead, ListRuns, Listed, Mail, Mailbag, MoveRun, NewMail, NewRun, NewWorker, Posted, Renewal,
+    RetryRun, RunView, StartAnswer, Store, StoreError, Stray, TakenOver, Unserved,
 };
 
 /// How long a renewal of the lease waits for an answer before it tries a new connection.
@@ -73,7 +73,6 @@ struct Inner {
     /// One for each lane: claims, then commits. A lone worker never waits for one; several workers of one store take turns.
     lanes: Vec<Connections>,
     leases: Connections,
-    opener: Arc<Opener>,
     ear: Ear,
     voice: Voice,
     pool: Connections,
@@ -147,7 +146,6 @@ impl PgStore {
                 pool: Connections::pool(&opener, connections - APART),
                 place,
                 acknowledged: Acknowledged::default(),
-                opener,
             };
             inner.pool.add(link).await;
             Ok(Self(Arc::new(inner)))
@@ -203,6 +201,16 @@ impl Store for PgStore {
     async fn take_over(&self, worker: WorkerId) -> Result<TakenOver, StoreError> {
         let it = self.0.clone();
         detached("take_over", async move { workers::take_over(&it, worker).await }).await
+    }
+
+    async fn leases_ahead(&self, worker: WorkerId) -> Result<Vec<LeaseAhead>, StoreError> {
+        let it = self.0.clone();
+        detached("leases_ahead", async move { workers::leases_ahead(&it, worker).await }).await
+    }
+
+    async fn end_lease(&self, lease: &LeaseAhead) -> Result<bool, StoreError> {
+        let (it, lease) = (self.0.clone(), *lease);
+        detached("end_lease", async move { workers::end_lease(&it, lease).await }).await
     }
 
     async fn remove_worker(&self, worker: WorkerId) -> Result<(), StoreError> {

@@ -17,7 +17,7 @@ use crate::store::{Journal, KnownVersion, RunView, StoreError, Unserved};
 const LOAD: &str = "load_journals";
 
 /// The parameters of `load_journals.sql`.
-pub(super) fn load_columns(runs: &[(RunId, i32)], bytes: usize) -> Columns {
+fn load_columns(runs: &[(RunId, i32)], bytes: usize) -> Columns {
     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
     Columns::new().each(runs, |(run, _)| run.0).each(runs, |(_, generation)| *generation).with(bytes)
 }

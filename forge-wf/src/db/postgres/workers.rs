@@ -1,6 +1,9 @@
 //! Workers: registering, renewing, taking over and removing.
 
+use std::time::Duration;
+
 use sqlx::Row;
+use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::Inner;
@@ -8,7 +11,7 @@ use super::columns::{Columns, micros};
 use super::error::{if_read_only, lost, sorted, unavailable};
 use super::unreadable::may_be_the_row;
 use crate::model::{Timestamp, WorkerId};
-use crate::store::{NewWorker, Renewal, StoreError, TakenOver};
+use crate::store::{LeaseAhead, NewWorker, Renewal, StoreError, TakenOver};
 
 /// How many lanes a worker commits through: while one commit waits for the disk, the next is on its way.
 pub(super) const COMMIT_LANES: i16 = 2;
@@ -55,7 +58,7 @@ pub(super) async fn renew(inner: &Inner, worker: WorkerId) -> Result<Renewal, St
 }
 
 /// Runs that one statement frees: well under a second of work, whatever else the server does.
-const FREED_AT_ONCE: i64 = 2_000;
+const FREED_AT_ONCE: i64 = 1_000;
 /// Runs that are looked at one by one after such a statement has failed.
 const FREED_SINGLY: i64 = 200;
 
@@ -89,6 +92,21 @@ pub(super) async fn take_over(inner: &Inner, worker: WorkerId) -> Result<TakenOv
         tracing::warn!(%error, "mail of runs that have ended could not be marked; trying again");
     }
     Ok(taken)
+}
+
+pub(super) async fn leases_ahead(inner: &Inner, worker: WorkerId) -> Result<Vec<LeaseAhead>, StoreError> {
+    const CALL: &str = "leases_ahead";
+    let read = |row: &PgRow| {
+        let length = Duration::from_micros(row.try_get::<i64, _>(2)?.unsigned_abs());
+        Ok(LeaseAhead { worker: WorkerId(row.try_get(0)?), until: row.try_get(1)?, length })
+    };
+    let rows = inner.fetch(CALL, include_str!("sql/leases_ahead.sql"), Columns::new().with(worker.0)).await?;
+    rows.iter().map(|row| read(row).map_err(sorted(CALL))).collect()
+}
+
+pub(super) async fn end_lease(inner: &Inner, lease: LeaseAhead) -> Result<bool, StoreError> {
+    let columns = Columns::new().with(lease.worker.0).with(lease.until);
+    Ok(!inner.fetch("end_lease", include_str!("sql/end_lease.sql"), columns).await?.is_empty())
 }
 
 pub(super) async fn remove(inner: &Inner, worker: WorkerId) -> Result<(), StoreError> {

@@ -35,8 +35,8 @@ use super::detached;
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
     Audit, Batch, Claim, ClaimRequest, CommitAnswer, FindStrays, ForkRun, Forked, Inbox, Inspect, Journal,
-    KnownVersion, ListRuns, Listed, Mail, Mailbag, MoveRun, NewMail, NewRun, NewWorker, Posted, Renewal, RetryRun,
-    RunView, StartAnswer, Store, StoreError, Stray, TakenOver, Unserved,
+    KnownVersion, LeaseAhead, ListRuns, Listed, Mail, Mailbag, MoveRun, NewMail, NewRun, NewWorker, Posted, Renewal,
+    RetryRun, RunView, StartAnswer, Store, StoreError, Stray, TakenOver, Unserved,
 };
 
 /// How often a waiting worker looks whether another process has written. A look costs some microseconds and no disk.
@@ -101,6 +101,17 @@ impl Store for SqliteStore {
     async fn take_over(&self, worker: WorkerId) -> Result<TakenOver, StoreError> {
         let it = self.0.clone();
         detached("take_over", async move { workers::take_over(&it, worker).await }).await
+    }
+
+    async fn leases_ahead(&self, worker: WorkerId) -> Result<Vec<LeaseAhead>, StoreError> {
+        let it = self.0.clone();
+        detached("leases_ahead", async move { workers::leases_ahead(&it.readers("leases_ahead").await?, worker).await })
+            .await
+    }
+
+    async fn end_lease(&self, lease: &LeaseAhead) -> Result<bool, StoreError> {
+        let (it, lease) = (self.0.clone(), *lease);
+        detached("end_lease", async move { workers::end_lease(&it, lease).await }).await
     }
 
     async fn remove_worker(&self, worker: WorkerId) -> Result<(), StoreError> {

@@ -1,8 +1,9 @@
 //! Workers: registering, renewing, taking over and removing.
 
-use sqlx::query;
-use sqlx::query_scalar;
-use sqlx::sqlite::SqliteConnection;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
+use sqlx::{query, query_as, query_scalar};
 use uuid::Uuid;
 
 use super::error::{lost, micros, now, sorted, time};
@@ -10,7 +11,7 @@ use super::unreadable::may_be_the_row;
 use super::writer::Writer;
 use crate::db::acknowledged::Acknowledged;
 use crate::model::{Timestamp, WorkerId};
-use crate::store::{NewWorker, Renewal, StoreError, TakenOver};
+use crate::store::{LeaseAhead, NewWorker, Renewal, StoreError, TakenOver};
 
 /// The one lane commits go through: there is one writer, so a second lane would only wait for the first.
 pub(super) const COMMIT_LANES: i16 = 1;
@@ -156,6 +157,27 @@ async fn notice_stray(writer: &Writer) -> Result<(), StoreError> {
     let stray = query(include_str!("sql/notice_stray.sql")).bind(now());
     let answer = stray.execute(writing.connection()).await.map(drop).map_err(sorted("take_over"));
     writing.finish(answer).await
+}
+
+pub(super) async fn leases_ahead(pool: &SqlitePool, worker: WorkerId) -> Result<Vec<LeaseAhead>, StoreError> {
+    const AHEAD: &str =
+        "SELECT id, lease_until, lease_micros FROM forge_wf_workers WHERE id <> ?1 AND lease_until > ?2 + lease_micros";
+    let rows = query_as::<_, (Uuid, i64, i64)>(AHEAD).bind(worker.0).bind(now()).fetch_all(pool).await;
+    let lease = |(worker, until, length): (Uuid, i64, i64)| LeaseAhead {
+        worker: WorkerId(worker),
+        until: time(until),
+        length: Duration::from_micros(length.unsigned_abs()),
+    };
+    Ok(rows.map_err(sorted("leases_ahead"))?.into_iter().map(lease).collect())
+}
+
+pub(super) async fn end_lease(writer: &Writer, lease: LeaseAhead) -> Result<bool, StoreError> {
+    const CALL: &str = "end_lease";
+    let mut writing = writer.begin(CALL).await?;
+    let end = query("UPDATE forge_wf_workers SET lease_until = ?3 WHERE id = ?1 AND lease_until = ?2");
+    let end = end.bind(lease.worker.0).bind(lease.until.timestamp_micros()).bind(now());
+    let ended = end.execute(writing.connection()).await.map_err(sorted(CALL));
+    Ok(writing.finish(ended).await?.rows_affected() > 0)
 }
 
 pub(super) async fn remove(writer: &Writer, worker: WorkerId) -> Result<(), StoreError> {
