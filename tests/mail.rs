@@ -77,9 +77,12 @@ static COMPUTES: AtomicBool = AtomicBool::new(false);
 #[workflow]
 pub async fn computes(ctx: &WorkflowContext) -> Result<u64> {
     let first = ctx.wait_for_event::<Approved>().await?;
-    forge_wf::nondet!(while COMPUTES.load(Ordering::SeqCst) {
-        std::thread::sleep(Duration::from_millis(1));
-    });
+    // Its turn is held up, and not the thread: where all others sleep, nobody would wake one to drive timers and sockets.
+    forge_wf::nondet!(tokio::task::block_in_place(|| {
+        while COMPUTES.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }));
     let mut taken = u64::from(first.by == "first");
     while ctx.wait_for_event::<Approved>().await?.by != "last" {
         taken += 1;
