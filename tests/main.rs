@@ -33,6 +33,7 @@ mod rolling;
 mod sagas;
 mod shutdown;
 mod sqlite_file;
+mod starts;
 mod tidy;
 mod timers;
 mod unreadable;

@@ -49,8 +49,7 @@ impl Runtime {
     /// exactly one end.
     ///
     /// # Errors
-    /// When awaited: `InvalidInput` or `InvalidName` (nothing was started); `Store` if the database does not answer
-    /// (with a key, start again; without one, the run may or may not exist).
+    /// When awaited, see [`Start`].
     pub fn start<Args, M, F>(&self, workflow: F, input: M::Input) -> Start<'_, M::Output>
     where
         M: Workflow,

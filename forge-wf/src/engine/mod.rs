@@ -38,7 +38,7 @@ pub mod request;
 pub mod retry;
 mod room;
 mod session;
-mod start;
+pub mod start;
 pub mod states;
 mod step;
 mod steps;

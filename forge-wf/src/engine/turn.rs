@@ -44,11 +44,11 @@ use super::session::Session;
 use super::steps::Steps;
 use super::unwind::{Cause, Ending};
 use super::waits::Waits;
-use super::writer::{Along, Item, Reply, Staged};
+use super::writer::{Along, Item, Reply, Staged, Starting};
 use crate::journal::Entry;
 use crate::model::limits::FLUSH_BYTES_MAX;
 use crate::model::{BlockReason, CallId, Payload, State, Timestamp};
-use crate::store::{ClaimedRun, Mail, Mailbag, Mark, NewRun, RunImage, StoreError};
+use crate::store::{ClaimedRun, Mail, Mailbag, Mark, RunImage, StoreError};
 
 /// What a turn is told. Small: the channel of every waiting run has room for dozens of them.
 pub enum Message {
@@ -133,7 +133,7 @@ pub struct Turn {
     pub(super) staged: Vec<Staged>,
     along: Along,
     pub(super) image: Option<RunImage>,
-    birth: Option<Box<NewRun>>,
+    birth: Option<Box<Starting>>,
     born: Option<Born>,
     /// The last ticket submitted, and the last one committed.
     pub(super) ticket: u64,
@@ -400,8 +400,11 @@ impl Turn {
             for piece in pieces {
                 // Only with the last piece is the run what its row is to say.
                 let image = self.image.take();
-                let as_born =
-                    |run: &NewRun| RunImage { state: State::Owned, keep: true, ..RunImage::ready(0, run.needs) };
+                let as_born = |start: &Starting| RunImage {
+                    state: State::Owned,
+                    keep: true,
+                    ..RunImage::ready(0, start.run.needs)
+                };
                 self.image = self.birth.as_deref().map(as_born);
                 self.submit_staged(piece, Along::default());
                 self.image = image;

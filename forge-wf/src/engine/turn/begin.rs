@@ -22,10 +22,10 @@ use crate::engine::steps::Steps;
 use crate::engine::unwind::Unwinding;
 use crate::engine::waits::Waits;
 use crate::engine::waker::BodyWaker;
-use crate::engine::writer::Along;
+use crate::engine::writer::{Along, Starting};
 use crate::journal::History;
 use crate::model::Timestamp;
-use crate::store::{ClaimedRun, Mailbag, NewRun};
+use crate::store::{ClaimedRun, Mailbag};
 
 impl Turn {
     /// A turn of `run` on its way forward, whose journal is `history` and whose mail is `mail`; it has not begun. Without a
@@ -138,7 +138,7 @@ impl Turn {
     }
 
     /// The same turn, whose run is inserted with its first write; `born` hears when that is durable.
-    pub fn born(mut self, run: Box<NewRun>, born: Born) -> Self {
+    pub fn born(mut self, run: Box<Starting>, born: Born) -> Self {
         self.birth = Some(run);
         self.born = Some(born);
         self.image = Some(owned_image(&self.run));
