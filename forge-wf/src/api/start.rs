@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::error::{Error, valid};
 use super::handle::{RunHandle, Source};
 use crate::contract::digest;
-use crate::engine::child::{self, seed_of};
+use crate::engine::child::seed_of;
 use crate::engine::config::Config;
 use crate::engine::definition::WorkflowDefinition;
 use crate::engine::start::{HowToStart, StartFailure, send_start};
@@ -102,7 +102,8 @@ impl<T> Start<'_, T> {
         self
     }
 
-    /// When the run is to have ended, by the database's clock. One that has not is stopped, undoes what it did, and fails with
+    /// When the run is to have ended. This is the caller's time, judged by the database's clock; the `timeout` of a workflow and a
+    /// [`Start::delay`] are counted by the database's clock alone. One that has not is stopped, undoes what it did, and fails with
     /// the code `deadline`; at once, if `at` has passed already, also while it is blocked, paused or without a worker that could
     /// execute it. The `timeout` of its workflow counts too: the earlier of the two. A start whose key is held changes nothing.
     pub fn deadline(mut self, at: Timestamp) -> Self {
@@ -128,14 +129,6 @@ impl<T> Start<'_, T> {
             *wanted = Some(version.into());
         }
         self
-    }
-
-    fn deadline_at(&self, due: Timestamp) -> Option<Timestamp> {
-        let timeout = match &self.target {
-            Target::Known(workflow) => workflow.timeout,
-            Target::Named(..) => None,
-        };
-        self.deadline.into_iter().chain(child::deadline(due, timeout)).min()
     }
 
     /// The tags as a JSON object; none if there are none.
@@ -197,7 +190,11 @@ impl<T> Start<'_, T> {
             tags: self.tags()?,
             owner: self.owner.as_deref().map(Into::into),
             trace_parent: None,
-            deadline_at: self.deadline_at(child::after(at, self.delay).unwrap_or(at)),
+            deadline_at: self.deadline,
+            timeout: match &self.target {
+                Target::Known(workflow) => workflow.timeout,
+                Target::Named(..) => None,
+            },
             parent: None,
             input,
         })

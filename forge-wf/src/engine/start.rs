@@ -151,7 +151,8 @@ impl Engine {
             phase: Phase::Forward,
             takeovers: 0,
             parent: run.parent.clone(),
-            deadline_at: run.deadline_at,
+            // The row gets the database's own time, which this is about.
+            deadline_at: run.deadline_from(self.clock.now()),
             paused: false,
             retries: 0,
         };
