@@ -32,6 +32,7 @@ mod retries;
 mod rolling;
 mod sagas;
 mod shutdown;
+mod sleeps;
 mod sqlite_file;
 mod starts;
 mod tidy;

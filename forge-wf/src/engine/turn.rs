@@ -33,6 +33,7 @@ use self::mail::Looked;
 use self::waits::Ready;
 use super::Engine;
 use super::calls::Calls;
+use super::clock::Moment;
 use super::compensate;
 use super::counters::Counters;
 use super::definition::{StepOutcome, WorkflowDefinition};
@@ -147,6 +148,8 @@ pub struct Turn {
     noted: Option<Noted>,
     idle_since: Option<Instant>,
     park_at: Option<Instant>,
+    /// The moment in which the timers of the last poll have begun, once one has.
+    polled_at: Option<Moment>,
     recheck_lease: Option<Instant>,
     pub(super) permit: Option<OwnedSemaphorePermit>,
     /// The slot it waits for, while a step may start.
@@ -228,7 +231,7 @@ impl Turn {
     async fn receive(&mut self) -> Option<Message> {
         let leave_by = (self.leaving.is_some() && self.leave_ticket.is_none()).then_some(self.leave_by);
         let may_fire = self.may_deliver() && !self.is_looking();
-        let due = if may_fire { self.waits.first_due().map(|due| self.instant_of(due)) } else { None };
+        let due = if may_fire { self.next_timer() } else { None };
         let deadline = self.deadline().map(|deadline| self.instant_of(deadline));
         let wake = [self.steps.next_timer(), due, self.recheck_lease, leave_by, self.park_at, deadline];
         // The turn holds a sender of its own inbox, so the channel is never closed.
@@ -320,6 +323,7 @@ impl Turn {
         self.idle_since = None;
         loop {
             let Some(drive) = self.course.drive() else { return };
+            self.polled_at = None;
             let progress = match drive.advance() {
                 Ok(progress) => progress,
                 Err(stuck) => return self.stuck(stuck),
@@ -472,11 +476,6 @@ impl Turn {
     /// Now, by the database's clock as far as known, and never before the last entry.
     pub(super) fn now(&self) -> Timestamp {
         self.engine.clock.now().max(self.course.now())
-    }
-
-    fn instant_of(&self, due: Timestamp) -> Instant {
-        let wait = (due - self.engine.clock.now()).to_std().unwrap_or_default();
-        Instant::now().checked_add(wait).unwrap_or_else(|| Instant::now() + self.engine.config.lease)
     }
 
     fn count_replayed(&mut self) {

@@ -124,6 +124,7 @@ impl Turn {
             noted: None,
             idle_since: None,
             park_at: None,
+            polled_at: None,
             recheck_lease: None,
             permit: Some(permit),
             slot: None,
