@@ -97,7 +97,8 @@ impl Runtime {
     }
 
     /// Stops claiming, lets running steps finish within the grace time, releases the other runs for any worker to
-    /// go on with, and signs off. Calling it again does nothing.
+    /// go on with, and signs off. Calling it again does nothing. It returns within the grace time plus five seconds, whatever the
+    /// database does; what could not be written or signed off by then is left to the end of the lease.
     ///
     /// A step that blocks its thread cannot be stopped; its run is then left to the end of the lease, and the log names it.
     pub async fn shutdown(&self) {
@@ -107,7 +108,7 @@ impl Runtime {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "the engine ended badly; its runs are taken over when the lease runs out");
             }
-            self.engine.store().close().await;
+            self.engine.close().await;
         }
     }
 
