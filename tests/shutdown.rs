@@ -1,8 +1,9 @@
 //! A shutdown lets running steps finish, releases the rest and returns.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use forge_wf::Status;
+use forge_wf_tests::proxy::Proxy;
 use forge_wf_tests::workflows::*;
 use forge_wf_tests::{Database, eventually, on_every_backend};
 
@@ -70,4 +71,29 @@ async fn what_a_draining_worker_gives_back_is_taken_before_it_has_ended() {
     tokio::join!(first.shutdown(), elsewhere);
     assert_eq!(second.run::<u64>(held_up.id()).await.unwrap().result().await.unwrap(), 2);
     second.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_beside_a_frozen_server_ends_within_the_grace_time_and_five_seconds() {
+    let Some(database) = Database::postgres().await else { return };
+    let grace = Duration::from_millis(500);
+    let proxy = Proxy::to(database.url()).await;
+    let rt = quick(&database)
+        .database(proxy.url())
+        .lease(Duration::from_secs(60))
+        .shutdown_grace(grace)
+        .build()
+        .await
+        .unwrap();
+    let run = rt.start(endless, ()).await.unwrap();
+    eventually("the run executing", async || (run.status().await.unwrap() == Status::Running).then_some(())).await;
+    proxy.freeze();
+    // Something to write, whose caller gives up.
+    let start = rt.start(ten, Job::of(1)).into_future();
+    assert!(tokio::time::timeout(Duration::from_millis(100), start).await.is_err(), "nothing answers");
+    let begun = Instant::now();
+    tokio::time::timeout(Duration::from_secs(60), rt.shutdown()).await.expect("it ends");
+    let took = begun.elapsed();
+    // The rest is for a slow machine.
+    assert!(took < grace + Duration::from_secs(5) + Duration::from_secs(3), "{took:?}");
 }

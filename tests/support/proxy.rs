@@ -66,6 +66,13 @@ impl Proxy {
     }
 }
 
+impl Proxy {
+    /// No connection carries anything any more, and those that are opened from now on do not either: the server is frozen.
+    pub fn freeze(&self) {
+        self.silent.send_replace(usize::MAX);
+    }
+}
+
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.accepting.abort();

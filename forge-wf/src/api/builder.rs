@@ -221,6 +221,13 @@ impl RuntimeBuilder {
         self
     }
 
+    /// How long a start waits for the database before it is an error. A start that was not sent by then is withdrawn; one that may
+    /// have been sent is [`Error::StartUnanswered`]. Default 30 s.
+    pub fn start_timeout(mut self, wait: Duration) -> Self {
+        self.config.start_timeout = wait;
+        self
+    }
+
     /// Largest input, argument list, output or failure, in bytes of JSON. Default 4 MiB.
     pub fn payload_limit(mut self, bytes: usize) -> Self {
         self.config.limits.payload_bytes = bytes;

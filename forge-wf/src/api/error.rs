@@ -115,6 +115,18 @@ pub enum Error {
         /// Why.
         source: PayloadError,
     },
+    /// The database gave no answer to a start without a key, so the run may exist, or come to exist a little later. Start it again
+    /// with [`Start::id`](crate::Start::id) and this id, which makes no second run, or look for it with
+    /// [`Client::run`](crate::Client::run).
+    #[error(
+        "it is not known whether run {run} was started ({source}); start it again with this id, which makes no second run"
+    )]
+    StartUnanswered {
+        /// The run that may exist.
+        run: RunId,
+        /// What happened to the start.
+        source: StoreError,
+    },
     /// The run completed, but its output does not fit the type that was asked for.
     #[error("the output of run {run} cannot be read: {source}")]
     OutputUnusable {

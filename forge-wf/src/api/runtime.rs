@@ -49,8 +49,7 @@ impl Runtime {
     /// exactly one end.
     ///
     /// # Errors
-    /// When awaited: `InvalidInput` or `InvalidName` (nothing was started); `Store` if the database does not answer
-    /// (with a key, start again; without one, the run may or may not exist).
+    /// When awaited, see [`Start`].
     pub fn start<Args, M, F>(&self, workflow: F, input: M::Input) -> Start<'_, M::Output>
     where
         M: Workflow,
@@ -98,7 +97,8 @@ impl Runtime {
     }
 
     /// Stops claiming, lets running steps finish within the grace time, releases the other runs for any worker to
-    /// go on with, and signs off. Calling it again does nothing.
+    /// go on with, and signs off. Calling it again does nothing. It returns within the grace time plus five seconds, whatever the
+    /// database does; what could not be written or signed off by then is left to the end of the lease.
     ///
     /// A step that blocks its thread cannot be stopped; its run is then left to the end of the lease, and the log names it.
     pub async fn shutdown(&self) {
@@ -108,7 +108,7 @@ impl Runtime {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "the engine ended badly; its runs are taken over when the lease runs out");
             }
-            self.engine.store().close().await;
+            self.engine.close().await;
         }
     }
 

@@ -9,18 +9,23 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::{Instant, timeout_at};
 
 use super::error::{Error, valid};
-use super::handle::{RunHandle, Source, asked_twice};
+use super::handle::{RunHandle, Source};
 use crate::contract::digest;
-use crate::engine::child::{self, seed_of};
+use crate::engine::child::seed_of;
+use crate::engine::config::Config;
 use crate::engine::definition::WorkflowDefinition;
+use crate::engine::start::{HowToStart, StartFailure, send_start};
 use crate::model::limits::{KEY_BYTES_MAX, NAME_BYTES_MAX};
 use crate::model::{Limits, Payload, RunId, Timestamp, VersionStatus};
 use crate::store::{KnownVersion, NewRun, StartAnswer, StoreError};
 
 /// How many tags a run may have.
 const TAGS_MAX: usize = 64;
+/// How often a client sends a start before its caller hears that there is no answer.
+const CLIENT_TRIES: u32 = 2;
 
 /// Which workflow is to be started.
 enum Target {
@@ -31,12 +36,20 @@ enum Target {
 }
 
 /// A start that happens when it is awaited. `T` is what the workflow returns.
+///
+/// # Errors
+/// When awaited:
+/// - `InvalidInput`, `InvalidName`, `UnknownWorkflow`, `VersionDeprecated`: nothing was started.
+/// - `StartUnanswered` if the database gave no answer within the `start_timeout` (default 30 s) and the start may have been sent: the
+///   run may exist. Only for starts without a key.
+/// - `Store` if the database refuses the start, or gave no answer: nothing was started, or, with a key, start again.
 #[must_use = "a start does nothing until it is awaited"]
 pub struct Start<'r, T> {
     source: Source,
     target: Target,
     input: Result<Payload, Error>,
     key: Option<String>,
+    id: Option<RunId>,
     priority: i16,
     delay: Duration,
     deadline: Option<Timestamp>,
@@ -57,15 +70,23 @@ impl<T> Start<'_, T> {
     }
 
     fn of(source: Source, target: Target, input: Result<Payload, Error>) -> Self {
-        let (key, priority, delay, deadline) = (None, 0, Duration::ZERO, None);
+        let (key, id, priority, delay, deadline) = (None, None, 0, Duration::ZERO, None);
         let (tags, owner) = (BTreeMap::new(), None);
-        Self { source, target, input, key, priority, delay, deadline, tags, owner, output: PhantomData }
+        Self { source, target, input, key, id, priority, delay, deadline, tags, owner, output: PhantomData }
     }
 
     /// The key the run holds: at most one run of a workflow holds a key, for ever. A start with a key that is held gives
     /// that run, whatever its input was and whether or not it has ended; so a start with a key is safe to repeat.
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
+        self
+    }
+
+    /// The id the run gets, in place of a new one: for a start that is repeated after [`Error::StartUnanswered`], with the id in that
+    /// error and with the same workflow and input. If a run of this id is there, it comes back as it is, and none is made; so this
+    /// is safe to repeat. An id is used for one start only.
+    pub fn id(mut self, run: RunId) -> Self {
+        self.id = Some(run);
         self
     }
 
@@ -82,9 +103,11 @@ impl<T> Start<'_, T> {
         self
     }
 
-    /// When the run is to have ended, by the database's clock. One that has not is stopped, undoes what it did, and fails with
-    /// the code `deadline`; at once, if `at` has passed already, also while it is blocked, paused, delayed or without a worker that could
-    /// execute it; such a run is found when a worker looks around, which it does with every heartbeat. A time before 1970 counts as 1970. The `timeout` of its workflow counts too: the earlier of the two. A start whose key is held changes nothing.
+    /// When the run is to have ended. This is the caller's time, judged by the database's clock; the `timeout` of a workflow and a
+    /// [`Start::delay`] are counted by the database's clock alone. One that has not is stopped, undoes what it did, and fails with
+    /// the code `deadline`; at once, if `at` has passed already, also while it is blocked, paused, delayed or without a worker that
+    /// could execute it. Workers look for such runs with every heartbeat. A time before 1970 counts as 1970. The `timeout` of its
+    /// workflow counts too: the earlier of the two. A start whose key is held changes nothing.
     pub fn deadline(mut self, at: Timestamp) -> Self {
         // Whatever has passed is over at once, also a date that no database could keep.
         self.deadline = Some(at.max(Timestamp::UNIX_EPOCH));
@@ -109,14 +132,6 @@ impl<T> Start<'_, T> {
             *wanted = Some(version.into());
         }
         self
-    }
-
-    fn deadline_at(&self, due: Timestamp) -> Option<Timestamp> {
-        let timeout = match &self.target {
-            Target::Known(workflow) => workflow.timeout,
-            Target::Named(..) => None,
-        };
-        self.deadline.into_iter().chain(child::deadline(due, timeout)).min()
     }
 
     /// The tags as a JSON object; none if there are none.
@@ -161,7 +176,7 @@ impl<T> Start<'_, T> {
                 (name.as_str().into(), version.as_deref().map(Arc::from), None, needs)
             }
         };
-        let id = RunId::new();
+        let id = self.id.unwrap_or_else(RunId::new);
         Ok(NewRun {
             id,
             seed: seed_of(id),
@@ -178,7 +193,11 @@ impl<T> Start<'_, T> {
             tags: self.tags()?,
             owner: self.owner.as_deref().map(Into::into),
             trace_parent: None,
-            deadline_at: self.deadline_at(child::after(at, self.delay).unwrap_or(at)),
+            deadline_at: self.deadline,
+            timeout: match &self.target {
+                Target::Known(workflow) => workflow.timeout,
+                Target::Named(..) => None,
+            },
             parent: None,
             input,
         })
@@ -214,16 +233,39 @@ impl<T> Start<'_, T> {
         }
     }
 
-    async fn send(source: &Source, run: NewRun) -> Result<StartAnswer, StoreError> {
-        match source {
-            Source::Engine(engine) => engine.start(run).await,
-            Source::Store(store, ..) => {
-                let answer = asked_twice(|| store.start_run(&run)).await?;
-                source.announce().await;
-                Ok(StartAnswer { created: answer.created || answer.id == run.id, ..answer })
-            }
+    /// How long it may take in all.
+    fn timeout(&self) -> Duration {
+        match &self.source {
+            Source::Engine(engine) => engine.config().start_timeout,
+            Source::Store(..) => Config::default().start_timeout,
         }
     }
+
+    async fn send(&self, run: NewRun, deadline: Instant) -> Result<StartAnswer, Error> {
+        let (id, keyed) = (run.id, run.key.is_some());
+        let how = HowToStart { again: self.id.is_some(), tries: None, deadline };
+        let answer = match &self.source {
+            Source::Engine(engine) => engine.start(run, how).await,
+            Source::Store(store, ..) => {
+                let answer = send_start(&**store, &run, HowToStart { tries: Some(CLIENT_TRIES), ..how }, false).await;
+                if answer.is_ok() {
+                    self.source.announce().await;
+                }
+                answer
+            }
+        };
+        answer.map_err(|failure| match failure {
+            // A start with a key is repeated by its key.
+            StartFailure::Unanswered(source) if !keyed => Error::StartUnanswered { run: id, source },
+            StartFailure::Unanswered(error) | StartFailure::NotStarted(error) => error.into(),
+        })
+    }
+}
+
+/// Nothing was sent.
+fn unanswered() -> Error {
+    let source = "the database gave no answer within the time a start may take; nothing was started".into();
+    StoreError::Unavailable { call: "known_versions", source }.into()
 }
 
 fn encode<I: Serialize>(workflow: &str, input: &I, limits: &Limits) -> Result<Payload, Error> {
@@ -236,13 +278,15 @@ impl<'r, T: DeserializeOwned + 'r> IntoFuture for Start<'r, T> {
 
     fn into_future(mut self) -> Self::IntoFuture {
         Box::pin(async move {
+            let deadline = Instant::now() + self.timeout();
             let input = std::mem::replace(&mut self.input, Ok(Payload::null()))?;
             let at = match &self.source {
                 Source::Engine(engine) => engine.now(),
                 Source::Store(..) => chrono::Utc::now(),
             };
             let mut run = self.new_run(input, at)?;
-            if let Err(error) = self.check_version().await {
+            let checked = timeout_at(deadline, self.check_version()).await;
+            if let Err(error) = checked.unwrap_or_else(|_| Err(unanswered())) {
                 // A start that is only repeated finds its run, whatever became of its version.
                 let holder = match (&self.key, &error) {
                     (Some(key), Error::VersionDeprecated { workflow, .. }) => self.source.by_key(workflow, key).await?,
@@ -260,7 +304,7 @@ impl<'r, T: DeserializeOwned + 'r> IntoFuture for Start<'r, T> {
             }
             // The handle comes first, so that the run's steps are counted from the start.
             let early = RunHandle::new(run.id, true, self.source.clone());
-            let answer = Self::send(&self.source, run).await?;
+            let answer = self.send(run, deadline).await?;
             if answer.created && answer.id == early.id() {
                 return Ok(early);
             }

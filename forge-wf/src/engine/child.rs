@@ -46,20 +46,11 @@ pub fn new_child(id: RunId, parent: Parent, workflow: &WorkflowDefinition, input
         tags: None,
         owner: None,
         trace_parent: None,
-        deadline_at: deadline(at, workflow.timeout),
+        deadline_at: None,
+        timeout: workflow.timeout,
         parent: Some(parent),
         input,
     }
-}
-
-/// When a run that is due at `at` is to have ended, if it has a timeout. Beyond the end of time there is none.
-pub fn deadline(at: Timestamp, timeout: Option<Duration>) -> Option<Timestamp> {
-    after(at, timeout?)
-}
-
-/// So long after `at`, if that is before the end of time.
-pub fn after(at: Timestamp, wait: Duration) -> Option<Timestamp> {
-    at.checked_add_signed(chrono::TimeDelta::from_std(wait).ok()?)
 }
 
 /// The seed of a new run: its id's own bits are random enough, and need no second source of chance.
@@ -188,13 +179,6 @@ mod tests {
         assert_eq!((id.0.get_version_num(), id.0.as_u128() >> 80), (7, parent.0.as_u128() >> 80));
         let others = [child_id(parent, 1, &call), child_id(parent, 0, &CallId::new("child:ship", 1))];
         assert!(!others.contains(&id) && others[0] != others[1]);
-    }
-
-    #[test]
-    fn a_timeout_counts_from_the_start() {
-        let at = from_micros(5);
-        assert_eq!(deadline(at, Some(Duration::from_micros(7))), Some(from_micros(12)));
-        assert_eq!((deadline(at, None), deadline(at, Some(Duration::MAX))), (None, None));
     }
 
     #[test]

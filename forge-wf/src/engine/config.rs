@@ -31,6 +31,8 @@ pub struct Config {
     pub notifications: bool,
     /// How long a run may be due before it counts as waiting for a worker nobody has started.
     pub unserved_grace: Duration,
+    /// How long a start waits for the answer of the database.
+    pub start_timeout: Duration,
     /// Bounds on payloads.
     pub limits: Limits,
     /// How many bytes of journals are in memory before their runs have replayed them.
@@ -53,6 +55,7 @@ impl Default for Config {
             takeovers_max: 5,
             notifications: true,
             unserved_grace: Duration::from_secs(10),
+            start_timeout: Duration::from_secs(30),
             limits: Limits::default(),
             load_bytes: LOAD_BYTES_MAX,
             build: Arc::from("unknown"),
@@ -71,6 +74,7 @@ impl Config {
             &mut self.park_for,
             &mut self.grace,
             &mut self.unserved_grace,
+            &mut self.start_timeout,
         ] {
             *length = (*length).min(FOR_EVER);
         }

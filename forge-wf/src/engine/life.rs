@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::config::FOR_EVER;
 use super::session::Session;
 use super::tick::Tick;
 use super::turn::Message;
@@ -14,8 +15,19 @@ use super::{Engine, lease};
 use crate::model::{Lane, WorkerId};
 use crate::store::{NewWorker, StoreError};
 
-/// How long a worker that goes waits for the last answers of a database that gives none.
-const LAST_ANSWER: Duration = Duration::from_secs(5);
+/// How long after the grace time a worker that was told to go is gone, whatever the database does. Each part of its end has until then
+/// at the latest, and the parts before leave some of it to those that follow.
+pub const LAST_ANSWER: Duration = Duration::from_secs(5);
+/// How long a claim that is under way may take once the worker was told to go. What it takes goes with the worker's row.
+const LAST_CLAIM: Duration = Duration::from_secs(1);
+/// How long after the grace time turns may take to leave whose steps were aborted.
+const ABORTED: Duration = Duration::from_secs(2);
+/// How long after the grace time the last writes may take.
+const LAST_WRITES: Duration = Duration::from_millis(3_500);
+/// How long the last writes of a session may take that ended by itself, without a shutdown.
+const LANES_END: Duration = Duration::from_secs(5);
+/// How often to look whether the thread of the lease has ended.
+const LOOK_AT_LEASE: Duration = Duration::from_millis(5);
 
 /// A session and the tasks that serve it.
 pub struct Life {
@@ -85,14 +97,14 @@ impl Engine {
             // A claim without an answer must not hold up a shutdown. What it took goes with this worker's row.
             tokio::select! {
                 () = self.claim_until_over(&life.session) => {}
-                () = self.drained_for(LAST_ANSWER) => {}
+                () = self.drained_for(LAST_CLAIM) => {}
             }
             // Store calls run in tasks of their own, so none is cut off here.
             helpers.iter().for_each(JoinHandle::abort);
             let session = life.session.clone();
             if session.is_lost() {
                 self.tell_all(|| Message::Lost);
-                self.turns_have_left(self.config.grace * 2).await;
+                let _ = self.unless_drained_for(ABORTED, self.turns_have_left(self.config.grace * 2)).await;
             } else {
                 self.drain_turns().await;
             }
@@ -103,12 +115,18 @@ impl Engine {
             hints.abort();
             if !session.is_lost() && clean {
                 // Without an answer the lease runs out by itself.
-                if let Err(error) = self.store.remove_worker(session.worker).await {
-                    tracing::warn!(worker = %session.worker, %error, "could not sign off; others wait for the lease");
+                match self.unless_drained_for(LAST_ANSWER, self.store.remove_worker(session.worker)).await {
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => {
+                        tracing::warn!(worker = %session.worker, %error, "could not sign off; others wait for the lease");
+                    }
+                    None => {
+                        tracing::warn!(worker = %session.worker, "no answer to the sign-off; others wait for the lease")
+                    }
                 }
             }
             // What this worker gave back is for others now, and its own hints have ended with it.
-            let _ = self.store.send_hint().await;
+            let _ = self.unless_drained_for(LAST_ANSWER, self.store.send_hint()).await;
             if self.is_draining() {
                 break;
             }
@@ -125,9 +143,10 @@ impl Engine {
 
     /// Removes what is left of a session whose commits the database lost, so that its runs wait for no lease.
     async fn remove_former(&self, worker: WorkerId) {
-        match self.store.remove_worker(worker).await {
-            Ok(()) => self.runs_are_ready(),
-            Err(error) => {
+        match self.unless_drained_for(LAST_ANSWER, self.store.remove_worker(worker)).await {
+            None => {}
+            Some(Ok(())) => self.runs_are_ready(),
+            Some(Err(error)) => {
                 tracing::warn!(%worker, %error, "the former worker could not be removed; its runs wait for the end of its lease");
             }
         }
@@ -136,7 +155,12 @@ impl Engine {
     /// Registers, whatever it takes; `None` once drained.
     async fn register_patiently(self: &Arc<Self>) -> Option<Life> {
         loop {
-            match self.register().await {
+            // A registration that nobody waits for any more ends with its lease.
+            let registered = tokio::select! {
+                registered = self.register() => registered,
+                () = self.drained_for(Duration::ZERO) => return None,
+            };
+            match registered {
                 Ok(life) => return Some(life),
                 Err(error) => tracing::error!(%error, "this process could not register as a worker; trying again"),
             }
@@ -153,9 +177,16 @@ impl Engine {
     /// Lets running steps finish within the grace time, then aborts them and releases their runs.
     async fn drain_turns(&self) {
         self.tell_all(|| Message::Drain);
-        if !self.turns_have_left(self.config.grace).await {
+        if self.unless_drained_for(Duration::ZERO, self.turns_have_left(FOR_EVER)).await.is_none() {
             self.tell_all(|| Message::Abort);
-            self.turns_have_left(self.config.grace + Duration::from_secs(5)).await;
+            if self.unless_drained_for(ABORTED, self.turns_have_left(FOR_EVER)).await.is_none() {
+                let runs: Vec<_> = self.turns().keys().map(ToString::to_string).collect();
+                tracing::error!(
+                    runs = runs.join(", "),
+                    "these runs could not be released in time: their steps have not ended, or the database does not answer; they \
+                     are left to the end of the lease"
+                );
+            }
         }
     }
 
@@ -176,23 +207,49 @@ impl Engine {
 
     /// Returns this long after the worker was told to drain.
     async fn drained_for(&self, patience: Duration) {
-        self.told_to_drain.notified().await;
-        tokio::time::sleep(patience).await;
+        let mut told = self.told_to_drain.subscribe();
+        // The sender lives as long as the engine.
+        let at = told.wait_for(Option::is_some).await.ok().and_then(|at| *at);
+        match at.and_then(|at| at.checked_add(patience)) {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What `work` gives; `None` as soon as the worker was told to drain for the grace time and this long. Store calls run in tasks of
+    /// their own, so none is cut off half-way.
+    pub(super) async fn unless_drained_for<T>(
+        &self,
+        beyond_grace: Duration,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.drained_for(self.config.grace.saturating_add(beyond_grace)) => None,
+        }
     }
 
     async fn end(&self, life: Life) {
         life.session.close();
-        let until = tokio::time::Instant::now() + LAST_ANSWER;
+        let until = tokio::time::Instant::now() + LANES_END;
         for mut lane in life.lanes {
-            let ended = match tokio::time::timeout_at(until, &mut lane).await {
-                Ok(ended) => ended,
-                Err(_) => {
-                    tracing::error!(
-                        "the database does not answer; what is not written is left to the end of the lease"
-                    );
+            let written = self.unless_drained_for(LAST_WRITES, tokio::time::timeout_at(until, &mut lane)).await;
+            let ended = match written {
+                Some(Ok(ended)) => ended,
+                Some(Err(_)) | None => {
+                    if !life.session.is_lost() {
+                        tracing::error!(
+                            "the database does not answer; what is not written is left to the end of the lease"
+                        );
+                    }
                     life.session.lose();
                     self.tell_all(|| Message::Lost);
-                    lane.await
+                    // Its last write goes on in a task of its own, and nothing follows it.
+                    match self.unless_drained_for(LAST_WRITES, lane).await {
+                        Some(ended) => ended,
+                        None => continue,
+                    }
                 }
             };
             if let Err(error) = ended {
@@ -200,8 +257,13 @@ impl Engine {
             }
         }
         drop(life.keep_lease);
-        // The thread may be in the middle of a renewal, but never for longer than the database takes to answer.
-        let _ = tokio::task::spawn_blocking(move || life.lease.join()).await;
+        // The thread may be in the middle of a renewal. It keeps nothing from ending: not even the process waits for it.
+        let ended = async {
+            while !life.lease.is_finished() {
+                tokio::time::sleep(LOOK_AT_LEASE).await;
+            }
+        };
+        let _ = self.unless_drained_for(LAST_WRITES, ended).await;
     }
 }
 

@@ -38,7 +38,7 @@ pub mod request;
 pub mod retry;
 mod room;
 mod session;
-mod start;
+pub mod start;
 pub mod states;
 mod step;
 mod steps;
@@ -58,7 +58,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use clock::DbClock;
 use config::Config;
@@ -127,7 +127,8 @@ pub struct Engine {
     turn_left: Notify,
     backlog: AtomicBool,
     draining: AtomicBool,
-    told_to_drain: Notify,
+    /// When it was told to drain.
+    told_to_drain: watch::Sender<Option<tokio::time::Instant>>,
     /// The counters of runs somebody holds a handle of.
     pub counters: CounterBook,
     /// Who waits for which run.
@@ -154,10 +155,10 @@ impl Engine {
             offers: registry.offers(),
             stray_versions: registry.stray_versions(),
             slots: Arc::new(Semaphore::new(config.concurrency.clamp(1, Semaphore::MAX_PERMITS))),
+            clock: DbClock::new(chrono::Utc::now(), store.shares_our_clock()),
             store,
             registry,
             states: Arc::new(states),
-            clock: DbClock::new(chrono::Utc::now()),
             tick: Tick::default(),
             turns: Mutex::default(),
             left_behind: Mutex::default(),
@@ -185,7 +186,7 @@ impl Engine {
             turn_left: Notify::new(),
             backlog: AtomicBool::new(false),
             draining: AtomicBool::new(false),
-            told_to_drain: Notify::new(),
+            told_to_drain: watch::Sender::new(None),
             counters: CounterBook::default(),
             waiters: Waiters::default(),
         })
@@ -214,8 +215,23 @@ impl Engine {
     /// Stops claiming, lets running steps finish within the grace time, releases the rest; [`Engine::run`] then returns.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
-        self.told_to_drain.notify_one();
+        self.told_to_drain.send_if_modified(|told| {
+            let first = told.is_none();
+            told.get_or_insert_with(tokio::time::Instant::now);
+            first
+        });
         self.nudge.notify_one();
+    }
+
+    /// Closes the connections, for as long as a shutdown may still take.
+    pub async fn close(&self) {
+        let store = self.store.clone();
+        // In a task of its own: connections are not to be dropped half-way.
+        let closed = tokio::spawn(async move { store.close().await });
+        let closed = self.unless_drained_for(life::LAST_ANSWER, closed).await;
+        if closed.is_none() {
+            tracing::warn!("the connections to the database could not be closed in order");
+        }
     }
 
     fn is_draining(&self) -> bool {

@@ -34,6 +34,7 @@ use self::mail::Looked;
 use self::waits::Ready;
 use super::Engine;
 use super::calls::Calls;
+use super::clock::Moment;
 use super::compensate;
 use super::counters::Counters;
 use super::definition::{StepOutcome, WorkflowDefinition};
@@ -45,11 +46,11 @@ use super::session::Session;
 use super::steps::Steps;
 use super::unwind::{Cause, Ending};
 use super::waits::Waits;
-use super::writer::{Along, Item, Reply, Staged};
+use super::writer::{Along, Item, Reply, Staged, Starting};
 use crate::journal::Entry;
 use crate::model::limits::FLUSH_BYTES_MAX;
 use crate::model::{BlockReason, CallId, Payload, State, Timestamp};
-use crate::store::{ClaimedRun, Mail, Mailbag, Mark, NewRun, RunImage, StoreError};
+use crate::store::{ClaimedRun, Mail, Mailbag, Mark, RunImage, StoreError};
 
 /// What a turn is told. Small: the channel of every waiting run has room for dozens of them.
 pub enum Message {
@@ -134,7 +135,7 @@ pub struct Turn {
     pub(super) staged: Vec<Staged>,
     along: Along,
     pub(super) image: Option<RunImage>,
-    birth: Option<Box<NewRun>>,
+    birth: Option<Box<Starting>>,
     born: Option<Born>,
     /// The last ticket submitted, and the last one committed.
     pub(super) ticket: u64,
@@ -148,6 +149,8 @@ pub struct Turn {
     noted: Option<Noted>,
     idle_since: Option<Instant>,
     park_at: Option<Instant>,
+    /// The moment in which the timers of the last poll have begun, once one has.
+    polled_at: Option<Moment>,
     recheck_lease: Option<Instant>,
     pub(super) permit: Option<OwnedSemaphorePermit>,
     /// The slot it waits for, while a step may start.
@@ -229,7 +232,7 @@ impl Turn {
     async fn receive(&mut self) -> Option<Message> {
         let leave_by = (self.leaving.is_some() && self.leave_ticket.is_none()).then_some(self.leave_by);
         let may_fire = self.may_deliver() && !self.is_looking();
-        let due = if may_fire { self.waits.first_due().map(|due| self.instant_of(due)) } else { None };
+        let due = if may_fire { self.next_timer() } else { None };
         let deadline = self.deadline().map(|deadline| self.instant_of(deadline));
         let wake = [self.steps.next_timer(), due, self.recheck_lease, leave_by, self.park_at, deadline];
         // The turn holds a sender of its own inbox, so the channel is never closed.
@@ -321,6 +324,7 @@ impl Turn {
         self.idle_since = None;
         loop {
             let Some(drive) = self.course.drive() else { return };
+            self.polled_at = None;
             let progress = match drive.advance() {
                 Ok(progress) => progress,
                 Err(stuck) => return self.stuck(stuck),
@@ -401,8 +405,11 @@ impl Turn {
             for piece in pieces {
                 // Only with the last piece is the run what its row is to say.
                 let image = self.image.take();
-                let as_born =
-                    |run: &NewRun| RunImage { state: State::Owned, keep: true, ..RunImage::ready(0, run.needs) };
+                let as_born = |start: &Starting| RunImage {
+                    state: State::Owned,
+                    keep: true,
+                    ..RunImage::ready(0, start.run.needs)
+                };
                 self.image = self.birth.as_deref().map(as_born);
                 self.submit_staged(piece, Along::default());
                 self.image = image;
@@ -470,11 +477,6 @@ impl Turn {
     /// Now, by the database's clock as far as known, and never before the last entry.
     pub(super) fn now(&self) -> Timestamp {
         self.engine.clock.now().max(self.course.now())
-    }
-
-    fn instant_of(&self, due: Timestamp) -> Instant {
-        let wait = (due - self.engine.clock.now()).to_std().unwrap_or_default();
-        Instant::now().checked_add(wait).unwrap_or_else(|| Instant::now() + self.engine.config.lease)
     }
 
     fn count_replayed(&mut self) {

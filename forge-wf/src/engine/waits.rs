@@ -6,6 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
+use std::time::Instant;
 
 use uuid::Uuid;
 
@@ -19,6 +20,8 @@ pub struct Wait {
     pub row: bool,
     /// What it waits for.
     pub waits_for: WaitsFor,
+    /// Of a timer that began in this turn: when it may end at the earliest, by the monotonic clock.
+    pub not_before: Option<Instant>,
 }
 
 /// What a wait waits for.
@@ -108,10 +111,19 @@ impl Waits {
         None
     }
 
-    /// A timer that is due at `now`, longest due first; it stays until it is removed.
-    pub fn due(&mut self, now: Timestamp) -> Option<CallId> {
+    /// When the first timer may end at the earliest by the monotonic clock, if it began in this turn.
+    pub fn first_not_before(&mut self) -> Option<Instant> {
+        self.first_due()?;
+        let Reverse((_, call)) = self.timers.peek()?;
+        self.table.get(call)?.not_before
+    }
+
+    /// A timer that is due at `now`, which is `instant` by the monotonic clock, longest due first; it stays until it is removed. It
+    /// is as long by either clock as was asked for, whatever moves the estimate of the other one.
+    pub fn due(&mut self, now: Timestamp, instant: Instant) -> Option<CallId> {
         let due = self.first_due()?;
-        (due <= now).then(|| self.timers.peek().map(|Reverse((_, call))| call.clone())).flatten()
+        let may_end = self.first_not_before().is_none_or(|not_before| not_before <= instant);
+        (due <= now && may_end).then(|| self.timers.peek().map(|Reverse((_, call))| call.clone())).flatten()
     }
 }
 
@@ -121,7 +133,7 @@ mod tests {
     use crate::model::time::from_micros;
 
     fn time(at: i64) -> Wait {
-        Wait { row: false, waits_for: WaitsFor::Time(from_micros(at)) }
+        Wait { row: false, waits_for: WaitsFor::Time(from_micros(at)), not_before: None }
     }
 
     #[test]
@@ -133,17 +145,33 @@ mod tests {
         assert!(!waits.any_open_ended());
         waits.remove(&CallId::new("sleep", 1));
         assert_eq!(waits.first_due(), Some(from_micros(20)), "a timer nobody waits for does not count");
-        assert_eq!(waits.due(from_micros(19)), None);
-        assert_eq!(waits.due(from_micros(30)), Some(CallId::new("sleep", 2)));
+        let instant = Instant::now();
+        assert_eq!(waits.due(from_micros(19), instant), None);
+        assert_eq!(waits.due(from_micros(30), instant), Some(CallId::new("sleep", 2)));
         waits.remove(&CallId::new("sleep", 2));
-        assert_eq!(waits.due(from_micros(30)), Some(CallId::new("sleep", 0)));
+        assert_eq!(waits.due(from_micros(30), instant), Some(CallId::new("sleep", 0)));
+    }
+
+    #[test]
+    fn a_timer_is_no_shorter_by_the_monotonic_clock_than_was_asked_for() {
+        let mut waits = Waits::default();
+        let begun = Instant::now();
+        let end = begun + std::time::Duration::from_millis(3);
+        waits.insert(CallId::new("sleep", 0), Wait { not_before: Some(end), ..time(3_000) });
+        // The database's clock, or the estimate of it, was moved forward.
+        assert_eq!(waits.due(from_micros(9_000), begun), None);
+        assert_eq!(waits.first_not_before(), Some(end));
+        assert_eq!(waits.due(from_micros(9_000), end), Some(CallId::new("sleep", 0)));
+        assert_eq!(waits.due(from_micros(2_999), end), None, "nor by the database's clock");
     }
 
     #[test]
     fn the_first_wait_for_an_event_is_the_first_to_take_one() {
         let mut waits = Waits::default();
-        let wait =
-            || Wait { row: false, waits_for: WaitsFor::Event("approved".into(), EventRequest { fits: |_| Ok(()) }) };
+        let wait = || {
+            let waits_for = WaitsFor::Event("approved".into(), EventRequest { fits: |_| Ok(()) });
+            Wait { row: false, waits_for, not_before: None }
+        };
         for n in [3, 1, 2] {
             waits.insert(CallId::new("event:approved", n), wait());
         }

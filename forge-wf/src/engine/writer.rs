@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -87,6 +87,39 @@ impl Along {
     }
 }
 
+/// A run to be inserted, and whether it was handed to the database.
+pub struct Starting {
+    /// The run.
+    pub run: NewRun,
+    /// Whether it was.
+    pub handover: Arc<Handover>,
+}
+
+/// Whether a start was handed to the database, or withdrawn before: never both.
+#[derive(Default)]
+pub struct Handover(AtomicU8);
+
+impl Handover {
+    const WAITS: u8 = 0;
+    const HANDED: u8 = 1;
+    const WITHDRAWN: u8 = 2;
+
+    fn change(&self, to: u8) -> bool {
+        let changed = self.0.compare_exchange(Self::WAITS, to, Ordering::AcqRel, Ordering::Acquire);
+        changed.is_ok() || changed == Err(to)
+    }
+
+    /// It is handed to the database now; not if it was withdrawn.
+    fn hand_over(&self) -> bool {
+        self.change(Self::HANDED)
+    }
+
+    /// It is withdrawn; not if it was handed over.
+    pub fn withdraw(&self) -> bool {
+        self.change(Self::WITHDRAWN)
+    }
+}
+
 /// What one run wants written, all of it or nothing.
 pub struct Item {
     /// The run.
@@ -94,7 +127,7 @@ pub struct Item {
     /// The claim it is owned under.
     pub claim_no: i64,
     /// The run itself, if it is to be inserted.
-    pub birth: Option<Box<NewRun>>,
+    pub birth: Option<Box<Starting>>,
     /// What its row shall hold, if that changes.
     pub image: Option<RunImage>,
     /// Entries to write.
@@ -128,7 +161,7 @@ pub enum Reply {
 struct Folded {
     run: RunId,
     claim_no: i64,
-    birth: Option<Box<NewRun>>,
+    birth: Option<Box<Starting>>,
     image: Option<RunImage>,
     writes: Vec<Staged>,
     along: Along,
@@ -163,7 +196,9 @@ impl Folded {
 
     fn write_into(&self, batch: &mut Batch) {
         match (&self.birth, &self.image) {
-            (Some(run), Some(image)) => batch.births.push(Birth { run: (**run).clone(), image: image.clone() }),
+            (Some(start), Some(image)) => {
+                batch.births.push(Birth { run: start.run.clone(), image: image.clone() });
+            }
             (Some(_), None) => unreachable!("a birth comes with its image"),
             (None, Some(image)) => {
                 batch.updates.push(RunUpdate { run: self.run, claim_no: self.claim_no, image: image.clone() });
@@ -367,9 +402,13 @@ fn collect(first: Item, queue: &mut mpsc::UnboundedReceiver<Item>) -> (Vec<Folde
                 1 + item.writes.len() + item.writes.iter().map(along).sum::<usize>() + item.along.operations();
             bytes += item.writes.iter().map(Staged::bytes).sum::<usize>();
             bytes += item.along.bytes();
-            bytes += item.birth.as_ref().map_or(0, |run| run.input.as_str().len());
+            bytes += item.birth.as_ref().map_or(0, |start| start.run.input.as_str().len());
             if !groups.is_empty() && (operations > BATCH_OPERATIONS_MAX || bytes > BATCH_BYTES_MAX) {
                 return (groups, Some(item));
+            }
+            if item.birth.as_ref().is_some_and(|start| !start.handover.hand_over()) {
+                next = queue.try_recv().ok();
+                continue;
             }
             match places.get(&item.run) {
                 Some(&place) => groups[place].fold(item),

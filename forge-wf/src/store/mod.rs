@@ -36,6 +36,11 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// How many lanes one worker writes through, besides the lane of claims.
     fn commit_lanes(&self) -> i16;
 
+    /// Whether the database's clock is the clock of this process, since the database is a file of this machine.
+    fn shares_our_clock(&self) -> bool {
+        false
+    }
+
     /// Inserts the worker with its lease, its lanes (0 to [`Store::commit_lanes`], all at batch 0) and its definitions,
     /// and makes every run ready that was blocked by the code of another build and that this worker offers.
     ///

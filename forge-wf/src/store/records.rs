@@ -34,7 +34,8 @@ pub struct NewRun {
     pub priority: i16,
     /// How long after the insert it becomes ready.
     pub delay: Duration,
-    /// When it was started, by the caller's estimate of the database's time; kept on the `start` entry.
+    /// When it was started, by its worker's estimate of the database's time; kept on the `start` entry. A start outside the lanes
+    /// keeps the database's own time in its place.
     pub at: Timestamp,
     /// Free-form tags, as a JSON object.
     pub tags: Option<Payload>,
@@ -42,8 +43,10 @@ pub struct NewRun {
     pub owner: Option<Arc<str>>,
     /// W3C trace context of the caller.
     pub trace_parent: Option<Arc<str>>,
-    /// When it must have ended.
+    /// When it must have ended at the latest, whatever its timeout says.
     pub deadline_at: Option<Timestamp>,
+    /// How long after it becomes ready, by the database's clock, it must have ended.
+    pub timeout: Option<Duration>,
     /// The run that called it, if it is a child.
     pub parent: Option<Parent>,
     /// The input, kept as the output of the `start` entry.
@@ -54,6 +57,34 @@ impl NewRun {
     /// The `start` entry that is inserted with the run.
     pub fn start_entry(&self) -> Entry {
         Entry::start(self.input.clone(), self.at)
+    }
+
+    /// When it must have ended if it becomes ready at `due`: the earlier of its timeout and its deadline. Beyond the end of time there
+    /// is none.
+    pub fn deadline_from(&self, due: Timestamp) -> Option<Timestamp> {
+        let after = |wait| due.checked_add_signed(chrono::TimeDelta::from_std(wait).ok()?);
+        self.timeout.and_then(after).into_iter().chain(self.deadline_at).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::time::from_micros;
+    use crate::store::conformance::support::bound;
+
+    #[test]
+    fn a_deadline_is_the_earlier_of_timeout_and_deadline() {
+        let due = from_micros(5);
+        let at = |timeout: Option<u64>, deadline: Option<i64>| {
+            let timeout = timeout.map(Duration::from_micros);
+            NewRun { timeout, deadline_at: deadline.map(from_micros), ..bound() }.deadline_from(due)
+        };
+        assert_eq!(at(Some(7), None), Some(from_micros(12)));
+        assert_eq!(at(Some(7), Some(11)), Some(from_micros(11)));
+        assert_eq!(at(Some(7), Some(13)), Some(from_micros(12)));
+        assert_eq!((at(None, Some(3)), at(None, None)), (Some(from_micros(3)), None));
+        assert_eq!(at(Some(u64::MAX), None), None, "beyond the end of time");
     }
 }
 

@@ -198,6 +198,9 @@ impl Store for FaultyStore {
     fn commit_lanes(&self) -> i16 {
         self.inner.commit_lanes()
     }
+    fn shares_our_clock(&self) -> bool {
+        self.inner.shares_our_clock()
+    }
     async fn register_worker(&self, worker: &NewWorker) -> Result<Timestamp, StoreError> {
         self.inner.register_worker(worker).await
     }

@@ -42,7 +42,7 @@ pub(super) fn start_columns(run: &NewRun) -> Columns {
         .with(text(&run.tags))
         .with(run.deadline_at)
         .with(run.input.as_str())
-        .with(run.at)
+        .with(run.timeout.map(micros))
         .with(START_PATIENCE)
 }
 

@@ -104,7 +104,7 @@ impl Columns {
             .each(updates, |it| it.image.seed)
     }
 
-    /// 26 arrays, for runs as they are after their birth.
+    /// 27 arrays, for runs as they are after their birth.
     pub(super) fn births(self, births: &[Birth]) -> Self {
         let ended = |it: &Birth| it.image.phase == Phase::Ended;
         // A bound run is not known to have been asked for in this version: most are bound to whatever is active.
@@ -135,6 +135,7 @@ impl Columns {
             .each(births, |it| it.image.block_reason.map(BlockReason::name))
             .each(births, |it| it.image.blocked_build.as_deref())
             .each(births, |it| text(&it.image.failure))
+            .each(births, |it| it.run.timeout.map(micros))
     }
 
     /// 2 arrays.

@@ -9,6 +9,7 @@ use super::error::{lost, micros, now, refused, sorted, time};
 use super::rows::{bind_run, claimed_id, claimed_run};
 use super::writer::Writer;
 use crate::db::acknowledged::Acknowledged;
+use crate::journal::Entry;
 use crate::model::{Digest, Lane, RunId};
 use crate::store::{Claim, ClaimRequest, MailKind, NewRun, RunImage, StartAnswer, StoreError, Write};
 
@@ -22,9 +23,10 @@ pub(super) async fn start_run(writer: &Writer, run: &NewRun) -> Result<StartAnsw
 async fn insert(connection: &mut SqliteConnection, run: &NewRun) -> Result<StartAnswer, StoreError> {
     const CALL: &str = "start_run";
     let image = RunImage::ready(0, run.needs);
-    let inserted = bind_run(query(include_str!("sql/start_run.sql")), run, &image, None, now());
+    let now = now();
+    let inserted = bind_run(query(include_str!("sql/start_run.sql")), run, &image, None, now);
     if inserted.execute(&mut *connection).await.map_err(sorted(CALL))?.rows_affected() == 1 {
-        let start = Write { run: run.id, generation: 0, entry: run.start_entry() };
+        let start = Write { run: run.id, generation: 0, entry: Entry::start(run.input.clone(), time(now)) };
         insert_entries(connection, &[&start]).await?;
         return Ok(StartAnswer { id: run.id, created: true });
     }

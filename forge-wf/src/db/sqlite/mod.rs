@@ -78,6 +78,10 @@ impl Store for SqliteStore {
         workers::COMMIT_LANES
     }
 
+    fn shares_our_clock(&self) -> bool {
+        true
+    }
+
     async fn register_worker(&self, worker: &NewWorker) -> Result<Timestamp, StoreError> {
         let (it, worker) = (self.0.clone(), worker.clone());
         detached("register_worker", async move {

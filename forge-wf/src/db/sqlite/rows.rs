@@ -70,7 +70,7 @@ pub(super) fn bind_run<'q>(
         .bind(run.owner.clone())
         .bind(run.trace_parent.clone())
         .bind(text(&run.tags))
-        .bind(run.deadline_at.map(|at| at.timestamp_micros()))
+        .bind(run.deadline_from(time(now.saturating_add(micros(run.delay)))).map(|at| at.timestamp_micros()))
         .bind(image.block_reason.map(BlockReason::name))
         .bind(image.blocked_build.clone())
         .bind(text(&image.failure))

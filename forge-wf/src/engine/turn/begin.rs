@@ -21,11 +21,11 @@ use crate::engine::steps::Steps;
 use crate::engine::unwind::Unwinding;
 use crate::engine::waits::Waits;
 use crate::engine::waker::BodyWaker;
-use crate::engine::writer::Along;
+use crate::engine::writer::{Along, Starting};
 use crate::engine::{ClaimId, Engine};
 use crate::journal::History;
 use crate::model::Timestamp;
-use crate::store::{ClaimedRun, Mailbag, NewRun};
+use crate::store::{ClaimedRun, Mailbag};
 
 impl Turn {
     /// A turn of `run` on its way forward, whose journal is `history` and whose mail is `mail`; it has not begun. Without a
@@ -124,6 +124,7 @@ impl Turn {
             noted: None,
             idle_since: None,
             park_at: None,
+            polled_at: None,
             recheck_lease: None,
             permit: Some(permit),
             slot: None,
@@ -138,7 +139,7 @@ impl Turn {
     }
 
     /// The same turn, whose run is inserted with its first write; `born` hears when that is durable.
-    pub fn born(mut self, run: Box<NewRun>, born: Born) -> Self {
+    pub fn born(mut self, run: Box<Starting>, born: Born) -> Self {
         self.birth = Some(run);
         self.born = Some(born);
         self.image = Some(owned_image(&self.run));

@@ -4,6 +4,7 @@
 //! at a time.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::{Message, Turn};
 use crate::engine::request::{ChildRequest, Request, Until};
@@ -50,10 +51,14 @@ impl Turn {
         match request {
             Request::Step(_) | Request::Undo(_) => unreachable!("a step is no wait"),
             Request::Time(until) => {
-                let due = prior.and_then(|entry| entry.due_at).unwrap_or_else(|| self.due(until));
+                let (due, not_before) = match prior.and_then(|entry| entry.due_at) {
+                    Some(due) => (due, None),
+                    None => self.due(until),
+                };
                 // One that is over already is recorded as completed, and needs no row before.
                 let staged = !row && due > self.engine.clock.now();
-                self.insert_wait(call.clone(), row || staged, WaitsFor::Time(due));
+                let waits_for = WaitsFor::Time(due);
+                self.waits.insert(call.clone(), Wait { row: row || staged, waits_for, not_before });
                 if staged {
                     self.stage_started(call, EntryKind::Sleep, |entry| entry.due_at = Some(due));
                 }
@@ -101,7 +106,7 @@ impl Turn {
     }
 
     pub(super) fn insert_wait(&mut self, call: CallId, row: bool, waits_for: WaitsFor) {
-        self.waits.insert(call, Wait { row, waits_for });
+        self.waits.insert(call, Wait { row, waits_for, not_before: None });
     }
 
     fn stage_started(&mut self, call: CallId, kind: EntryKind, change: impl FnOnce(&mut Entry)) {
@@ -110,13 +115,33 @@ impl Turn {
         self.stage(self.entry(entry, true));
     }
 
-    /// When a timer that begins now is due, exact to the microsecond, as databases keep it.
-    fn due(&self, until: Until) -> Timestamp {
-        let due = match until {
-            Until::After(wait) => self.now() + wait,
-            Until::At(time) => time,
-        };
-        from_micros(due.timestamp_micros())
+    /// When a timer that begins now is due, exact to the microsecond, as databases keep it; and when it may end by the monotonic
+    /// clock, if it has a length. All that begin in one poll of the body begin in one moment, so they end in the order of their
+    /// lengths.
+    fn due(&mut self, until: Until) -> (Timestamp, Option<Instant>) {
+        let whole = |due: Timestamp| from_micros(due.timestamp_micros());
+        match until {
+            Until::After(wait) if wait.is_zero() => (whole(self.now()), None),
+            Until::After(wait) => {
+                let begun = *self.polled_at.get_or_insert_with(|| self.engine.clock.moment());
+                let due = begun.at.max(self.course.now()) + wait;
+                // Up to the next microsecond, not down to the last.
+                (whole(due + Duration::from_nanos(999)), begun.end(wait))
+            }
+            Until::At(time) => (whole(time), None),
+        }
+    }
+
+    /// When the first timer may end.
+    pub(super) fn next_timer(&mut self) -> Option<Instant> {
+        let due = self.waits.first_due().map(|due| self.instant_of(due));
+        due.max(self.waits.first_not_before())
+    }
+
+    /// This point in time of the database's clock, by the monotonic one.
+    pub(super) fn instant_of(&self, due: Timestamp) -> Instant {
+        let wait = (due - self.engine.clock.now()).to_std().unwrap_or_default();
+        Instant::now().checked_add(wait).unwrap_or_else(|| Instant::now() + self.engine.config.lease)
     }
 
     /// Whether outcomes that are there may be handed over.
@@ -139,7 +164,7 @@ impl Turn {
     /// What is handed over next: of a timer and of mail that are both there, what came first. So a worker that was away does
     /// not decide whether an answer came in time.
     fn next_ready(&mut self) -> Option<(CallId, Ready)> {
-        let timer = self.waits.due(self.engine.clock.now());
+        let timer = self.waits.due(self.engine.clock.now(), Instant::now());
         let due = if timer.is_some() { self.waits.first_due() } else { None };
         let in_time = |sent_at: Timestamp| due.is_none_or(|due| sent_at <= due);
         if self.arrived.front().is_some_and(|(_, ready)| in_time(ready.at)) {
@@ -156,7 +181,7 @@ impl Turn {
     pub(super) fn has_ready(&mut self) -> bool {
         !self.arrived.is_empty()
             || self.waits.events().any(|(call, name, _)| self.mailbox.may_have(name, call))
-            || self.waits.first_due().is_some_and(|due| due <= self.engine.clock.now())
+            || self.waits.due(self.engine.clock.now(), Instant::now()).is_some()
     }
 
     async fn record_wait(&mut self, call: CallId, ready: Ready) {

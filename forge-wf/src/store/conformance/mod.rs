@@ -29,6 +29,7 @@ macro_rules! conformance_suite {
     ($make:path) => {
         $crate::conformance_suite! { @each $make;
             starts: [
+                a_timeout_counts_by_the_databases_clock_from_when_the_run_is_due,
                 a_start_with_a_held_key_returns_the_first_run,
                 the_same_key_of_another_workflow_is_free,
                 many_starts_of_one_key_create_one_run,

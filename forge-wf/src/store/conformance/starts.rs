@@ -1,10 +1,12 @@
 //! Promises of `start_run`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::support::*;
+use crate::journal::Entry;
 use crate::model::{RunId, State};
-use crate::store::{Batch, NewRun, Parent, RunUpdate, Store};
+use crate::store::{Batch, Birth, NewRun, Parent, RunImage, RunUpdate, Store};
 
 pub async fn a_start_with_a_held_key_returns_the_first_run(store: Arc<dyn Store>) {
     let first = start(&store, keyed("order-17")).await;
@@ -87,5 +89,29 @@ pub async fn a_started_run_keeps_its_input(store: Arc<dyn Store>) {
         ..bound()
     };
     start(&store, run.clone()).await;
-    assert_eq!(entries(&store, run.id).await, [run.start_entry()]);
+    let [entry] = &entries(&store, run.id).await[..] else { panic!("its start entry") };
+    assert_eq!(*entry, Entry::start(run.input, entry.at), "with the database's own time");
+}
+
+pub async fn a_timeout_counts_by_the_databases_clock_from_when_the_run_is_due(store: Arc<dyn Store>) {
+    let second = Duration::from_secs(1);
+    // What the caller's clock says is off by hours, both ways.
+    for at in [now() - LONG * 12, now() + LONG * 12] {
+        let late = || NewRun { at, timeout: Some(60 * second), ..bound() };
+        let started = start(&store, NewRun { delay: 30 * second, ..late() }).await;
+        let mut worker = Hand::new(&store).await;
+        let born = late();
+        let (born_id, image) = (born.id, RunImage::ready(0, born.needs));
+        worker.commit(Batch { births: vec![Birth { run: born, image }], ..Batch::default() }).await;
+        for (run, wait) in [(started, 90 * second), (born_id, 60 * second)] {
+            let view = store.run(run, LONG).await.unwrap().unwrap();
+            assert_eq!(view.deadline_at, Some(view.created_at + wait));
+        }
+        let view = store.run(started, LONG).await.unwrap().unwrap();
+        assert_eq!(entries(&store, started).await[0].at, view.created_at, "so its body does not begin in another time");
+        let earlier = start(&store, NewRun { deadline_at: Some(view.created_at), ..late() }).await;
+        assert_eq!(store.run(earlier, LONG).await.unwrap().unwrap().deadline_at, Some(view.created_at));
+    }
+    let endless = start(&store, NewRun { timeout: Some(Duration::MAX), delay: Duration::MAX, ..bound() }).await;
+    assert!(store.run(endless, LONG).await.unwrap().unwrap().deadline_at.is_none_or(|at| at > now() + LONG));
 }

@@ -193,6 +193,7 @@ pub fn checkout() -> NewRun {
         owner: None,
         trace_parent: None,
         deadline_at: None,
+        timeout: None,
         parent: None,
         input: json("{\"order\":17}"),
     }

@@ -5,6 +5,6 @@ SELECT EXISTS (SELECT FROM fence), ARRAY(SELECT id FROM updated), ARRAY(SELECT i
         THEN CAST(expected.count || ' entries have an outcome, ' || (SELECT count(*) FROM outcomes) || ' of them have a row' AS int)
     END
 FROM (
-    SELECT count(*) FROM unnest($66::uuid[]) AS asked (run_id)
+    SELECT count(*) FROM unnest($67::uuid[]) AS asked (run_id)
     WHERE asked.run_id = ANY (ARRAY(SELECT guard.id FROM guard WHERE guard.is_ours))
 ) AS expected

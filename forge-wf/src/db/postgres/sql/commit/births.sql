@@ -1,5 +1,5 @@
 -- births: one row for each new run; its `start` entry is among the entries. A key that is held, or an id that exists,
--- refuses the batch.
+-- refuses the batch. A timeout counts from when the run is due, by this server's clock.
 , births AS (
     INSERT INTO forge_wf.runs (
         id, generation, seed, workflow, version, asked_version, definition, start_needs, key, holds_key,
@@ -10,7 +10,9 @@
         birth.start_needs, birth.key, birth.key IS NOT NULL, birth.phase, birth.state, birth.needs, birth.queue,
         birth.priority, coalesce(now() + birth.delay_us * interval '1 microsecond', birth.due_at),
         CASE WHEN birth.keep THEN $1 END, birth.parent_id, birth.parent_call, birth.owner, birth.trace_parent,
-        birth.tags, birth.deadline_at, birth.block_reason, birth.blocked_build, birth.failure,
+        birth.tags,
+        least(birth.deadline_at, now() + (coalesce(birth.delay_us, 0) + birth.timeout_us) * interval '1 microsecond'),
+        birth.block_reason, birth.blocked_build, birth.failure,
         now(), CASE WHEN birth.phase = 2 THEN now() END
     FROM (
         SELECT
@@ -22,7 +24,8 @@
             unnest($55::timestamptz[]) AS due_at, unnest($56::bool[]) AS keep, unnest($57::uuid[]) AS parent_id,
             unnest($58::text[]) AS parent_call, unnest($59::text[]) AS owner, unnest($60::text[]) AS trace_parent,
             unnest($61::text[]) AS tags, unnest($62::timestamptz[]) AS deadline_at,
-            unnest($63::text[]) AS block_reason, unnest($64::text[]) AS blocked_build, unnest($65::text[]) AS failure
+            unnest($63::text[]) AS block_reason, unnest($64::text[]) AS blocked_build, unnest($65::text[]) AS failure,
+            unnest($66::bigint[]) AS timeout_us
     ) AS birth
     WHERE birth.id = ANY (ARRAY(SELECT guard.id FROM guard WHERE guard.is_ours))
 )

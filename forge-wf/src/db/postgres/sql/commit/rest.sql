@@ -20,13 +20,13 @@
         undo_state = new.undo_state
     FROM (
         SELECT
-            unnest($66::uuid[]) AS run_id, unnest($67::int[]) AS generation, unnest($68::text[]) AS key,
-            unnest($69::int[]) AS n, unnest($70::int[]) AS seq, unnest($71::int[]) AS scope,
-            unnest($72::smallint[]) AS kind, unnest($73::smallint[]) AS state, unnest($74::bigint[]) AS args_hash,
-            unnest($75::text[]) AS args, unnest($76::text[]) AS output, unnest($77::text[]) AS failure,
-            unnest($78::int[]) AS attempts, unnest($79::timestamptz[]) AS due_at, unnest($80::text[]) AS undo_step,
-            unnest($81::uuid[]) AS undo_digest, unnest($82::text[]) AS undo_args,
-            unnest($83::smallint[]) AS undo_state, unnest($84::timestamptz[]) AS at
+            unnest($67::uuid[]) AS run_id, unnest($68::int[]) AS generation, unnest($69::text[]) AS key,
+            unnest($70::int[]) AS n, unnest($71::int[]) AS seq, unnest($72::int[]) AS scope,
+            unnest($73::smallint[]) AS kind, unnest($74::smallint[]) AS state, unnest($75::bigint[]) AS args_hash,
+            unnest($76::text[]) AS args, unnest($77::text[]) AS output, unnest($78::text[]) AS failure,
+            unnest($79::int[]) AS attempts, unnest($80::timestamptz[]) AS due_at, unnest($81::text[]) AS undo_step,
+            unnest($82::uuid[]) AS undo_digest, unnest($83::text[]) AS undo_args,
+            unnest($84::smallint[]) AS undo_state, unnest($85::timestamptz[]) AS at
     ) AS new
     WHERE old.run_id = new.run_id AND old.generation = new.generation AND old.key = new.key COLLATE "C" AND old.n = new.n
       AND new.run_id = ANY (ARRAY(SELECT guard.id FROM guard WHERE guard.is_ours))
@@ -35,13 +35,13 @@
     UPDATE forge_wf.inbox AS mail SET
         noticed_at = coalesce(mail.noticed_at, now()),
         taken_at = CASE WHEN mark.taken THEN coalesce(mail.taken_at, now()) ELSE mail.taken_at END
-    FROM (SELECT unnest($85::uuid[]) AS id, unnest($86::bool[]) AS taken) AS mark
+    FROM (SELECT unnest($86::uuid[]) AS id, unnest($87::bool[]) AS taken) AS mark
     WHERE mail.id = mark.id AND mail.run_id = ANY (ARRAY(SELECT guard.id FROM guard WHERE guard.is_ours))
       AND (mail.noticed_at IS NULL OR (mark.taken AND mail.taken_at IS NULL))
 ), sent AS (
     INSERT INTO forge_wf.inbox (id, run_id, kind, name, body, sent_at, retries)
     SELECT mail.id, mail.run_id, mail.kind, mail.name, mail.body, now(), CASE WHEN mail.kind NOT IN (0, 1, 7, 8) THEN 0 END
-    FROM unnest($87::uuid[], $88::uuid[], $89::smallint[], $90::text[], $91::text[], $92::uuid[])
+    FROM unnest($88::uuid[], $89::uuid[], $90::smallint[], $91::text[], $92::text[], $93::uuid[])
         WITH ORDINALITY AS mail (id, run_id, kind, name, body, by, place)
     WHERE mail.by = ANY (ARRAY(SELECT guard.id FROM guard WHERE guard.is_ours))
     ORDER BY mail.place
@@ -49,7 +49,7 @@
 ), states AS (
     INSERT INTO forge_wf.run_state (run_id, key, value, updated_at)
     SELECT saved.run_id, saved.key, saved.value, now()
-    FROM unnest($93::uuid[], $94::text[], $95::text[]) AS saved (run_id, key, value)
+    FROM unnest($94::uuid[], $95::text[], $96::text[]) AS saved (run_id, key, value)
     WHERE saved.run_id = ANY (ARRAY(SELECT guard.id FROM guard WHERE guard.is_ours))
     ON CONFLICT (run_id, key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
 )
