@@ -84,7 +84,8 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// at most 1,000, those that are late the longest. Safe to repeat and to run from many workers at once.
     async fn remind_overdue(&self) -> Result<u64, StoreError>;
 
-    /// Removes the worker and its lanes; runs it still owns are made ready as in [`Store::take_over`].
+    /// Removes the worker and its lanes; runs it still owns are made ready as in [`Store::take_over`], but no takeover is counted: a
+    /// worker that signs off has died of none of them.
     async fn remove_worker(&self, worker: WorkerId) -> Result<(), StoreError>;
 
     /// Applies `batch` as number `batch_no` of this lane: all of it, or nothing.

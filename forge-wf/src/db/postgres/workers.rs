@@ -69,7 +69,7 @@ pub(super) async fn take_over(inner: &Inner, worker: WorkerId) -> Result<TakenOv
     let buried = inner.fetch(CALL, include_str!("sql/bury_workers.sql"), Columns::new().with(worker.0)).await?;
     let mut taken = TakenOver { workers: buried.len() as u64, ..TakenOver::default() };
     'gone: for row in inner.fetch(CALL, include_str!("sql/gone_workers.sql"), Columns::new()).await? {
-        let mut gone = Gone::of(inner, CALL, row.try_get(0).map_err(sorted(CALL))?).await?;
+        let mut gone = Gone::of(inner, CALL, row.try_get(0).map_err(sorted(CALL))?, true).await?;
         loop {
             let freed = gone.free().await?;
             taken.runs += freed;
@@ -113,7 +113,7 @@ pub(super) async fn remove(inner: &Inner, worker: WorkerId) -> Result<(), StoreE
     const CALL: &str = "remove_worker";
     let delete = "DELETE FROM forge_wf.workers WHERE id = $1 RETURNING id";
     inner.fetch(CALL, delete, Columns::new().with(worker.0)).await?;
-    let mut gone = Gone::of(inner, CALL, worker.0).await?;
+    let mut gone = Gone::of(inner, CALL, worker.0, false).await?;
     let mut freed = 0;
     loop {
         match gone.free().await? {
@@ -133,19 +133,21 @@ struct Gone<'i> {
     inner: &'i Inner,
     call: &'static str,
     worker: Uuid,
+    /// Whether it has died, perhaps of a run that it was executing. One that signs off has not.
+    died: bool,
     /// Whether it was executing a run that other workers had died of.
     had_suspect: bool,
 }
 
 impl<'i> Gone<'i> {
-    async fn of(inner: &'i Inner, call: &'static str, worker: Uuid) -> Result<Self, StoreError> {
+    async fn of(inner: &'i Inner, call: &'static str, worker: Uuid, died: bool) -> Result<Self, StoreError> {
         let columns = Columns::new().with(worker);
         let had_suspect = match inner.fetch(call, include_str!("sql/executed_suspect.sql"), columns).await {
             // Its journal cannot be read, and so says nothing.
             Err(error) if may_be_the_row(&error) => false,
             rows => rows?.first().map(|row| row.try_get(0)).transpose().map_err(sorted(call))?.unwrap_or_default(),
         };
-        Ok(Self { inner, call, worker, had_suspect })
+        Ok(Self { inner, call, worker, died, had_suspect })
     }
 
     /// Frees some of its runs; how many. A run whose journal cannot be read keeps no other from being freed.
@@ -160,7 +162,7 @@ impl<'i> Gone<'i> {
     }
 
     async fn free_up_to(&self, limit: i64, only: Option<Uuid>) -> Result<u64, StoreError> {
-        let columns = Columns::new().with(self.worker).with(limit).with(self.had_suspect).with(only);
+        let columns = Columns::new().with(self.worker).with(limit).with(self.had_suspect).with(only).with(self.died);
         let rows = self.inner.fetch(self.call, include_str!("sql/free_runs.sql"), columns).await?;
         let freed = rows.first().map(|row| row.try_get::<i64, _>(0)).transpose().map_err(sorted(self.call))?;
         Ok(freed.unwrap_or_default().unsigned_abs())

@@ -124,7 +124,7 @@ pub(super) async fn take_over(writer: &Writer, worker: WorkerId) -> Result<Taken
     let mut taken = TakenOver { workers, ..TakenOver::default() };
     'gone: for gone in gone {
         loop {
-            let freed = free(writer, CALL, gone).await?;
+            let freed = free(writer, CALL, gone, true).await?;
             taken.runs += freed;
             if taken.runs >= FREED_AT_ONCE.unsigned_abs() {
                 taken.more = true;
@@ -185,7 +185,7 @@ pub(super) async fn remove(writer: &Writer, worker: WorkerId) -> Result<(), Stor
     let mut writing = writer.begin(CALL).await?;
     let removed = delete(writing.connection(), worker).await;
     writing.finish(removed).await?;
-    while free(writer, CALL, worker.0).await? > 0 {}
+    while free(writer, CALL, worker.0, false).await? > 0 {}
     writer.acknowledged.forget(worker);
     Ok(())
 }
@@ -198,14 +198,14 @@ async fn delete(connection: &mut SqliteConnection, worker: WorkerId) -> Result<(
 /// Removes a worker by this connection, in the transaction that is open on it.
 pub(super) async fn dismiss(connection: &mut SqliteConnection, worker: WorkerId) -> Result<(), StoreError> {
     delete(connection, worker).await?;
-    while free_some(connection, "remove_worker", worker.0, FREED_AT_ONCE, None).await? > 0 {}
+    while free_some(connection, "remove_worker", worker.0, false, FREED_AT_ONCE, None).await? > 0 {}
     Ok(())
 }
 
-/// Frees some runs of a worker whose row is gone; how many. A run whose journal cannot be read keeps no other from being freed.
-async fn free(writer: &Writer, call: &'static str, gone: Uuid) -> Result<u64, StoreError> {
+/// Frees some runs of a worker whose row is gone; how many. One that has `died` may have died of a run. A run whose journal cannot be read keeps no other from being freed.
+async fn free(writer: &Writer, call: &'static str, gone: Uuid, died: bool) -> Result<u64, StoreError> {
     let mut writing = writer.begin(call).await?;
-    let freed = free_some(writing.connection(), call, gone, FREED_AT_ONCE, None).await;
+    let freed = free_some(writing.connection(), call, gone, died, FREED_AT_ONCE, None).await;
     let error = match writing.finish(freed).await {
         Err(error) if may_be_the_row(&error) => error,
         answer => return answer,
@@ -218,7 +218,7 @@ async fn free(writer: &Writer, call: &'static str, gone: Uuid) -> Result<u64, St
     let mut freed = 0;
     for run in writing.finish(owned).await? {
         let mut writing = writer.begin(call).await?;
-        let one = free_some(writing.connection(), call, gone, 1, Some(run)).await;
+        let one = free_some(writing.connection(), call, gone, died, 1, Some(run)).await;
         freed += match writing.finish(one).await {
             Err(error) if may_be_the_row(&error) => {
                 tracing::error!(%run, %error, "the journal of this run cannot be read; it is freed all the same");
@@ -238,6 +238,7 @@ async fn free_some(
     connection: &mut SqliteConnection,
     call: &'static str,
     gone: Uuid,
+    died: bool,
     limit: i64,
     only: Option<Uuid>,
 ) -> Result<u64, StoreError> {
@@ -246,7 +247,7 @@ async fn free_some(
     let had_suspect = suspect.fetch_one(&mut *connection).await.unwrap_or_default();
     for taken_over_twice in [false, true] {
         let free = query(include_str!("sql/free_runs.sql")).bind(now()).bind(gone).bind(limit).bind(had_suspect);
-        let free = free.bind(only).bind(taken_over_twice);
+        let free = free.bind(only).bind(taken_over_twice).bind(died);
         let freed = free.execute(&mut *connection).await.map_err(sorted(call))?.rows_affected();
         if freed > 0 {
             return Ok(freed);

@@ -191,6 +191,7 @@ pub async fn a_removed_worker_frees_its_runs(store: Arc<dyn Store>) {
     stays.bear(other).await;
     store.remove_worker(leaving.id).await.unwrap();
     store.remove_worker(leaving.id).await.unwrap();
+    assert_eq!(view(&store, one_id).await.takeovers, 0, "a worker that signs off has died of none");
     assert_eq!(stays.claim_one().await.id, one_id);
     assert_eq!(view(&store, other_id).await.worker, Some(stays.id));
     assert!(is_lost(&leaving.try_commit(Batch::default()).await));

@@ -2,7 +2,7 @@
 --
 -- Progress is the number of entries, of those with a seq and of those undone: it grows with a new entry and with an outcome, so a
 -- takeover that finds it unchanged followed one without progress. Only executing runs (state 1) are counted; if the worker was
--- executing a suspect ($3), then of these only suspects, since they are the likely cause. A run whose present journal holds only
+-- executing a suspect ($3), then of these only suspects, since they are the likely cause; none if the worker lives ($5 is false). A run whose present journal holds only
 -- `start` is unbound.
 --
 -- Suspects are freed last, so whether there was one is known until the others are free. SKIP LOCKED: a run that is locked is being
@@ -26,13 +26,13 @@ WITH orphan AS MATERIALIZED (
         state = CASE WHEN run.state IN (0, 1, 2) THEN 0 ELSE run.state END,
         ready_at = CASE WHEN run.state IN (0, 1, 2) THEN now() ELSE run.ready_at END,
         takeovers = CASE
-            WHEN run.state <> 1 THEN run.takeovers
+            WHEN run.state <> 1 OR NOT $5 THEN run.takeovers
             WHEN $3 AND (run.takeovers < 2 OR run.takeover_entries <> journal.progress) THEN run.takeovers
             WHEN run.takeover_entries = journal.progress THEN run.takeovers + 1
             ELSE 1
         END,
         takeover_entries = CASE
-            WHEN run.state = 1 AND NOT ($3 AND (run.takeovers < 2 OR run.takeover_entries <> journal.progress)) THEN journal.progress
+            WHEN run.state = 1 AND $5 AND NOT ($3 AND (run.takeovers < 2 OR run.takeover_entries <> journal.progress)) THEN journal.progress
             ELSE run.takeover_entries
         END,
         definition = CASE WHEN journal.present <= 1 THEN NULL ELSE run.definition END,

@@ -3,20 +3,20 @@
 --
 -- Progress is the number of entries, of those with a seq and of those undone: it grows with a new entry and with an outcome, so a
 -- takeover that finds it unchanged followed one without progress. Only executing runs (state 1) are counted; if the worker was
--- executing a suspect (?4), then of these only suspects, since they are the likely cause. A run whose present journal holds only
+-- executing a suspect (?4), then of these only suspects, since they are the likely cause; none if the worker lives (?7 is false). A run whose present journal holds only
 -- `start` is unbound. INDEXED BY, lest the planner walk all runs there ever were.
 UPDATE forge_wf_runs AS run SET
     worker_id = NULL,
     state = iif(run.state IN (0, 1, 2), 0, run.state),
     ready_at = iif(run.state IN (0, 1, 2), ?1, run.ready_at),
     takeovers = CASE
-        WHEN run.state <> 1 THEN run.takeovers
+        WHEN run.state <> 1 OR NOT ?7 THEN run.takeovers
         WHEN ?4 AND (run.takeovers < 2 OR run.takeover_entries <> journal.progress) THEN run.takeovers
         WHEN run.takeover_entries = journal.progress THEN run.takeovers + 1
         ELSE 1
     END,
     takeover_entries = CASE
-        WHEN run.state = 1 AND NOT (?4 AND (run.takeovers < 2 OR run.takeover_entries <> journal.progress)) THEN journal.progress
+        WHEN run.state = 1 AND ?7 AND NOT (?4 AND (run.takeovers < 2 OR run.takeover_entries <> journal.progress)) THEN journal.progress
         ELSE run.takeover_entries
     END,
     definition = iif(journal.present <= 1, NULL, run.definition),
