@@ -286,8 +286,7 @@ async fn nothing_is_set_on_a_connection_that_a_pooler_shares() {
                  current_setting('jit'), current_setting('statement_timeout')));
              RETURN NEW;
          END $$;
-         CREATE TRIGGER see BEFORE INSERT ON forge_wf.journal FOR EACH ROW EXECUTE FUNCTION see();
-         CREATE TRIGGER see BEFORE DELETE ON forge_wf.workers FOR EACH STATEMENT EXECUTE FUNCTION see()",
+         CREATE TRIGGER see BEFORE INSERT ON forge_wf.journal FOR EACH ROW EXECUTE FUNCTION see()",
     )
     .await;
     let pooler = Proxy::like_a_pooler(database.url()).await;
@@ -297,12 +296,9 @@ async fn nothing_is_set_on_a_connection_that_a_pooler_shares() {
         exec(database.url(), "TRUNCATE seen").await;
         let rt = at(url, &database).build().await.unwrap();
         assert_eq!(rt.start(three, Job::of(1)).await.unwrap().result().await.unwrap(), 4);
-        let found = database.texts("", "SELECT DISTINCT settings FROM seen WHERE settings LIKE 'journal %'").await;
+        let found = database.texts("", "SELECT DISTINCT settings FROM seen").await;
         assert_eq!(found, [seen]);
-        // It signs off in a transaction, which brings its own bound.
         rt.shutdown().await;
-        let found = database.texts("", "SELECT settings FROM seen WHERE settings LIKE 'workers % 1min'").await;
-        assert!(!found.is_empty());
     }
     assert!(pooler.opened() > 5, "connections were opened on that way");
 }

@@ -408,7 +408,7 @@ pub async fn void_trip(ctx: &WorkflowContext, log: String) -> Result<()> {
 #[step(compensate = give_back(log, leg, output))]
 pub async fn book_late(log: &str, leg: u64) -> Result<String> {
     note(log, &format!("begin {leg}"));
-    tokio::time::sleep(Duration::from_millis(60)).await;
+    tokio::time::sleep(Duration::from_millis(150)).await;
     note(log, &format!("book {leg}"));
     Ok(format!("seat {leg}"))
 }
@@ -473,7 +473,7 @@ pub async fn fickle_trip(ctx: &WorkflowContext, plan: Trip) -> Result<()> {
     book(ctx, &plan.log, 1).await?;
     // In time or not.
     let _ = book_late(ctx, &plan.log, 2).timeout(Duration::from_millis(20)).await;
-    ctx.sleep(Duration::from_millis(150)).await?;
+    ctx.sleep(Duration::from_millis(300)).await?;
     book(ctx, &plan.log, 3).await?;
     overbooked(ctx, &plan.log).await?;
     Ok(())
