@@ -145,5 +145,6 @@ on_every_backend!(what_a_body_drops_is_undone_wherever_its_process_is_killed, |d
         };
         assert_eq!(life.journal.iter().find(left), None, "{point:?}: {:#?}", life.journal);
     };
-    every_commit(database.is_sqlite(), "fickle_trip", 8..36, check).await;
+    // Neighbouring transitions may share a commit, as it happens.
+    every_commit(database.is_sqlite(), "fickle_trip", 6..36, check).await;
 });
