@@ -166,3 +166,40 @@ pub async fn counts_approvals(ctx: &WorkflowContext) -> Result<u64> {
         }
     }
 }
+
+/// Calls children that take longer than its own timer, more than one page of their answers; whether the timer was first.
+#[workflow]
+pub async fn outruns_its_children(ctx: &WorkflowContext) -> Result<bool> {
+    let until = ctx.sleep(Duration::from_secs(5));
+    let children = futures::future::join_all((0..300).map(|_| hopes(ctx, 6_000)));
+    tokio::pin!(until);
+    tokio::select! {
+        biased;
+        answers = children => {
+            for answer in answers {
+                answer?;
+            }
+            Ok(false)
+        }
+        over = &mut until => over.map(|()| true),
+    }
+}
+
+on_every_backend!(a_timer_that_was_due_before_a_flood_of_answers_is_handed_over_before_them, |database| {
+    let rt = quick(database).build().await.unwrap();
+    let run = rt.start(outruns_its_children, ()).await.unwrap();
+    let counts = || {
+        database.texts(
+            "SELECT count(*) || ' ' || count(ended_at) FROM forge_wf_runs WHERE parent_id IS NOT NULL",
+            "SELECT count(*) || ' ' || count(ended_at) FROM forge_wf.runs WHERE parent_id IS NOT NULL",
+        )
+    };
+    eventually("its children", async || counts().await[0].starts_with("300 ").then_some(())).await;
+    rt.client().pause(&run, "until all is due").await.unwrap();
+    eventually("the pause", async || (run.status().await.unwrap() == Status::Paused).then_some(())).await;
+    eventually("the ends of its children", async || (counts().await == ["300 300"]).then_some(())).await;
+    rt.client().resume(&run, "now").await.unwrap();
+    let timed_out = tokio::time::timeout(Duration::from_secs(60), run.result()).await.expect("its timer");
+    assert!(timed_out.unwrap(), "the timer was due before any of them");
+    rt.shutdown().await;
+});

@@ -200,7 +200,13 @@ impl Turn {
     pub(super) fn go_on_with_mail(&mut self) {
         let nothing = self.handed_over.is_none() && !matches!(self.looked, Looked::Page);
         let unmarked = !self.paused && !self.arrived.is_empty();
-        if nothing || unmarked || self.leaving.is_some() || self.draining || !self.has_written_all() {
+        if nothing || self.leaving.is_some() || self.draining {
+            return;
+        }
+        if unmarked && matches!(self.looked, Looked::Page) && self.only_late_answers() {
+            return self.look_past_answers();
+        }
+        if unmarked || !self.has_written_all() {
             return;
         }
         match self.looked {
@@ -211,6 +217,22 @@ impl Turn {
         if let Some(more) = self.handed_over.take() {
             self.engine.mail_is_marked(self.run.id, &self.outbox, more && !self.paused);
         }
+    }
+
+    /// Whether the answers that are there wait for a timer: it is due, and was before they came.
+    fn only_late_answers(&mut self) -> bool {
+        let due = self.timer_due().map(|(_, due)| due);
+        due.zip(self.arrived.front()).is_some_and(|(due, (_, ready))| ready.at > due)
+    }
+
+    /// Makes room on the next page for what may have come before them: these are noticed now, and taken when they are handed over.
+    /// As long as that is not written, a look finds the same page, and this is done again.
+    fn look_past_answers(&mut self) {
+        let answers = self.arrived.iter().flat_map(|(_, ready)| &ready.along.marks).map(|mark| mark.mail);
+        let unwritten = answers.filter(|mail| self.noticing.insert(*mail));
+        self.along.marks.extend(unwritten.map(|mail| Mark { mail, taken: false }));
+        self.looked = Looked::Until(Timestamp::MIN_UTC);
+        self.flush();
     }
 
     fn notice(&mut self, mail: &Mail) {

@@ -164,8 +164,8 @@ impl Turn {
     /// What is handed over next: of a timer and of mail that are both there, what came first. So a worker that was away does
     /// not decide whether an answer came in time.
     fn next_ready(&mut self) -> Option<(CallId, Ready)> {
-        let timer = self.waits.due(self.engine.clock.now(), Instant::now());
-        let due = if timer.is_some() { self.waits.first_due() } else { None };
+        let timer = self.timer_due();
+        let due = timer.as_ref().map(|(_, due)| *due);
         let in_time = |sent_at: Timestamp| due.is_none_or(|due| sent_at <= due);
         if self.arrived.front().is_some_and(|(_, ready)| in_time(ready.at)) {
             return self.arrived.pop_front();
@@ -173,8 +173,13 @@ impl Turn {
         if let Some(event) = self.next_event(in_time) {
             return Some(event);
         }
-        let (call, due) = timer.zip(due)?;
+        let (call, due) = timer?;
         self.has_mail_until(due).then(|| (call, Ready::null()))
+    }
+
+    /// The first timer, if it may end now, and when it was due.
+    pub(super) fn timer_due(&mut self) -> Option<(CallId, Timestamp)> {
+        self.waits.due(self.engine.clock.now(), Instant::now()).zip(self.waits.first_due())
     }
 
     /// Whether something is, or may be, there to be handed over.
