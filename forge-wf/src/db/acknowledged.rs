@@ -50,8 +50,13 @@ impl Acknowledged {
     /// # Errors
     /// `CommitsLost` if the row is behind.
     pub(super) fn check_lane(&self, worker: WorkerId, lane: Lane, found: i64) -> Result<(), StoreError> {
-        let acknowledged = self.of(worker, |numbers| numbers.lanes.get(&lane).copied());
-        behind(worker, format_args!("lane {}", lane.0), found, acknowledged)
+        check(worker, lane, found, self.of(worker, |numbers| numbers.lanes.get(&lane).copied()))
+    }
+
+    /// What is acknowledged by now on each lane of the worker: a row that is read later is not behind these numbers.
+    pub(super) fn lanes(&self, worker: WorkerId) -> HashMap<Lane, i64> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&worker).map(|numbers| numbers.lanes.clone()).unwrap_or_default()
     }
 
     /// Compares the number of renewals in the worker's row with what was acknowledged.
@@ -71,6 +76,14 @@ impl Acknowledged {
     fn of(&self, worker: WorkerId, number: impl FnOnce(&Numbers) -> Option<i64>) -> i64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&worker).and_then(number).unwrap_or_default()
     }
+}
+
+/// Compares a lane's row with what had been acknowledged when it was asked for.
+///
+/// # Errors
+/// `CommitsLost` if the row is behind.
+pub(super) fn check(worker: WorkerId, lane: Lane, found: i64, acknowledged: i64) -> Result<(), StoreError> {
+    behind(worker, format_args!("lane {}", lane.0), found, acknowledged)
 }
 
 fn behind(worker: WorkerId, what: std::fmt::Arguments<'_>, found: i64, acknowledged: i64) -> Result<(), StoreError> {

@@ -206,6 +206,10 @@ impl Engine {
     }
 
     async fn begin_turn(self: &Arc<Self>, session: &Arc<Session>, loaded: Loaded, permit: OwnedSemaphorePermit) {
+        // Its runs belong to others by now; a turn that begins only now would not hear of that.
+        if session.is_lost() {
+            return;
+        }
         let Loaded { taken, journal, mail, room } = loaded;
         let (run, Inbox { page, beyond, .. }) = (&taken.run, mail);
         let message = match self.turn_of(session, run, journal, page, permit) {

@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
@@ -91,6 +91,8 @@ pub async fn replay_beside(
     }
     let place = tokio::time::timeout(LONGEST, PLACES.acquire()).await.ok()?.expect("the places are never closed");
     let (answer, mut answered) = oneshot::channel();
+    let overdue = Arc::new(AtomicBool::new(false));
+    let counted = overdue.clone();
     let runtime = tokio::runtime::Handle::current();
     // Not a blocking task of the runtime: that waits for all of them when the program ends.
     let thread = std::thread::Builder::new().name("forge-wf-dry".into()).spawn(move || {
@@ -99,7 +101,8 @@ pub async fn replay_beside(
         let replay = AssertUnwindSafe(|| dry_replay(workflow, run, seed, entries, limits).map(drop));
         let fits = catch_unwind(replay).unwrap_or_else(|_| Err(Misfit::Breaks("its replay panicked".into())));
         let unsent = answer.send(fits);
-        if unsent.is_err() {
+        // Whoever asked may have gone without counting it.
+        if unsent.is_err() && counted.load(Ordering::Acquire) {
             OVERDUE.fetch_sub(1, Ordering::AcqRel);
         }
     });
@@ -109,6 +112,7 @@ pub async fn replay_beside(
     }
     let Ok(answer) = tokio::time::timeout(LONGEST, &mut answered).await else {
         OVERDUE.fetch_add(1, Ordering::AcqRel);
+        overdue.store(true, Ordering::Release);
         answered.close();
         if let Ok(answer) = answered.try_recv() {
             OVERDUE.fetch_sub(1, Ordering::AcqRel);

@@ -17,7 +17,7 @@ use super::columns::Columns;
 use super::connect::{CONNECT_MAX, Link, Opener, Work};
 use super::error::{Blame, blame, is_conflict, is_of_the_server, sort, unavailable};
 use super::watch::{Answer, answer};
-use crate::db::acknowledged::Acknowledged;
+use crate::db::acknowledged::{Acknowledged, check};
 use crate::model::{Lane, WorkerId};
 use crate::store::StoreError;
 
@@ -217,12 +217,14 @@ impl Connections {
 /// The connection, if the database behind it holds all that was acknowledged on the lanes of the worker.
 async fn compared(call: &'static str, worker: Option<Worker<'_>>, mut link: Link) -> Result<Link, StoreError> {
     let Some(Worker { id, acknowledged }) = worker else { return Ok(link) };
+    // Of before the question: other lanes move on meanwhile.
+    let expected = acknowledged.lanes(id);
     let found = query(include_str!("sql/lanes.sql")).bind(id.0).fetch_all(&mut link.connection);
     let found = timeout(CONNECT_MAX, found).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
     for row in found.map_err(|error| sort(call, error))? {
         let read = || Ok((Lane(row.try_get(0)?), row.try_get(1)?));
         let (lane, number) = read().map_err(|error| sort(call, error))?;
-        acknowledged.check_lane(id, lane, number)?;
+        check(id, lane, number, expected.get(&lane).copied().unwrap_or_default())?;
     }
     Ok(link)
 }

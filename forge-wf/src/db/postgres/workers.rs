@@ -177,7 +177,13 @@ impl<'i> Gone<'i> {
                 Err(error) if may_be_the_row(&error) => {
                     tracing::error!(%run, %error, "the journal of this run cannot be read; it is freed all the same");
                     let columns = Columns::new().with(self.worker).with(run);
-                    self.inner.fetch(self.call, include_str!("sql/free_unread.sql"), columns).await?.len() as u64
+                    match self.inner.fetch(self.call, include_str!("sql/free_unread.sql"), columns).await {
+                        Err(error) if may_be_the_row(&error) => {
+                            tracing::error!(%run, %error, "the row of this run cannot be written; it is left as it is");
+                            0
+                        }
+                        answer => answer?.len() as u64,
+                    }
                 }
                 answer => answer?,
             };

@@ -195,11 +195,20 @@ async fn delete(connection: &mut SqliteConnection, worker: WorkerId) -> Result<(
     delete.execute(connection).await.map(drop).map_err(sorted("remove_worker"))
 }
 
-/// Removes a worker by this connection, in the transaction that is open on it.
+/// Removes a worker by this connection, in the transaction that is open on it. Runs that cannot be freed are left to a takeover.
 pub(super) async fn dismiss(connection: &mut SqliteConnection, worker: WorkerId) -> Result<(), StoreError> {
     delete(connection, worker).await?;
-    while free_some(connection, "remove_worker", worker.0, false, FREED_AT_ONCE, None).await? > 0 {}
-    Ok(())
+    loop {
+        match free_some(connection, "remove_worker", worker.0, false, FREED_AT_ONCE, None).await {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if may_be_the_row(&error) => {
+                tracing::warn!(%worker, %error, "runs of a former worker could not be freed; a takeover tries again");
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Frees some runs of a worker whose row is gone; how many. One that has `died` may have died of a run. A run whose journal cannot be read keeps no other from being freed.
@@ -225,7 +234,13 @@ async fn free(writer: &Writer, call: &'static str, gone: Uuid, died: bool) -> Re
                 let mut writing = writer.begin(call).await?;
                 let unread = query(include_str!("sql/free_unread.sql")).bind(now()).bind(gone).bind(run);
                 let unread = unread.execute(writing.connection()).await.map_err(sorted(call));
-                writing.finish(unread).await?.rows_affected()
+                match writing.finish(unread).await {
+                    Err(error) if may_be_the_row(&error) => {
+                        tracing::error!(%run, %error, "the row of this run cannot be written; it is left as it is");
+                        0
+                    }
+                    answer => answer?.rows_affected(),
+                }
             }
             answer => answer?,
         };

@@ -106,10 +106,11 @@ impl Turn {
     /// The body has dropped this call, in this life or in an earlier one.
     pub(super) fn note_dropped(&mut self, call: &CallId) {
         let open = self.course.drive().and_then(|drive| drive.replay().history().open(call));
-        if open.is_some_and(|open| open.undo.is_some()) {
+        let Some(open) = open else { return };
+        if open.undo.is_some() {
             self.dropped.calls.insert(call.clone());
-            self.dropped.look_again();
         }
+        self.dropped.look_again();
     }
 
     /// Undoes what the body has dropped, as soon as it is known to be done, or finds that out.

@@ -104,6 +104,9 @@ impl Turn {
 
     /// How to release it: when it is due again.
     pub(in crate::engine) fn release(&mut self) -> Leaving {
+        if self.run.paused {
+            return Leaving::Released(State::Paused, Due::Never, None);
+        }
         match self.idle_until() {
             Some(due) => Leaving::Released(State::Waiting, due, self.unfit_event()),
             None => Leaving::Released(State::Ready, Due::Now, None),
