@@ -300,5 +300,5 @@ async fn nothing_is_set_on_a_connection_that_a_pooler_shares() {
         assert_eq!(found, [seen]);
         rt.shutdown().await;
     }
-    assert!(pooler.opened() > 5, "connections were opened on that way");
+    assert!(pooler.opened() > 1, "connections were opened on that way");
 }
