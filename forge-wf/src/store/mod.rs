@@ -17,6 +17,7 @@ pub mod error;
 pub mod inspect;
 pub mod letters;
 pub mod moves;
+pub mod new_run;
 pub mod records;
 
 pub use each::load_each;
@@ -24,10 +25,11 @@ pub use error::StoreError;
 pub use inspect::{Inspect, ListRuns, Listed, RunView, Unserved};
 pub use letters::{Audit, ForkRun, Forked, Inbox, Mail, MailKind, Mailbag, Mark, NewMail, Posted, RetryRun};
 pub use moves::{FindStrays, MoveRun, Mover, Stray, StrayVersion};
+pub use new_run::NewRun;
 pub use records::{
     Batch, Birth, Claim, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, Guard, Journal, KnownVersion,
-    LeaseAhead, Marked, NewRun, NewWorker, Offer, Owned, Parent, Renewal, RunImage, RunUpdate, SavedState, Sent,
-    StartAnswer, TakenOver, Write,
+    LeaseAhead, Marked, NewWorker, Offer, Owned, Parent, Renewal, RunImage, RunUpdate, SavedState, Sent, StartAnswer,
+    TakenOver, Write,
 };
 
 /// What the engine needs of any database.
