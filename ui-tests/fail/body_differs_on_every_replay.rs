@@ -52,7 +52,7 @@ async fn helper(ctx: &WorkflowContext) -> Result<()> {
     threads::sleep(begun.0 - begun.1);
     tokio::time::sleep(begun.0 - begun.1).await;
     tokio::task::yield_now().await;
-    let (told, _) = tokio::sync::watch::channel(1);
+    let (_told, _) = tokio::sync::watch::channel(1);
     tokio::select! {
         paid = charge(ctx, 1) => drop(paid?),
         paid = charge(ctx, 2) => drop(paid?),
