@@ -62,6 +62,15 @@ pub fn owned_image(run: &ClaimedRun) -> RunImage {
     RunImage { phase: run.phase, state: State::Owned, keep: true, ..RunImage::ready(run.generation, run.needs) }
 }
 
+/// The image of a claimed run that is given back without being executed: due at `due`, or still paused.
+pub fn given_back_image(run: &ClaimedRun, due: Due) -> RunImage {
+    let back = RunImage { keep: false, ..owned_image(run) };
+    if run.paused {
+        return RunImage { state: State::Paused, due: Due::Never, block_reason: Some(BlockReason::Paused), ..back };
+    }
+    RunImage { state: State::Ready, due, ..back }
+}
+
 /// The image of a run that cannot go on with this code.
 pub fn blocked_image(run: &ClaimedRun, stuck: &Stuck, config: &Config) -> RunImage {
     let failure = Failure::permanent(&stuck.message).with_code(format!("blocked_{}", stuck.reason.name()));

@@ -14,12 +14,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Engine;
 use super::config::DATABASE_RETRY;
 use super::drive::Stuck;
-use super::leaving::owned_image;
+use super::leaving::given_back_image;
 use super::pauses::Pauses;
 use super::room::Held;
 use super::session::Session;
-use crate::model::{BlockReason, RunId, State};
-use crate::store::{ClaimedRun, Due, Inbox, Journal, MailKind, Mark, RunImage, StoreError};
+use crate::model::{BlockReason, RunId};
+use crate::store::{ClaimedRun, Due, Inbox, Journal, MailKind, Mark, StoreError};
 
 /// How long this worker leaves a run to others that it could not take up.
 const LEFT_TO_OTHERS: Duration = Duration::from_secs(60);
@@ -260,11 +260,7 @@ impl Engine {
         }
         let due =
             if self.avoid(run.id, LEFT_TO_OTHERS) { Due::Now } else { Due::At(self.clock.now() + LEFT_TO_OTHERS) };
-        let back = RunImage { keep: false, ..owned_image(run) };
-        let image = match run.paused {
-            true => RunImage { state: State::Paused, due: Due::Never, block_reason: Some(BlockReason::Paused), ..back },
-            false => RunImage { state: State::Ready, due, ..back },
-        };
+        let image = given_back_image(run, due);
         self.write_image(session, run, image, Vec::new()).await;
         self.hint_others();
     }

@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Engine;
-use super::leaving::owned_image;
+use super::leaving::given_back_image;
 use super::session::Session;
-use crate::model::{BlockReason, Failure, RunId, State};
-use crate::store::{ClaimedRun, Due, RunImage};
+use crate::model::{Failure, RunId};
+use crate::store::{ClaimedRun, Due};
 
 /// From this many takeovers on a run is a suspect. `free_runs.sql` says the same.
 const SUSPECT_FROM: i32 = 2;
@@ -154,11 +154,7 @@ impl Engine {
 
     async fn give_back(&self, session: &Session, run: &ClaimedRun) {
         let due = Due::At(self.clock.now() - FIRST_IN_LINE);
-        let back = RunImage { keep: false, ..owned_image(run) };
-        let image = match run.paused {
-            true => RunImage { state: State::Paused, due: Due::Never, block_reason: Some(BlockReason::Paused), ..back },
-            false => RunImage { state: State::Ready, due, ..back },
-        };
+        let image = given_back_image(run, due);
         // If the lease is lost it is taken over, and nobody has executed it meanwhile.
         self.write_image(session, run, image, Vec::new()).await;
     }

@@ -211,7 +211,8 @@ pub(super) async fn dismiss(connection: &mut SqliteConnection, worker: WorkerId)
     }
 }
 
-/// Frees some runs of a worker whose row is gone; how many. One that has `died` may have died of a run. A run whose journal cannot be read keeps no other from being freed.
+/// Frees some runs of a worker whose row is gone; how many. One that has `died` may have died of a run. A run whose journal cannot be
+/// read keeps no other from being freed.
 async fn free(writer: &Writer, call: &'static str, gone: Uuid, died: bool) -> Result<u64, StoreError> {
     let mut writing = writer.begin(call).await?;
     let freed = free_some(writing.connection(), call, gone, died, FREED_AT_ONCE, None).await;
