@@ -54,6 +54,8 @@ impl Acknowledged {
     }
 
     /// What is acknowledged by now on each lane of the worker: a row that is read later is not behind these numbers.
+    /// Asked by a new connection; SQLite's writer has one, and compares each batch.
+    #[cfg(feature = "postgres")]
     pub(super) fn lanes(&self, worker: WorkerId) -> HashMap<Lane, i64> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(&worker).map(|numbers| numbers.lanes.clone()).unwrap_or_default()
