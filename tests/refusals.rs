@@ -1,11 +1,12 @@
 //! What becomes of a run whose records PostgreSQL refuses with an error of somebody else's making, and of its neighbours.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use forge_wf::prelude::*;
 use forge_wf::{Error, RunHandle, Status};
-use forge_wf_tests::waiting::parent;
+use forge_wf_tests::waiting::{Approved, parent};
 use forge_wf_tests::workflows::Job;
 use forge_wf_tests::{Database, eventually};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -33,6 +34,44 @@ async fn echo(ctx: &WorkflowContext, text: String) -> Result<String> {
     Ok(text)
 }
 
+/// Tests that open and close the counter take turns.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+static OPEN: AtomicBool = AtomicBool::new(false);
+
+/// What a saga undoes.
+#[step(compensate = reopen_the_seat())]
+async fn sell_the_seat() -> Result<()> {
+    Ok(())
+}
+
+/// Fails with a word that may be refused, until the counter is open.
+#[step]
+async fn reopen_the_seat() -> Result<()> {
+    match OPEN.load(Ordering::SeqCst) {
+        true => Ok(()),
+        false => Err(Failure::permanent(["the counter sells poi", "son"].concat())),
+    }
+}
+
+/// Turns back.
+#[step]
+async fn sell_no_more() -> Result<()> {
+    Err(Failure::permanent("enough"))
+}
+
+/// A saga that is undone, and then goes on.
+#[workflow]
+async fn sells_in_a_saga(ctx: &WorkflowContext) -> Result<String> {
+    let undone = ctx
+        .saga(async |ctx| {
+            sell_the_seat(ctx).await?;
+            sell_no_more(ctx).await
+        })
+        .await;
+    Ok(undone.unwrap_err().to_string())
+}
+
 async fn exec(url: &str, sql: impl Into<String>) {
     let mut connection = PgConnection::connect(url).await.expect("the database of this test");
     sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(&mut connection).await.expect("a good statement");
@@ -44,7 +83,7 @@ async fn refuse(database: &Database, state: &str) {
         database.url(),
         format!(
             "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                 IF concat(NEW.args, NEW.output) LIKE '%poison%' THEN
+                 IF concat(NEW.args, NEW.output, NEW.failure) LIKE '%poison%' THEN
                      RAISE 'the auditors forbid this' USING ERRCODE = '{state}';
                  END IF;
                  RETURN NEW;
@@ -147,4 +186,91 @@ async fn a_server_that_refuses_everybody_blames_no_run() {
 async fn refused(database: &Database) -> i64 {
     let count = "SELECT xact_rollback::text FROM pg_stat_database WHERE datname = current_database()";
     database.texts("", count).await[0].parse().expect("a number")
+}
+
+/// The record that an undo gave up and the change of what it was to undo are one commit, however they are refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_record_of_an_undo_is_left_to_an_operator() {
+    let _turn = TURN.lock().await;
+    let Some(database) = Database::postgres().await else { return };
+    let rt = quick(&database).build().await.unwrap();
+    // States that are known to be about the data, and others.
+    for state in ["22021", "P0001"] {
+        OPEN.store(false, Ordering::SeqCst);
+        refuse(&database, state).await;
+        let run = rt.start(sells_in_a_saga, ()).await.unwrap();
+        let message = blocked(&run).await;
+        assert!(message.contains("the auditors forbid this"), "{message}");
+        exec(database.url(), "DROP TRIGGER refuse ON forge_wf.journal").await;
+        OPEN.store(true, Ordering::SeqCst);
+        rt.client().retry(run.id(), "it is allowed now, and the counter is open").await.unwrap();
+        let result = eventually("the end", async || run.result().await.ok()).await;
+        assert!(result.contains("enough"), "{result}");
+        let entries = rt.client().show(run.id()).await.unwrap().entries;
+        let undone = entries.iter().find(|entry| entry.call == "step:sell_the_seat#0").expect("it is on record");
+        assert_eq!(undone.undo.as_deref(), Some("done"));
+    }
+    rt.shutdown().await;
+}
+
+/// Takes a seat, then fails with the outcome of a step that may be refused in the same moment.
+#[workflow]
+async fn sells_in_vain(ctx: &WorkflowContext, n: u64) -> Result<String> {
+    sell_the_seat(ctx).await?;
+    let word = word_of(ctx, n).await?;
+    Err(Failure::permanent(word))
+}
+
+/// What turns a run back is written with the outcome before it, and refused with it: then the run has not turned back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_turning_back_is_refused_is_undone_all_the_same() {
+    let _turn = TURN.lock().await;
+    let Some(database) = Database::postgres().await else { return };
+    let rt = quick(&database).build().await.unwrap();
+    OPEN.store(true, Ordering::SeqCst);
+    // Known to be about the data: the step has failed, and so has the run.
+    refuse(&database, "22021").await;
+    let run = rt.start(sells_in_vain, 7).await.unwrap();
+    let told = run.result().await.unwrap_err();
+    assert!(matches!(told, Error::RunFailed { status: Status::Compensated, .. }), "{told}");
+    // Not known: an operator removes the cause.
+    refuse(&database, "P0001").await;
+    let run = rt.start(sells_in_vain, 7).await.unwrap();
+    let message = blocked(&run).await;
+    assert!(message.contains("the auditors forbid this"), "{message}");
+    exec(database.url(), "DROP TRIGGER refuse ON forge_wf.journal").await;
+    rt.client().retry(run.id(), "it is allowed now").await.unwrap();
+    eventually("the end", async || (run.status().await.unwrap() == Status::Compensated).then_some(())).await;
+    rt.shutdown().await;
+}
+
+/// Waits, once its row is there.
+#[workflow]
+async fn waits_for_approval(ctx: &WorkflowContext) -> Result<String> {
+    word_of(ctx, 1).await?;
+    let approved = ctx.wait_for_event::<Approved>().await?;
+    Ok(approved.by)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_row_is_refused_is_blocked_and_not_replayed_for_ever() {
+    let Some(database) = Database::postgres().await else { return };
+    let rt = quick(&database).park_for(Duration::ZERO).build().await.unwrap();
+    exec(
+        database.url(),
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             RAISE 'nobody waits here';
+         END $$;
+         CREATE TRIGGER refuse BEFORE UPDATE ON forge_wf.runs FOR EACH ROW WHEN (NEW.state = 2) EXECUTE FUNCTION refuse()",
+    )
+    .await;
+    let run = rt.start(waits_for_approval, ()).await.unwrap();
+    let message = blocked(&run).await;
+    assert!(message.contains("nobody waits here"), "{message}");
+    exec(database.url(), "DROP TRIGGER refuse ON forge_wf.runs").await;
+    rt.client().retry(run.id(), "they may wait now").await.unwrap();
+    rt.send_event(&run, Approved { by: "the auditors".into() }).await.unwrap();
+    let result = eventually("the end", async || run.result().await.ok()).await;
+    assert_eq!(result, "the auditors");
+    rt.shutdown().await;
 }

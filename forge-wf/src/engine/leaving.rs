@@ -13,7 +13,7 @@ use super::child;
 use super::config::Config;
 use super::drive::Stuck;
 use super::random;
-use super::turn::{Course, Message, Turn};
+use super::turn::{Course, Message, Turn, pieces};
 use super::unwind::{Cause, Ending, Unwinding, cause_of};
 use super::waiters::Outcome;
 use super::writer::{Along, Staged};
@@ -183,8 +183,8 @@ impl Turn {
         // What it obeys by ending.
         let mut marks = std::mem::take(&mut self.orders);
         if let Some(needs) = turns_back {
-            (self.run.phase, self.run.needs) = (Phase::Undo, needs);
-            let image = self.last_image(State::Ready, Due::Now);
+            // Only the image says so: if the database refuses this, the run is still on its way forward.
+            let image = RunImage { phase: Phase::Undo, needs: Some(needs), ..self.last_image(State::Ready, Due::Now) };
             self.image = Some(RunImage { failure: ending.result.as_ref().err().cloned(), ..image });
             let mut staged = self.entry(ending.unwind_entry(seq, at), true);
             staged.along.marks = marks;
@@ -277,9 +277,10 @@ impl Turn {
         true
     }
 
-    /// Writes what the run has recorded since its last commit entry by entry, up to the one the database refuses. If it is known
-    /// to refuse the data, that one becomes a failure the body can see, and the run is released, to be rebuilt by replay. If it
-    /// refuses for a reason that is not known (a trigger that raises, say), the run is blocked: an operator decides.
+    /// Writes what the run has recorded since its last commit entry by entry, with each what belongs to it, up to the one the
+    /// database refuses. If it is known to refuse the data, that one becomes a failure the body can see, and the run is released,
+    /// to be rebuilt by replay. If it refuses for a reason that is not known (a trigger that raises, say), or if no body would see
+    /// the failure, the run is blocked: an operator decides.
     async fn salvage(&mut self, refused: &Arc<StoreError>) {
         self.current = Arc::new(std::sync::atomic::AtomicBool::new(true));
         if matches!(self.course, Course::Undo(_)) {
@@ -287,26 +288,34 @@ impl Turn {
             return self.block_refused(refused).await;
         }
         let explained = matches!(**refused, StoreError::Refused { .. });
-        let mut entries: VecDeque<Staged> = self.unacked.drain(..).flat_map(|unacked| unacked.writes).collect();
-        while let Some(mut staged) = entries.pop_front() {
-            if !matches!(staged.entry.kind, EntryKind::End | EntryKind::Unwind) {
-                match self.write_alone(staged.clone(), None).await {
+        let unacked = std::mem::take(&mut self.unacked);
+        let mut groups: VecDeque<_> = unacked.into_iter().flat_map(|unacked| pieces::groups(unacked.writes)).collect();
+        if groups.is_empty() {
+            // Its row is refused, or what belongs to no entry: replay would only come to the same point again.
+            return self.block_refused(refused).await;
+        }
+        while let Some(mut group) = groups.pop_front() {
+            let kind = group[0].entry.kind;
+            if !matches!(kind, EntryKind::End | EntryKind::Unwind) {
+                match self.write(group.clone(), Along::default(), None).await {
                     Written::Durable => continue,
                     Written::Refused => {}
                     Written::Lost => return,
                 }
             }
-            if !explained {
+            // The body sees no failure of an undo's record, and what was found out must not be taken for not done.
+            if !explained || matches!(kind, EntryKind::Undo | EntryKind::Resolve) {
                 return self.block_refused(refused).await;
             }
+            let staged = &mut group[0];
             let entry = &mut staged.entry;
             if entry.state == EntryState::Started {
                 // What cannot even begin on record has failed, before whatever was recorded after it began.
-                let later = entries.iter().filter_map(|staged| staged.entry.seq).min();
+                let later = groups.iter().flatten().filter_map(|staged| staged.entry.seq).min();
                 entry.seq = Some(later.unwrap_or_else(|| self.course.next_seq()));
             }
             // What it wanted to bring into the world may be what is refused.
-            staged.along = Along { births: Vec::new(), sent: Vec::new(), ..staged.along };
+            (staged.along.births, staged.along.sent) = (Vec::new(), Vec::new());
             let failure = Failure::unusable(
                 RESULT_UNUSABLE,
                 format!(
@@ -317,16 +326,17 @@ impl Turn {
             let payload = failure.to_payload(&self.engine.config.limits);
             if matches!(entry.kind, EntryKind::End | EntryKind::Unwind) {
                 let cause = cause_of(entry).unwrap_or(Cause::Failed);
-                return self.end_refused(Ending::failed(cause, payload), staged.along.marks, refused).await;
+                let marks = std::mem::take(&mut staged.along.marks);
+                return self.end_refused(Ending::failed(cause, payload), marks, refused).await;
             }
             entry.state = EntryState::Failed;
             (entry.output, entry.args, entry.failure) = (None, None, Some(payload));
-            let mut written = self.write_alone(staged.clone(), None).await;
-            if let (Written::Refused, Some(undo)) = (&written, &mut staged.entry.undo) {
+            let mut written = self.write(group.clone(), Along::default(), None).await;
+            if let (Written::Refused, Some(undo)) = (&written, &mut group[0].entry.undo) {
                 // What it takes to undo it is refused, too: an operator decides.
                 undo.args = Payload::null();
-                staged.entry.undo_state = Some(UndoState::Failed);
-                written = self.write_alone(staged, None).await;
+                group[0].entry.undo_state = Some(UndoState::Failed);
+                written = self.write(group, Along::default(), None).await;
             }
             match written {
                 Written::Durable => break,
@@ -355,10 +365,6 @@ impl Turn {
         let stuck = Stuck { reason: BlockReason::Refused, message };
         let image = blocked_image(&self.run, &stuck, &self.engine.config);
         let _ = self.write(Vec::new(), Along::default(), Some(image)).await;
-    }
-
-    async fn write_alone(&mut self, staged: Staged, image: Option<RunImage>) -> Written {
-        self.write(vec![staged], Along::default(), image).await
     }
 
     /// The end of the run, and with it the answer to whoever called it.

@@ -13,7 +13,7 @@ mod dropped;
 mod idle;
 mod mail;
 mod orders;
-mod pieces;
+pub mod pieces;
 mod saga;
 mod undo;
 mod waits;

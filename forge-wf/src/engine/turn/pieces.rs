@@ -22,7 +22,7 @@ pub(super) fn cut(staged: Vec<Staged>, bytes_max: usize) -> Vec<Vec<Staged>> {
 }
 
 /// Entries that belong together, in order.
-fn groups(staged: Vec<Staged>) -> Vec<Vec<Staged>> {
+pub fn groups(staged: Vec<Staged>) -> Vec<Vec<Staged>> {
     let mut groups: Vec<Vec<Staged>> = Vec::new();
     for staged in staged {
         match groups.last_mut().filter(|_| staged.joined) {
