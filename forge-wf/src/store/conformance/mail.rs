@@ -5,7 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::support::*;
-use crate::model::{RunId, State};
+use crate::model::{BlockReason, RunId, State};
 use crate::store::{Due, MAIL_PAGE, Mail, MailKind, NewMail, NewRun, Posted, Store};
 
 async fn post(store: &Arc<dyn Store>, mail: &NewMail) {
@@ -268,4 +268,28 @@ pub async fn mail_of_an_ended_run_is_noticed_by_the_sweep(store: Arc<dyn Store>)
     let bags = store.load_mail(&[ends_id, unknown, lives_id]).await.unwrap();
     let noticed: Vec<Vec<_>> = bags.iter().map(|bag| bag.page.mail.iter().map(|mail| mail.noticed).collect()).collect();
     assert_eq!(noticed, [vec![true, true], vec![true], vec![false]]);
+}
+
+/// Each claim would step over them, and whatever begins their runs later loads them all the same.
+pub async fn events_that_make_nothing_due_are_noticed_by_the_sweep(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let delayed = start(&store, NewRun { delay: LONG, ..checkout() }).await;
+    let images = [paused(), blocked(BlockReason::Panic, "build-1"), waiting(Due::Never), executing()];
+    let mut runs = vec![delayed];
+    for image in images {
+        let run = bound();
+        runs.push(run.id);
+        worker.bear(run).await;
+        worker.update(*runs.last().expect("pushed"), 0, image).await;
+    }
+    for run in &runs {
+        let changed = NewMail { kind: MailKind::DropEvent, ..event(*run, "1") };
+        let answer = NewMail { kind: MailKind::ChildResult, ..event(*run, "2") };
+        worker.send(vec![event(*run, "0"), changed, answer]).await;
+    }
+    store.take_over(worker.id).await.unwrap();
+    let bags = store.load_mail(&runs).await.unwrap();
+    let noticed: Vec<Vec<_>> = bags.iter().map(|bag| bag.page.mail.iter().map(|mail| mail.noticed).collect()).collect();
+    let (nothing, due) = (vec![true, true, false], vec![false; 3]);
+    assert_eq!(noticed, [nothing.clone(), nothing.clone(), nothing, due.clone(), due]);
 }

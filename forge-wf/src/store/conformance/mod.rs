@@ -108,6 +108,7 @@ macro_rules! conformance_suite {
                 mail_of_one_run_is_shown_by_the_page,
                 runs_with_mail_are_told_from_those_without,
                 mail_of_an_ended_run_is_noticed_by_the_sweep,
+                events_that_make_nothing_due_are_noticed_by_the_sweep,
             ],
             inbox: [
                 taken_mail_is_loaded_no_more,
