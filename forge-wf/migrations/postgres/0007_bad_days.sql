@@ -12,3 +12,7 @@ UPDATE forge_wf.inbox SET retries = 0 WHERE taken_at IS NULL AND kind NOT IN (0,
 -- Runs that workers may have died of, by their owner: if one of them was executed, the others of that worker are not counted as taken
 -- over. Hardly any run is in it.
 CREATE INDEX runs_suspects ON forge_wf.runs (worker_id) WHERE takeovers >= 2 AND worker_id IS NOT NULL;
+
+-- Read when a run is claimed: commands and answers of children that are not used up, wherever they stand among events. A worker may
+-- have noticed them and died before it could do more.
+CREATE INDEX inbox_unanswered ON forge_wf.inbox (run_id, no) WHERE taken_at IS NULL AND kind NOT IN (0, 7, 8);

@@ -178,7 +178,8 @@ pub struct Mailbag {
 pub struct Inbox {
     /// The oldest of what is not taken, without a gap.
     pub page: Mailbag,
-    /// If that is not all, the oldest of what stands behind it and nobody has noticed. Between them may be more.
+    /// If that is not all, of what stands behind it the oldest that nobody has noticed, and commands and answers of children.
+    /// Between them may be more events.
     pub beyond: Vec<Mail>,
     /// What the database says of mail that it cannot read, and that was left out here.
     pub unreadable: Option<String>,

@@ -88,6 +88,22 @@ pub async fn a_bag_says_whether_it_is_complete(store: Arc<dyn Store>) {
     assert_eq!(bodies(&found.mail)[MAIL_PAGE - 1], (MAIL_PAGE - 1).to_string());
 }
 
+/// A worker may have noticed them and died before it obeyed, or before it handed them to the body.
+pub async fn answers_and_commands_that_are_not_taken_are_loaded_however_far_behind(store: Arc<dyn Store>) {
+    let mut worker = Hand::new(&store).await;
+    let run = owned(&mut worker).await;
+    let mut sent = events(run, 0, MAIL_PAGE + 1);
+    sent.push(NewMail { kind: MailKind::ChildResult, ..event(run, "\"answer\"") });
+    sent.push(NewMail { kind: MailKind::Cancel, ..event(run, "\"cancel\"") });
+    worker.send(sent.clone()).await;
+    worker.mark(&sent, false).await;
+    let found = inbox(&store, run).await;
+    assert_eq!((found.page.mail.len(), found.page.complete), (MAIL_PAGE, false));
+    assert_eq!(bodies(&found.beyond), ["\"answer\"", "\"cancel\""]);
+    worker.mark(&sent[MAIL_PAGE + 1..], true).await;
+    assert!(inbox(&store, run).await.beyond.is_empty());
+}
+
 /// An event this long, in bytes, that counts `n` in its first digits.
 fn long(run: RunId, n: usize, bytes: usize) -> NewMail {
     event(run, &format!("{n}.{}", "0".repeat(bytes - 2)))

@@ -115,6 +115,7 @@ macro_rules! conformance_suite {
                 noticed_mail_is_loaded_until_it_is_taken,
                 bags_come_back_in_the_order_asked_for,
                 a_bag_says_whether_it_is_complete,
+                answers_and_commands_that_are_not_taken_are_loaded_however_far_behind,
                 a_page_of_mail_is_bounded_by_its_bytes,
                 mail_longer_than_a_page_is_a_page,
                 four_pages_of_mail_are_bounded_by_their_bytes,
