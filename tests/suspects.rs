@@ -1,6 +1,6 @@
 //! Runs that workers may have died of, and bodies that never come to rest: other runs do not wait for them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use forge_wf::Status;
@@ -31,20 +31,20 @@ async fn keeps_busy(ctx: &WorkflowContext) -> Result<()> {
     execute_until_open(ctx).await
 }
 
-/// Makes the run with the key `suspect` look as if so many workers had died of it, and due.
-async fn accuse(database: &Database, takeovers: u16) {
+/// Makes the runs with a key `suspect..` look as if so many workers had died of each, and due.
+async fn accuse(database: &Database, takeovers: u16, suspects: u64) {
     // Its journal holds its start: one entry, one of them with a seq.
     let change = format!("SET takeovers = {takeovers}, takeover_entries = 2, ready_at =");
     let changed = if database.is_sqlite() {
         let mut connection = SqliteConnection::connect(database.url()).await.unwrap();
-        let sql = format!("UPDATE forge_wf_runs {change} 0 WHERE key = 'suspect' AND worker_id IS NULL");
+        let sql = format!("UPDATE forge_wf_runs {change} 0 WHERE key LIKE 'suspect%' AND worker_id IS NULL");
         connection.execute(AssertSqlSafe(sql)).await.unwrap().rows_affected()
     } else {
         let mut connection = PgConnection::connect(database.url()).await.unwrap();
-        let sql = format!("UPDATE forge_wf.runs {change} now() WHERE key = 'suspect' AND worker_id IS NULL");
+        let sql = format!("UPDATE forge_wf.runs {change} now() WHERE key LIKE 'suspect%' AND worker_id IS NULL");
         connection.execute(AssertSqlSafe(sql)).await.unwrap().rows_affected()
     };
-    assert_eq!(changed, 1);
+    assert_eq!(changed, suspects);
 }
 
 fn job(n: u64) -> Job {
@@ -58,7 +58,7 @@ on_every_backend!(a_suspect_does_not_slow_down_a_worker_that_is_never_idle, |dat
     let busy = rt.start(keeps_busy, ()).await.unwrap();
     eventually("it executes", async || (busy.status().await.unwrap() == Status::Running).then_some(())).await;
     let suspect = rt.start(three, job(0)).key("suspect").delay(Duration::from_secs(3_600)).await.unwrap();
-    accuse(database, 2).await;
+    accuse(database, 2, 1).await;
     // All of them while the worker executes something else all the time.
     for n in 0..50 {
         let run = rt.start(three, job(n)).key(format!("k{n}")).await.unwrap();
@@ -74,6 +74,53 @@ on_every_backend!(a_suspect_does_not_slow_down_a_worker_that_is_never_idle, |dat
     rt.shutdown().await;
 });
 
+static INSIDE: AtomicUsize = AtomicUsize::new(0);
+static COMPANY: AtomicBool = AtomicBool::new(false);
+
+/// Waits a while for another suspect to be executed beside it.
+#[step]
+async fn wait_for_company() -> Result<()> {
+    INSIDE.fetch_add(1, Ordering::SeqCst);
+    let company = async {
+        while INSIDE.load(Ordering::SeqCst) < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    if tokio::time::timeout(Duration::from_millis(300), company).await.is_ok() {
+        COMPANY.store(true, Ordering::SeqCst);
+    }
+    INSIDE.fetch_sub(1, Ordering::SeqCst);
+    Ok(())
+}
+
+/// A suspect that looks for others.
+#[workflow]
+async fn looks_for_company(ctx: &WorkflowContext) -> Result<()> {
+    wait_for_company(ctx).await
+}
+
+on_every_backend!(two_suspects_of_one_claim_are_not_executed_beside_each_other, |database| {
+    let _turn = TURN.lock().await;
+    OPEN.store(false, Ordering::SeqCst);
+    COMPANY.store(false, Ordering::SeqCst);
+    let rt = quick(database).concurrency(16).build().await.unwrap();
+    let busy = rt.start(keeps_busy, ()).await.unwrap();
+    eventually("it executes", async || (busy.status().await.unwrap() == Status::Running).then_some(())).await;
+    let mut suspects = Vec::new();
+    for n in 0..4 {
+        let start = rt.start(looks_for_company, ()).key(format!("suspect{n}"));
+        suspects.push(start.delay(Duration::from_secs(3_600)).await.unwrap());
+    }
+    accuse(database, 2, 4).await;
+    for suspect in suspects {
+        suspect.result().await.unwrap();
+    }
+    assert!(!COMPANY.load(Ordering::SeqCst), "if the worker dies, one of them is to blame");
+    OPEN.store(true, Ordering::SeqCst);
+    busy.result().await.unwrap();
+    rt.shutdown().await;
+});
+
 on_every_backend!(before_it_is_given_up_a_suspect_is_executed_alone, |database| {
     let _turn = TURN.lock().await;
     OPEN.store(false, Ordering::SeqCst);
@@ -81,7 +128,7 @@ on_every_backend!(before_it_is_given_up_a_suspect_is_executed_alone, |database| 
     let busy = rt.start(keeps_busy, ()).await.unwrap();
     eventually("it executes", async || (busy.status().await.unwrap() == Status::Running).then_some(())).await;
     let suspect = rt.start(three, job(0)).key("suspect").delay(Duration::from_secs(3_600)).await.unwrap();
-    accuse(database, 2).await;
+    accuse(database, 2, 1).await;
     // It was claimed and given back before this one, which is behind it in the queue, and which does not wait for ever.
     let run = rt.start(three, job(1)).key("behind").await.unwrap();
     assert_eq!(run.result().await.unwrap(), 4);

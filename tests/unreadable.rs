@@ -78,6 +78,33 @@ on_every_backend!(a_run_of_an_unknown_phase_stops_no_other_run, |database| {
     rt.shutdown().await;
 });
 
+on_every_backend!(a_journal_that_makes_no_sense_is_unreadable_and_is_tried_again, |database| {
+    let rt = quick(database).park_for(Duration::ZERO).build().await.unwrap();
+    let run = rt.start(keeps_pages, 1).await.unwrap();
+    let id = run.id();
+    eventually("it waits", async || (run.status().await.unwrap() == Status::Waiting).then_some(())).await;
+    // Its row says that it turned back, and no entry says why.
+    let phase = async |phase: u8| {
+        let change = format!("SET phase = {phase} WHERE workflow = 'keeps_pages'");
+        execute(database, &format!("UPDATE forge_wf_runs {change}"), &format!("UPDATE forge_wf.runs {change}")).await;
+    };
+    phase(1).await;
+    rt.client().cancel(id, "enough").await.unwrap();
+    eventually("it is set apart", async || (run.status().await.unwrap() == Status::BlockedUnreadable).then_some(()))
+        .await;
+    let why = run.show().await.unwrap().why;
+    assert!(why.contains("no entry says why"), "{why}");
+    others_go_on(&rt, "beside").await;
+    // Once its rows are repaired, it is tried again, and obeys.
+    phase(0).await;
+    rt.shutdown().await;
+    let rt = quick(database).build().await.unwrap();
+    rt.client().retry(id, "the row is repaired").await.unwrap();
+    let run = rt.run::<u64>(id).await.unwrap();
+    eventually("the end", async || (run.status().await.unwrap() == Status::Cancelled).then_some(())).await;
+    rt.shutdown().await;
+});
+
 on_every_backend!(an_entry_of_an_unknown_kind_is_left_to_a_newer_build, |database| {
     let rt = quick(database).park_for(Duration::ZERO).build().await.unwrap();
     let strange = rt.start(keeps_pages, 1).await.unwrap();

@@ -11,14 +11,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Engine;
-use super::drive::Stuck;
 use super::load::Loaded;
 use super::pauses::Pauses;
 use super::session::Session;
 use super::turn::Turn;
 use super::unwind::Unwinding;
 use crate::journal::{Corrupt, History};
-use crate::model::{BlockReason, Phase, RunId};
+use crate::model::{Phase, RunId};
 use crate::store::{ClaimRequest, ClaimedRun, Inbox, Journal, Mailbag, StoreError};
 
 /// Runs one claim takes at the most: their journals are loaded in one go.
@@ -101,6 +100,8 @@ impl Engine {
         // Lowered before asking: what comes in meanwhile raises it again. The same for what is due next.
         self.backlog.store(false, Ordering::Release);
         self.forget_next_due();
+        // Of those that are avoided the claim says nothing.
+        let avoid = self.avoided();
         // One run that takes all slots is alone.
         let alone = permits.num_permits() >= self.config.concurrency;
         let slots = if alone { 1 } else { permits.num_permits() };
@@ -110,7 +111,7 @@ impl Engine {
             slots: slots as u32,
             offers: self.offers.clone(),
             adopt: self.take_to_adopt(),
-            avoid: self.avoided(),
+            avoid,
         };
         let mut asked_at = Instant::now();
         let ask = || {
@@ -130,6 +131,10 @@ impl Engine {
                 }
                 if let Some(due) = claim.next_due {
                     self.run_is_due(due);
+                }
+                if !claim.unreadable.is_empty() {
+                    // They took the place of what is due behind them, and that was not asked for.
+                    self.nudge();
                 }
                 self.leave_unread(claim.unreadable);
                 claim.runs
@@ -201,7 +206,11 @@ impl Engine {
             // If it is not known to be moved it is somebody else's, or will be taken up as lost.
             if engine.move_on(&session, &mut loaded.taken.run, &mut loaded.journal).await {
                 engine.begin_turn(&session, loaded, permit).await;
+            } else {
+                drop((loaded, permit));
             }
+            // If it has no turn after all.
+            engine.slot_is_free();
         });
     }
 
@@ -222,12 +231,7 @@ impl Engine {
             }
             Err(message) => message,
         };
-        // A worker that was frozen between its claim and here reads what a new owner wrote since: none of its business.
-        if !session.is_fresh() {
-            return;
-        }
-        tracing::error!(run = %run.id, workflow = %run.workflow, "{message}");
-        self.block(session, run, &Stuck { reason: BlockReason::Divergence, message }, Vec::new()).await;
+        self.set_unreadable(session, run, &message).await;
     }
 
     /// The turn of a claimed run, or why it cannot begin. To end a run takes no workflow; a turn without one does nothing else.
@@ -239,7 +243,7 @@ impl Engine {
         mail: Mailbag,
         permit: OwnedSemaphorePermit,
     ) -> Result<Turn, String> {
-        let unreadable = |corrupt: Corrupt| format!("its journal cannot be read: {corrupt}");
+        let unreadable = |corrupt: Corrupt| format!("its journal makes no sense: {corrupt}");
         let (engine, session, entries) = (self.clone(), session.clone(), journal.entries);
         if run.phase == Phase::Undo {
             let unwinding = Unwinding::load(entries).map_err(unreadable)?;

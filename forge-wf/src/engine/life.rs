@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::config::FOR_EVER;
+use super::config::{DATABASE_RETRY, FOR_EVER};
+use super::pauses::Pauses;
 use super::session::Session;
 use super::tick::Tick;
 use super::turn::Message;
@@ -135,20 +136,25 @@ impl Engine {
                 None => break,
             }
             if session.has_lost_commits() {
-                self.remove_former(session.worker).await;
+                tokio::spawn(self.clone().remove_former(session.worker));
             }
         }
         pulse.abort();
     }
 
     /// Removes what is left of a session whose commits the database lost, so that its runs wait for no lease.
-    async fn remove_former(&self, worker: WorkerId) {
-        match self.unless_drained_for(LAST_ANSWER, self.store.remove_worker(worker)).await {
-            None => {}
-            Some(Ok(())) => self.runs_are_ready(),
-            Some(Err(error)) => {
-                tracing::warn!(%worker, %error, "the former worker could not be removed; its runs wait for the end of its lease");
+    /// Beside the new session, since that may take a while; until the former lease is over, since others take over then.
+    async fn remove_former(self: Arc<Self>, worker: WorkerId) {
+        let (since, mut pauses) = (Instant::now(), Pauses::new(DATABASE_RETRY));
+        while since.elapsed() < self.config.lease {
+            match self.unless_drained_for(LAST_ANSWER, self.store.remove_worker(worker)).await {
+                None => return,
+                Some(Ok(())) => return self.runs_are_ready(),
+                Some(Err(error)) => {
+                    tracing::warn!(%worker, %error, "the former worker could not be removed; trying again until its lease is over");
+                }
             }
+            tokio::time::sleep(pauses.take()).await;
         }
     }
 

@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Engine;
 use super::config::DATABASE_RETRY;
 use super::drive::Stuck;
 use super::leaving::given_back_image;
 use super::pauses::Pauses;
 use super::room::Held;
 use super::session::Session;
+use super::{ClaimId, Engine};
 use crate::model::{BlockReason, RunId};
 use crate::store::{ClaimedRun, Due, Inbox, Journal, MailKind, Mark, StoreError};
 
@@ -57,13 +57,20 @@ pub struct Loaded {
 struct InHand {
     engine: Arc<Engine>,
     run: RunId,
+    claim: ClaimId,
     /// Whether its mail is kept an eye on for a turn that is to come.
     takes_mail: bool,
 }
 
 impl Drop for InHand {
     fn drop(&mut self) {
-        self.engine.in_hand.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.run);
+        let mut in_hand = self.engine.in_hand.lock().unwrap_or_else(PoisonError::into_inner);
+        if in_hand.get(&self.run) != Some(&self.claim) {
+            // A later session has claimed it again.
+            return;
+        }
+        in_hand.remove(&self.run);
+        drop(in_hand);
         if self.takes_mail {
             self.engine.mailroom().claim_is_over([self.run]);
         }
@@ -73,16 +80,18 @@ impl Drop for InHand {
 impl Engine {
     /// Notes that this run was claimed and will have a turn. Before its mail is read: what comes from here on is looked for again when
     /// its turn begins.
-    pub(super) fn take(self: &Arc<Self>, run: ClaimedRun) -> Taken {
+    pub(super) fn take(self: &Arc<Self>, session: &Session, run: ClaimedRun) -> Taken {
+        let claim = ClaimId { session: session.worker, claim_no: run.claim_no };
+        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner).insert(run.id, claim);
         self.mailroom().claimed([run.id]);
-        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner).insert(run.id);
-        Taken { in_hand: InHand { engine: self.clone(), run: run.id, takes_mail: true }, run }
+        Taken { in_hand: InHand { engine: self.clone(), run: run.id, claim, takes_mail: true }, run }
     }
 
     /// Whether this worker knows of this run that it owns it.
     pub(super) fn knows(&self, run: RunId) -> bool {
         self.turns().contains_key(&run)
-            || [&self.in_hand, &self.left_behind, &self.unread]
+            || self.in_hand.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&run)
+            || [&self.left_behind, &self.unread]
                 .into_iter()
                 .any(|known| known.lock().unwrap_or_else(PoisonError::into_inner).contains(&run))
     }
@@ -95,15 +104,18 @@ impl Engine {
         mut permits: OwnedSemaphorePermit,
         alone: bool,
     ) {
-        let mut rest: VecDeque<_> = runs.into_iter().map(|run| self.take(run)).collect();
+        let mut rest: VecDeque<_> = runs.into_iter().map(|run| self.take(session, run)).collect();
         let mut first = true;
         while !rest.is_empty() {
             let loaded = match self.load(&mut rest, std::mem::take(&mut first)).await {
                 Ok(loaded) => loaded,
                 Err(error) => {
                     tracing::warn!(worker = %session.worker, %error, "claimed runs could not be loaded; trying one by one");
-                    let task = self.clone().bring_in_one_by_one(session.clone(), rest, permits, alone);
-                    tokio::spawn(task);
+                    let (engine, session) = (self.clone(), session.clone());
+                    tokio::spawn(async move {
+                        engine.bring_in_one_by_one(&session, rest, permits, alone).await;
+                        engine.slot_is_free();
+                    });
                     return;
                 }
             };
@@ -170,8 +182,8 @@ impl Engine {
 
     /// Loads claimed runs one by one, again and again, until each has a turn or is set apart.
     async fn bring_in_one_by_one(
-        self: Arc<Self>,
-        session: Arc<Session>,
+        self: &Arc<Self>,
+        session: &Arc<Session>,
         mut rest: VecDeque<Taken>,
         mut permits: OwnedSemaphorePermit,
         alone: bool,
@@ -188,16 +200,16 @@ impl Engine {
                     Ok(loaded) => {
                         good += 1;
                         for loaded in loaded {
-                            let Some(permit) = self.slot_of(&session, &mut permits, alone, &loaded).await else {
+                            let Some(permit) = self.slot_of(session, &mut permits, alone, &loaded).await else {
                                 return;
                             };
-                            self.begin(&session, loaded, permit).await;
+                            self.begin(session, loaded, permit).await;
                         }
                     }
-                    Err(error @ StoreError::Unknown { .. }) => self.leave_to_others(&session, &run, &error).await,
+                    Err(error @ StoreError::Unknown { .. }) => self.leave_to_others(session, &run, &error).await,
                     // The database has read it, and it makes no sense: nothing else is at fault.
                     Err(error @ StoreError::Corrupt { .. }) => {
-                        self.set_unreadable(&session, &run, &error.to_string()).await
+                        self.set_unreadable(session, &run, &error.to_string()).await
                     }
                     Err(error) => bad.push_back((one.pop_front().expect("it was not loaded"), error)),
                 }
@@ -207,8 +219,12 @@ impl Engine {
             }
             for (taken, error) in bad {
                 match self.store.find_unreadable(taken.run.id, taken.run.generation).await {
-                    Ok(Some(what)) => self.set_unreadable(&session, &taken.run, &what).await,
-                    Ok(None) => rest.push_back(taken),
+                    Ok(Some(what)) => self.set_unreadable(session, &taken.run, &what).await,
+                    // It can be read now, or nothing can.
+                    Ok(None) => {
+                        tracing::warn!(run = %taken.run.id, %error, "a claimed run could not be loaded; trying again");
+                        rest.push_back(taken);
+                    }
                     Err(why) => {
                         let run = taken.run.id;
                         tracing::warn!(%run, %error, %why, "a claimed run cannot be loaded; trying again");
@@ -218,6 +234,12 @@ impl Engine {
             }
             if rest.is_empty() {
                 return;
+            }
+            // What was set apart needs its slot no more. A claim for one run alone keeps them all for that one.
+            let unused = permits.num_permits().saturating_sub(rest.len());
+            if !alone && unused > 0 {
+                drop(permits.split(unused));
+                self.slot_is_free();
             }
             tokio::select! {
                 () = tokio::time::sleep(pauses.take()) => {}
@@ -288,11 +310,16 @@ impl Engine {
         true
     }
 
-    /// The runs that are not to be claimed now.
+    /// The runs that are not to be claimed now. When the first of them may be claimed again is noted as a time to look.
     pub(super) fn avoided(&self) -> Vec<RunId> {
         let mut avoided = self.avoided.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         avoided.retain(|_, until| *until > now);
-        avoided.keys().copied().collect()
+        let (runs, first) = (avoided.keys().copied().collect(), avoided.values().min().copied());
+        drop(avoided);
+        if let Some(first) = first {
+            self.run_is_due(self.clock.now() + (first - now));
+        }
+        runs
     }
 }

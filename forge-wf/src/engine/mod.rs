@@ -93,7 +93,7 @@ pub struct Engine {
     /// Runs whose steps would not end: left to the end of the lease, so not to be adopted.
     left_behind: Mutex<HashSet<RunId>>,
     /// Runs that were claimed and have no turn yet.
-    in_hand: Mutex<HashSet<RunId>>,
+    in_hand: Mutex<HashMap<RunId, ClaimId>>,
     /// Runs of this worker whose rows it cannot read.
     unread: Mutex<HashSet<RunId>>,
     /// Runs that are left to others, until then.

@@ -94,9 +94,11 @@ impl Engine {
             return [suspects, kept].concat();
         }
         let idle = idle && kept.is_empty();
+        let mut one_is_kept = false;
         for run in suspects {
-            match self.judge(&run, idle) {
+            match self.judge(&run, idle, one_is_kept) {
                 Verdict::Beside => {
+                    one_is_kept = true;
                     tracing::warn!(
                         run = %run.id, workflow = %run.workflow, takeovers = run.takeovers,
                         "workers died while they executed this run; no worker was idle, so it is executed beside others"
@@ -118,7 +120,8 @@ impl Engine {
         kept
     }
 
-    fn judge(&self, run: &ClaimedRun, idle: bool) -> Verdict {
+    /// What becomes of a suspect that came beside other runs; `one_is_kept` if another one of its claim is executed beside them.
+    fn judge(&self, run: &ClaimedRun, idle: bool, one_is_kept: bool) -> Verdict {
         let mut known = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         if known.offered.len() + known.waited_for.len() >= KNOWN_MAX {
@@ -140,7 +143,7 @@ impl Engine {
             };
         }
         let another = known.beside.filter(|beside| *beside != run.id);
-        if another.is_some_and(|another| self.knows(another)) {
+        if one_is_kept || another.is_some_and(|another| self.knows(another)) {
             return Verdict::Later(OFFERED_FOR);
         }
         let offered = *known.offered.entry(run.id).or_insert(now);
