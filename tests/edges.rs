@@ -86,15 +86,21 @@ on_every_backend!(a_command_finds_a_run_in_whatever_generation_it_is, |database|
     rt.shutdown().await;
 });
 
-on_every_backend!(a_cancel_behind_a_flood_ends_a_run_whose_code_is_gone, |database| {
+/// A run that waits, is in no memory, and whose code no worker has.
+async fn left_without_code(database: &Database) -> RunId {
     let rt = quick(database).build().await.unwrap();
-    let client = Client::connect(database.url()).await.unwrap();
     let run = rt.start(waiting_child, ()).await.unwrap();
     let id = run.id();
     eventually("it waits", async || (run.status().await.unwrap() == Status::Waiting).then_some(())).await;
     drop(run);
     rt.shutdown().await;
     forget_the_code(database).await;
+    id
+}
+
+on_every_backend!(a_cancel_behind_a_flood_ends_a_run_whose_code_is_gone, |database| {
+    let id = left_without_code(database).await;
+    let client = Client::connect(database.url()).await.unwrap();
     let flood = (0..600).map(|n| client.send_event(id, Approved { by: n.to_string() }).into_future());
     for sent in join_all(flood).await {
         sent.unwrap();
@@ -112,13 +118,7 @@ on_every_backend!(a_cancel_behind_a_flood_ends_a_run_whose_code_is_gone, |databa
 });
 
 on_every_backend!(a_worker_without_the_workflow_gives_a_run_back_that_its_command_does_not_end, |database| {
-    let rt = quick(database).build().await.unwrap();
-    let run = rt.start(waiting_child, ()).await.unwrap();
-    let id = run.id();
-    eventually("it waits", async || (run.status().await.unwrap() == Status::Waiting).then_some(())).await;
-    drop(run);
-    rt.shutdown().await;
-    forget_the_code(database).await;
+    let id = left_without_code(database).await;
     // The reminder of a deadline that counts no more, as an older build may have left it.
     database
         .texts(
