@@ -118,7 +118,9 @@ impl Engine {
             asked_at = Instant::now();
             self.store.claim_runs(&request)
         };
-        let asked = session.until_answered("a claim", ask).await;
+        // An error that the database does not explain is an answer here: what it accuses may be a run that is to be adopted, and
+        // the next claim asks for none.
+        let asked = session.until(|error| !error.is_passing(), "a claim", ask).await;
         let runs = match asked {
             Some(Ok(claim)) => {
                 self.clock.correct(asked_at, claim.now);
