@@ -22,11 +22,24 @@ fn accuses_a_row(error: &sqlx::Error) -> bool {
 
 /// The same of an error that was sorted already.
 pub(super) fn may_be_the_row(error: &StoreError) -> bool {
+    answer(error).is_some_and(accuses_a_row)
+}
+
+/// Whether the server cancelled the statement, most likely because it took longer than the connection allows. The same statement
+/// takes as long again; a smaller one may not.
+pub(super) fn is_too_slow(error: &StoreError) -> bool {
+    answer(error).and_then(state).as_deref() == Some("57014")
+}
+
+/// What the server answered, if this is an error of its.
+pub(super) fn answer(error: &StoreError) -> Option<&sqlx::Error> {
     match error {
         StoreError::Unavailable { source, .. }
         | StoreError::Refused { source, .. }
-        | StoreError::Unexplained { source, .. } => source.downcast_ref::<sqlx::Error>().is_some_and(accuses_a_row),
-        _ => false,
+        | StoreError::Unexplained { source, .. } => {
+            source.downcast_ref::<sqlx::Error>().filter(|error| state(error).is_some())
+        }
+        _ => None,
     }
 }
 

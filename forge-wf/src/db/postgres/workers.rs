@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::Inner;
 use super::columns::{Columns, micros};
 use super::error::{if_read_only, lost, sorted, unavailable};
-use super::unreadable::may_be_the_row;
+use super::unreadable::{answer, is_too_slow, may_be_the_row};
 use crate::model::{Timestamp, WorkerId};
 use crate::store::{LeaseAhead, NewWorker, Renewal, StoreError, TakenOver};
 
@@ -59,27 +59,30 @@ pub(super) async fn renew(inner: &Inner, worker: WorkerId) -> Result<Renewal, St
 
 /// Runs that one statement frees: well under a second of work, whatever else the server does.
 const FREED_AT_ONCE: i64 = 1_000;
+/// By how much the next statement is smaller after one that the server cancelled because it took too long.
+const SMALLER: i64 = 10;
 /// Runs that are looked at one by one after such a statement has failed.
 const FREED_SINGLY: i64 = 200;
 
 /// One piece of a takeover. Each statement is a transaction of its own. Deleting a worker takes its lanes along, and waits for a commit
 /// that holds one; so when its runs are freed, all it wrote is there, and nothing more will come.
+///
+/// A worker whose runs cannot be freed stops no other: its error is returned only when nothing was freed at all.
 pub(super) async fn take_over(inner: &Inner, worker: WorkerId) -> Result<TakenOver, StoreError> {
     const CALL: &str = "take_over";
     let buried = inner.fetch(CALL, include_str!("sql/bury_workers.sql"), Columns::new().with(worker.0)).await?;
     let mut taken = TakenOver { workers: buried.len() as u64, ..TakenOver::default() };
-    'gone: for row in inner.fetch(CALL, include_str!("sql/gone_workers.sql"), Columns::new()).await? {
-        let mut gone = Gone::of(inner, CALL, row.try_get(0).map_err(sorted(CALL))?, true).await?;
-        loop {
-            let freed = gone.free().await?;
-            taken.runs += freed;
-            if taken.runs >= FREED_AT_ONCE.unsigned_abs() {
-                taken.more = true;
-                break 'gone;
-            }
-            if freed == 0 {
-                break;
-            }
+    let mut failed = None;
+    for row in inner.fetch(CALL, include_str!("sql/gone_workers.sql"), Columns::new()).await? {
+        let gone: Uuid = row.try_get(0).map_err(sorted(CALL))?;
+        if let Err(error) = free_runs_of(inner, CALL, gone, &mut taken).await {
+            tracing::warn!(worker = %gone, %error, "the runs of a dead worker could not be freed; trying again");
+            // Without an answer there is none about the others either.
+            taken.more |= !is_an_answer(&error);
+            failed = Some(error);
+        }
+        if taken.more {
+            break;
         }
     }
     if taken.runs > 0 {
@@ -91,7 +94,36 @@ pub(super) async fn take_over(inner: &Inner, worker: WorkerId) -> Result<TakenOv
     {
         tracing::warn!(%error, "mail of runs that have ended could not be marked; trying again");
     }
+    match failed {
+        Some(error) if taken.runs == 0 => return Err(error),
+        // What is left is tried again by the next piece.
+        Some(_) => taken.more = true,
+        None => {}
+    }
     Ok(taken)
+}
+
+/// Frees runs of one worker that has died, until none is left or the piece is full.
+async fn free_runs_of(
+    inner: &Inner,
+    call: &'static str,
+    worker: Uuid,
+    taken: &mut TakenOver,
+) -> Result<(), StoreError> {
+    let mut gone = Gone::of(inner, call, worker, true).await?;
+    while !taken.more {
+        match gone.free().await? {
+            0 => break,
+            runs => taken.runs += runs,
+        }
+        taken.more = taken.runs >= FREED_AT_ONCE.unsigned_abs();
+    }
+    Ok(())
+}
+
+/// Whether the server answered, so that it may answer otherwise when it is asked about another worker.
+fn is_an_answer(error: &StoreError) -> bool {
+    matches!(error, StoreError::Busy { .. }) || answer(error).is_some()
 }
 
 pub(super) async fn leases_ahead(inner: &Inner, worker: WorkerId) -> Result<Vec<LeaseAhead>, StoreError> {
@@ -137,6 +169,8 @@ struct Gone<'i> {
     died: bool,
     /// Whether it was executing a run that other workers had died of.
     had_suspect: bool,
+    /// How many runs the next statement frees.
+    piece: i64,
 }
 
 impl<'i> Gone<'i> {
@@ -144,20 +178,27 @@ impl<'i> Gone<'i> {
         let columns = Columns::new().with(worker);
         let had_suspect = match inner.fetch(call, include_str!("sql/executed_suspect.sql"), columns).await {
             // Its journal cannot be read, and so says nothing.
-            Err(error) if may_be_the_row(&error) => false,
+            Err(error) if may_be_the_row(&error) || is_too_slow(&error) => false,
             rows => rows?.first().map(|row| row.try_get(0)).transpose().map_err(sorted(call))?.unwrap_or_default(),
         };
-        Ok(Self { inner, call, worker, died, had_suspect })
+        Ok(Self { inner, call, worker, died, had_suspect, piece: FREED_AT_ONCE })
     }
 
-    /// Frees some of its runs; how many. A run whose journal cannot be read keeps no other from being freed.
+    /// Frees some of its runs; how many. A run whose journal cannot be read keeps no other from being freed. A statement that takes
+    /// too long is followed by smaller ones.
     async fn free(&mut self) -> Result<u64, StoreError> {
-        match self.free_up_to(FREED_AT_ONCE, None).await {
-            Err(error) if may_be_the_row(&error) => {
-                tracing::warn!(worker = %self.worker, %error, "runs of a dead worker could not be freed; trying one by one");
-                self.free_singly().await
+        loop {
+            match self.free_up_to(self.piece, None).await {
+                Err(error) if is_too_slow(&error) && self.piece > 1 => {
+                    self.piece = (self.piece / SMALLER).max(1);
+                    tracing::warn!(worker = %self.worker, %error, at_once = self.piece, "freeing fewer runs of a dead worker at once");
+                }
+                Err(error) if may_be_the_row(&error) || is_too_slow(&error) => {
+                    tracing::warn!(worker = %self.worker, %error, "runs of a dead worker could not be freed; trying one by one");
+                    return self.free_singly().await;
+                }
+                answer => return answer,
             }
-            answer => answer,
         }
     }
 
@@ -174,7 +215,7 @@ impl<'i> Gone<'i> {
         for row in self.inner.fetch(self.call, OWNED, Columns::new().with(self.worker).with(FREED_SINGLY)).await? {
             let run: Uuid = row.try_get(0).map_err(sorted(self.call))?;
             freed += match self.free_up_to(1, Some(run)).await {
-                Err(error) if may_be_the_row(&error) => {
+                Err(error) if may_be_the_row(&error) || is_too_slow(&error) => {
                     tracing::error!(%run, %error, "the journal of this run cannot be read; it is freed all the same");
                     let columns = Columns::new().with(self.worker).with(run);
                     match self.inner.fetch(self.call, include_str!("sql/free_unread.sql"), columns).await {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::support::*;
 use crate::model::{BlockReason, RunId, State};
-use crate::store::{Batch, Birth, Due, NewWorker, RunImage, RunUpdate, Store, TakenOver};
+use crate::store::{Batch, Birth, Due, NewWorker, RunImage, RunUpdate, Store, TakenOver, Write};
 
 /// Kills a worker: gives it no lease and lets another take over until it is gone.
 async fn bury(store: &Arc<dyn Store>, dead: &Hand, heir: &Hand) -> TakenOver {
@@ -142,6 +142,30 @@ pub async fn progress_resets_the_takeovers(store: Arc<dyn Store>) {
     worker.append(run, vec![completed("step:label", 0, 2, "1")]).await;
     worker.update(run, claimed.claim_no, released()).await;
     assert_eq!(worker.claim_one().await.takeovers, 0);
+}
+
+pub async fn a_new_generation_is_progress_and_older_ones_are_not_counted(store: Arc<dyn Store>) {
+    let write = |run, generation, entry| Batch { inserts: vec![Write { run, generation, entry }], ..Batch::default() };
+    let heir = Hand::new(&store).await;
+    let run = start(&store, bound()).await;
+    assert_eq!(die_with(&store, run, &heir).await, 0);
+    assert_eq!(die_with(&store, run, &heir).await, 1);
+
+    // It goes on as its next generation, whose journal is as long, and its worker dies.
+    let mut doomed = Hand::expired(&store).await;
+    let claimed = doomed.claim_one().await;
+    assert_eq!(claimed.takeovers, 2);
+    doomed.update(run, claimed.claim_no, RunImage { generation: 1, ..executing() }).await;
+    doomed.commit(write(run, 1, bound().start_entry())).await;
+    store.take_over(heir.id).await.unwrap();
+    assert_eq!(die_with(&store, run, &heir).await, 1);
+
+    // What is written to the former generation is no progress of this one.
+    let mut doomed = Hand::expired(&store).await;
+    assert_eq!(doomed.claim_one().await.takeovers, 2);
+    doomed.commit(write(run, 0, started("step:charge", 0))).await;
+    store.take_over(heir.id).await.unwrap();
+    assert_eq!(die_with(&store, run, &heir).await, 3);
 }
 
 pub async fn a_run_with_only_its_start_is_unbound_when_taken_over(store: Arc<dyn Store>) {

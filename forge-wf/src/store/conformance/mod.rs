@@ -145,6 +145,7 @@ macro_rules! conformance_suite {
                 only_executing_runs_count_takeovers,
                 takeovers_without_progress_are_counted,
                 progress_resets_the_takeovers,
+                a_new_generation_is_progress_and_older_ones_are_not_counted,
                 a_run_with_only_its_start_is_unbound_when_taken_over,
                 a_run_with_progress_stays_bound_when_taken_over,
                 a_taken_over_run_keeps_its_journal,

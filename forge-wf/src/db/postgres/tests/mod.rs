@@ -8,6 +8,7 @@ mod hints;
 mod joining;
 mod newer;
 mod support;
+mod takeovers;
 
 use std::sync::Arc;
 
