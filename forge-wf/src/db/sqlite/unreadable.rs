@@ -23,12 +23,12 @@ fn accuses_a_row(error: &sqlx::Error) -> bool {
     matches!(code(error), Some(IOERR | CORRUPT))
 }
 
-/// The same of an error that was sorted already.
+/// Whether this answer to a write may be about the very rows that were to be written: they cannot be read, or they are refused, as a
+/// trigger refuses them.
 pub(super) fn may_be_the_row(error: &StoreError) -> bool {
     match error {
-        StoreError::Unavailable { source, .. } | StoreError::Refused { source, .. } => {
-            source.downcast_ref::<sqlx::Error>().is_some_and(accuses_a_row)
-        }
+        StoreError::Refused { .. } => true,
+        StoreError::Unavailable { source, .. } => source.downcast_ref::<sqlx::Error>().is_some_and(accuses_a_row),
         _ => false,
     }
 }

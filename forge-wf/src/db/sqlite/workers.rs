@@ -271,3 +271,42 @@ async fn free_some(
     }
     Ok(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sqlx::{AssertSqlSafe, Connection, raw_sql};
+
+    use crate::db::sqlite::SqliteStore;
+    use crate::store::conformance::support::*;
+    use crate::store::{Batch, Birth, Store};
+
+    #[tokio::test]
+    async fn a_run_that_cannot_be_written_keeps_no_other_of_its_dead_worker() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("runs.db").display());
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&url).await.unwrap());
+        let (heir, mut dead) = (Hand::new(&store).await, Hand::expired(&store).await);
+        let births: Vec<_> = (0..3).map(|_| Birth { run: bound(), image: executing() }).collect();
+        let runs: Vec<_> = births.iter().map(|birth| birth.run.id).collect();
+        dead.commit(Batch { births, ..Batch::default() }).await;
+        let [refused, innocent, suspect] = runs[..] else { unreachable!() };
+        let (refused_id, suspect_id) = (refused.0.simple(), suspect.0.simple());
+        let sql = format!(
+            "UPDATE forge_wf_runs SET takeovers = 2, takeover_entries = 2 WHERE id = x'{suspect_id}';
+             CREATE TRIGGER refuses BEFORE UPDATE ON forge_wf_runs WHEN NEW.id = x'{refused_id}'
+                 BEGIN SELECT RAISE(ABORT, 'no'); END"
+        );
+        let mut other = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        raw_sql(AssertSqlSafe(sql)).execute(&mut other).await.unwrap();
+        assert_eq!(store.take_over(heir.id).await.unwrap().runs, 2);
+        let mut left = Vec::new();
+        for run in [refused, innocent, suspect] {
+            let view = view(&store, run).await;
+            left.push((view.worker.is_some(), view.takeovers));
+        }
+        assert_eq!(left, [(true, 0), (false, 0), (false, 3)]);
+        store.close().await;
+    }
+}

@@ -6,7 +6,8 @@
 -- ($3), then of these only suspects, since they are the likely cause; none if the worker lives ($5 is false). The progress of other
 -- runs is not counted. A run whose present journal holds only `start` is unbound; two entries are enough to know.
 --
--- Suspects are freed last, so whether there was one is known until the others are free. SKIP LOCKED: a run that is locked is being
+-- Suspects are freed last, so whether there was one is known until the others are free. A run that is asked for by its id ($4) waits for
+-- no other, since another one may be there that cannot be written. SKIP LOCKED: a run that is locked is being
 -- freed by another worker just now.
 WITH orphan AS MATERIALIZED (
     SELECT locked.* FROM (
@@ -18,7 +19,9 @@ WITH orphan AS MATERIALIZED (
     SELECT locked.* FROM (
         SELECT run.id, run.generation, run.state = 1 AND $5 AS counts FROM forge_wf.runs AS run
         WHERE run.worker_id = $1 AND run.takeovers >= 2 AND ($4::uuid IS NULL OR run.id = $4)
-          AND NOT EXISTS (SELECT FROM forge_wf.runs AS other WHERE other.worker_id = $1 AND other.takeovers < 2)
+          AND ($4 IS NOT NULL OR NOT EXISTS (
+              SELECT FROM forge_wf.runs AS other WHERE other.worker_id = $1 AND other.takeovers < 2
+          ))
         LIMIT $2 FOR UPDATE SKIP LOCKED
     ) AS locked
 ), measured AS MATERIALIZED (

@@ -84,3 +84,18 @@ async fn a_dead_worker_whose_runs_cannot_be_freed_stops_the_takeover_of_no_other
     let taken = store.take_over(heir.id).await;
     assert!(matches!(taken, Err(StoreError::Busy { .. })), "{taken:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_cannot_be_written_keeps_no_other_of_its_dead_worker() {
+    let Some(scratch) = Scratch::new().await else { return };
+    let store: Arc<dyn Store> = Arc::new(scratch.store().await);
+    let heir = Hand::new(&store).await;
+    let runs = dead(&store, 3).await;
+    let [refused, innocent, suspect] = runs[..] else { unreachable!() };
+    let accuse = format!("UPDATE forge_wf.runs SET takeovers = 2, takeover_entries = 2 WHERE id = '{}'", suspect.0);
+    raw_sql(AssertSqlSafe(accuse)).execute(&mut scratch.connection().await).await.unwrap();
+    raise(&scratch, "P0001", &format!("NEW.id = '{}'", refused.0)).await;
+    assert_eq!(store.take_over(heir.id).await.unwrap().runs, 2);
+    assert!(is_free(&store, innocent).await && is_free(&store, suspect).await && !is_free(&store, refused).await);
+    assert_eq!((view(&store, innocent).await.takeovers, view(&store, suspect).await.takeovers), (0, 3));
+}
