@@ -57,11 +57,13 @@ pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
     SET LOCAL statement_timeout = '60s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
 /// What the first query on a connection asks: which process serves it, whether the settings reached that process (`$MARK` is
-/// sent with them), and whether the plans are made as they should be, by these settings or those of the role.
+/// sent with them), whether the plans are made as they should be, by these settings or those of the role, and whether the server
+/// is a standby.
 const FIRST_QUERY: &str = "SELECT pg_backend_pid(), \
     coalesce(current_setting('forge_wf.connection', true) = '$MARK', false), \
     current_setting('plan_cache_mode') = 'force_generic_plan' AND current_setting('enable_seqscan') = 'off' \
-        AND current_setting('enable_hashjoin') = 'off' AND current_setting('enable_mergejoin') = 'off'";
+        AND current_setting('enable_hashjoin') = 'off' AND current_setting('enable_mergejoin') = 'off', \
+    pg_is_in_recovery()";
 
 /// The options an address stands for. Its password is never shown.
 pub(super) fn parse(url: &str) -> Result<PgConnectOptions, StoreError> {
@@ -97,6 +99,8 @@ pub(super) struct Link {
     pub(super) home: tokio::runtime::Id,
     /// When the server last answered on it.
     pub(super) heard: Instant,
+    /// Whether the server was a standby when it was opened.
+    pub(super) standby: bool,
 }
 
 impl Link {
@@ -115,6 +119,8 @@ pub(super) struct Opener {
     pooled: AtomicBool,
     /// Whether the log says already that plans are made without the settings.
     warned: AtomicBool,
+    /// Whether a standby is no use any more, since a worker was registered.
+    primary_only: AtomicBool,
     silent: Mutex<Option<Instant>>,
     /// Where the server is asked about connections that give no answer.
     pub(super) helper: Helper,
@@ -122,8 +128,20 @@ pub(super) struct Opener {
 
 impl Opener {
     pub(super) fn new(address: Address) -> Self {
-        let (pooled, warned) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { address, pooled, warned, silent: Mutex::default(), helper: Helper::default() }
+        let off = || AtomicBool::new(false);
+        let (silent, helper) = (Mutex::default(), Helper::default());
+        Self { address, pooled: off(), warned: off(), primary_only: off(), silent, helper }
+    }
+
+    /// From now on no connection to a standby is used: a worker was registered, and a standby may show what was before its last
+    /// commits, so that it would do again what it has done. A former primary that was demoted is a standby too.
+    pub(super) fn require_primary(&self) {
+        self.primary_only.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this connection may be used.
+    pub(super) fn accepts(&self, link: &Link) -> bool {
+        !link.standby || !self.primary_only.load(Ordering::Relaxed)
     }
 
     /// A connection on which something was asked then gave no answer.
@@ -154,7 +172,7 @@ impl Opener {
     /// One new connection.
     ///
     /// # Errors
-    /// The server refused it, or `PoolTimedOut` if no answer came in time.
+    /// The server refused it, or is a standby where a primary is needed, or `PoolTimedOut` if no answer came in time.
     pub(super) async fn open(&self) -> Result<Link, sqlx::Error> {
         let opening = async {
             let begun = Instant::now();
@@ -192,6 +210,7 @@ impl Opener {
         let query = sqlx::AssertSqlSafe(FIRST_QUERY.replace("$MARK", mark));
         let row = raw_sql(query).fetch_one(&mut connection).await?;
         let (backend, direct, planned): (i32, bool, bool) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let standby = row.try_get(3)?;
         self.pooled.store(!direct, Ordering::Relaxed);
         if !direct && !planned && !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -200,7 +219,12 @@ impl Opener {
             );
         }
         let home = tokio::runtime::Handle::current().id();
-        Ok(Link { connection, backend: direct.then_some(backend), home, heard: Instant::now() })
+        let link = Link { connection, backend: direct.then_some(backend), home, heard: Instant::now(), standby };
+        if self.accepts(&link) {
+            return Ok(link);
+        }
+        link.close().await;
+        Err(sqlx::Error::Io(std::io::Error::other("the server is a standby, and a worker needs the primary")))
     }
 }
 

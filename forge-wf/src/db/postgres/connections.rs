@@ -255,12 +255,13 @@ impl Shared {
     }
 
     /// One that may be used here. Those of another runtime are dropped: it may be gone, and they would never answer. So are those
-    /// that were not heard of since another connection fell silent: what cut that off may have cut these off too.
+    /// that were not heard of since another connection fell silent: what cut that off may have cut these off too; and those to a
+    /// standby, once a worker was registered.
     fn next_idle(&self, here: tokio::runtime::Id) -> Option<Link> {
         let silent = self.opener.silent();
         let mut state = self.state();
         while let Some(link) = state.idle.pop() {
-            if link.home == here && silent.is_none_or(|silent| link.heard > silent) {
+            if link.home == here && silent.is_none_or(|silent| link.heard > silent) && self.opener.accepts(&link) {
                 return Some(link);
             }
         }

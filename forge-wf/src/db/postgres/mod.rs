@@ -76,6 +76,7 @@ struct Inner {
     ear: Ear,
     voice: Voice,
     pool: Connections,
+    opener: Arc<Opener>,
     /// Where the address led when the store was opened.
     place: String,
     acknowledged: Acknowledged,
@@ -144,6 +145,7 @@ impl PgStore {
                 ear: Ear::new(&opener, me),
                 voice: Voice::new(me),
                 pool: Connections::pool(&opener, connections - APART),
+                opener,
                 place,
                 acknowledged: Acknowledged::default(),
             };

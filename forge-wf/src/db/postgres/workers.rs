@@ -35,6 +35,7 @@ pub(super) async fn register(inner: &Inner, worker: &NewWorker) -> Result<Timest
     let rows = inner.fetch(CALL, include_str!("sql/register_worker.sql"), columns).await;
     // A client may read from a server that is read-only. A worker is no use there.
     let rows = rows.map_err(|error| if_read_only(error, &inner.place))?;
+    inner.opener.require_primary();
     let row = rows.first().ok_or_else(|| unavailable(CALL, "an answer without a row"))?;
     row.try_get(0).map_err(sorted(CALL))
 }
