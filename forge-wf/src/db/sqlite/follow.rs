@@ -62,7 +62,7 @@ impl Writer {
     }
 
     fn found(&self) -> Found {
-        let main = self.followed().files.map(|files| files.main);
+        let main = self.followed().files.as_ref().map(|files| files.main);
         match FileId::at(&self.path) {
             Ok(Some(found)) if Some(found) != main => Found::Another,
             Ok(None) => Found::Nothing,
@@ -150,6 +150,16 @@ impl Writer {
         }
     }
 
+    /// A connection was opened anew: the former one may have taken the log along, and then this one has made another.
+    pub(super) fn has_reopened(&self) {
+        let mut followed = self.followed();
+        if let Ok(Some(files)) = Files::at(&self.path)
+            && followed.files.as_ref().is_some_and(|known| known.main == files.main)
+        {
+            followed.files = Some(files);
+        }
+    }
+
     /// Opens the file that stands at the path now.
     async fn move_on(&self, slot: &mut Slot, call: &'static str) -> Result<(), StoreError> {
         // One that is empty is about to be written, by a copy or by another process that creates it.
@@ -158,12 +168,13 @@ impl Writer {
         }
         let (readers, former) = {
             let followed = self.followed();
-            (followed.readers.clone(), followed.files)
+            (followed.readers.clone(), followed.files.clone())
         };
-        // While the connection holds the former files open, no other files can have their inodes.
-        if let (Some(former), Some(_)) = (former, &slot.connection) {
-            let aside =
-                former.set_aside(&self.path).map_err(|error| StoreError::Unavailable { call, source: error.into() })?;
+        // While the connection holds the former files open, no other files can have their inodes. It may be gone, after an error of
+        // the disk say.
+        if let Some(former) = former {
+            let aside = former.set_aside(&self.path, slot.connection.is_some());
+            let aside = aside.map_err(|error| StoreError::Unavailable { call, source: error.into() })?;
             for aside in aside {
                 tracing::warn!(aside = %aside.display(), "renamed what the former database file has left beside the path");
             }
@@ -215,7 +226,7 @@ impl Writer {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use sqlx::query;
+    use sqlx::{AssertSqlSafe, Connection, query, query_scalar};
 
     use crate::db::sqlite::open;
     use crate::store::StoreError;
@@ -230,6 +241,34 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         let answer = writing.finish(Ok(())).await;
         assert!(matches!(answer, Err(StoreError::Unavailable { .. })), "{answer:?}");
+        writer.close().await;
+    }
+
+    #[tokio::test]
+    async fn the_log_of_a_former_file_is_set_aside_also_while_the_writer_has_no_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs.db");
+        let url = path.display().to_string();
+        let writer = open::open(&url).await.unwrap();
+        let copy = folder.path().join("copy.db");
+        // Another program keeps the log from being deleted.
+        let mut other = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        query(AssertSqlSafe(format!("VACUUM INTO '{}'", copy.display()))).execute(&mut other).await.unwrap();
+        let mut writing = writer.begin("test").await.unwrap();
+        query("CREATE TABLE late (n INTEGER)").execute(writing.connection()).await.unwrap();
+        writing.finish(Ok(())).await.unwrap();
+        // What an error of the disk leaves behind.
+        let connection = writer.slot.lock().await.connection.take();
+        connection.unwrap().close().await.unwrap();
+        std::fs::rename(&copy, &path).unwrap();
+
+        let readers = writer.readers("test").await.unwrap();
+        let late: i64 =
+            query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = 'late'").fetch_one(&readers).await.unwrap();
+        assert_eq!(late, 0, "the log of the former file is not part of this one");
+        let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let aside = names.filter(|name| name.to_string_lossy().contains(".replaced-")).count();
+        assert_eq!(aside, 2, "the log and the index");
         writer.close().await;
     }
 }

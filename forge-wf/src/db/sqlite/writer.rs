@@ -65,7 +65,9 @@ impl Writer {
             return Ok(connection);
         }
         slot.seen = slot.seen.map(|_| NEVER);
-        open::again(&self.path).await.map_err(sorted(call))
+        let connection = open::again(&self.path).await.map_err(sorted(call))?;
+        self.has_reopened();
+        Ok(connection)
     }
 
     /// Waits for its turn and begins. IMMEDIATE, so the right to write is had from the start and no later statement can
