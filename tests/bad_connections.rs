@@ -290,9 +290,12 @@ async fn nothing_is_set_on_a_connection_that_a_pooler_shares() {
     )
     .await;
     let pooler = Proxy::like_a_pooler(database.url()).await;
-    for (url, seen) in
-        [(database.url(), "journal off force_generic_plan off 1min"), (pooler.url(), "journal on auto on 0")]
-    {
+    let rds_proxy = Proxy::like_rds_proxy(database.url()).await;
+    for (url, seen) in [
+        (database.url(), "journal off force_generic_plan off 1min"),
+        (pooler.url(), "journal on auto on 0"),
+        (rds_proxy.url(), "journal on auto on 0"),
+    ] {
         exec(database.url(), "TRUNCATE seen").await;
         let rt = at(url, &database).build().await.unwrap();
         assert_eq!(rt.start(three, Job::of(1)).await.unwrap().result().await.unwrap(), 4);
@@ -300,5 +303,5 @@ async fn nothing_is_set_on_a_connection_that_a_pooler_shares() {
         assert_eq!(found, [seen]);
         rt.shutdown().await;
     }
-    assert!(pooler.opened() > 1, "connections were opened on that way");
+    assert!(pooler.opened() > 1 && rds_proxy.opened() > 1, "connections were opened on that way");
 }

@@ -21,20 +21,26 @@ pub struct Proxy {
 impl Proxy {
     /// A way to the server of `url` that carries everything.
     pub async fn to(url: &str) -> Self {
-        Self::listen(url, free_port().await, false).await
+        Self::listen(url, free_port().await, None).await
     }
 
     /// The same at this port of this machine.
     pub async fn at(url: &str, port: u16) -> Self {
-        Self::listen(url, port, false).await
+        Self::listen(url, port, None).await
     }
 
     /// One that refuses settings in the message that opens a connection, as a connection pooler does.
     pub async fn like_a_pooler(url: &str) -> Self {
-        Self::listen(url, free_port().await, true).await
+        Self::listen(url, free_port().await, Some(("08P01", "unsupported startup parameter: options"))).await
     }
 
-    async fn listen(url: &str, port: u16, pooler: bool) -> Self {
+    /// One that refuses them in the words of Amazon's RDS Proxy.
+    pub async fn like_rds_proxy(url: &str) -> Self {
+        let words = "Feature not supported: RDS Proxy currently doesn't support command-line options.";
+        Self::listen(url, free_port().await, Some(("0A000", words))).await
+    }
+
+    async fn listen(url: &str, port: u16, refuses: Option<Refusal>) -> Self {
         let server = address(url);
         let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a free port");
         let (silent, opened) = (watch::Sender::new(0), Arc::new(AtomicUsize::new(0)));
@@ -44,7 +50,7 @@ impl Proxy {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 let (number, cut) = (count.fetch_add(1, Ordering::SeqCst), cut.subscribe());
-                connections.spawn(carry(client, server, number, cut, pooler));
+                connections.spawn(carry(client, server, number, cut, refuses));
             }
         });
         Self { url: through(url, port), silent, opened, accepting }
@@ -99,11 +105,11 @@ async fn carry(
     server: SocketAddr,
     number: usize,
     mut cut: watch::Receiver<usize>,
-    pooler: bool,
+    refuses: Option<Refusal>,
 ) {
     let Ok(mut server) = TcpStream::connect(server).await else { return };
-    if pooler {
-        match greet(&mut client).await {
+    if let Some(refusal) = refuses {
+        match greet(&mut client, refusal).await {
             Some(startup) if server.write_all(&startup).await.is_ok() => {}
             _ => return,
         }
@@ -118,8 +124,11 @@ async fn carry(
     }
 }
 
+/// The state and the message by which settings are refused.
+type Refusal = (&'static str, &'static str);
+
 /// Reads what a client says first, and returns it unless it brings settings.
-async fn greet(client: &mut TcpStream) -> Option<Vec<u8>> {
+async fn greet(client: &mut TcpStream, (state, message): Refusal) -> Option<Vec<u8>> {
     const ASKS_FOR_TLS: [u8; 4] = 80_877_103_i32.to_be_bytes();
     loop {
         let length = client.read_i32().await.ok()?;
@@ -130,9 +139,9 @@ async fn greet(client: &mut TcpStream) -> Option<Vec<u8>> {
             continue;
         }
         if body.windows(9).any(|part| part == b"\0options\0") {
-            let fields = b"SFATAL\0VFATAL\0C08P01\0Munsupported startup parameter: options\0\0";
+            let fields = format!("SFATAL\0VFATAL\0C{state}\0M{message}\0\0");
             let length = i32::try_from(fields.len()).expect("short") + 4;
-            client.write_all(&[b"E".as_slice(), &length.to_be_bytes(), fields].concat()).await.ok()?;
+            client.write_all(&[b"E".as_slice(), &length.to_be_bytes(), fields.as_bytes()].concat()).await.ok()?;
             return None;
         }
         return Some([length.to_be_bytes().as_slice(), &body].concat());

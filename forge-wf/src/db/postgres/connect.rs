@@ -197,8 +197,8 @@ impl Opener {
         let settings = SETTINGS.iter().copied().chain([("forge_wf.connection", mark.as_str())]);
         match PgConnection::connect_with(&options.clone().options(settings)).await {
             Ok(connection) => self.examine(connection, &mark).await,
-            Err(error) if refuses_settings(&error) => {
-                self.pooled.store(true, Ordering::Relaxed);
+            // If it was not the settings, this fails as well.
+            Err(error) if may_be_the_settings(&error) => {
                 self.examine(PgConnection::connect_with(&options).await?, &mark).await
             }
             Err(error) => Err(error),
@@ -228,7 +228,8 @@ impl Opener {
     }
 }
 
-/// Whether it was the settings that were refused. A server takes them all, a pooler refuses those it does not keep.
-fn refuses_settings(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| error.message().contains("startup parameter"))
+/// Whether a server or a proxy that answers this may have refused the settings. Proxies say so in many ways; it is not about them if it
+/// is about the login (28), the database (3D), too little room (53), or a server that starts up or shuts down (57).
+fn may_be_the_settings(error: &sqlx::Error) -> bool {
+    state(error).is_some_and(|state| !matches!(state.get(..2), Some("28" | "3D" | "53" | "57")))
 }
