@@ -56,10 +56,12 @@ const SETTINGS: &[(&str, &str)] = &[
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
     SET LOCAL statement_timeout = '60s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
-/// What the first query on a connection asks: which process serves it, whether the settings reached that process (`$MARK` is
+/// What the first query on a connection asks: which process serves it and since when, whether the settings reached that process (`$MARK` is
 /// sent with them), whether the plans are made as they should be, by these settings or those of the role, and whether the server
 /// is a standby.
-const FIRST_QUERY: &str = "SELECT pg_backend_pid(), \
+const FIRST_QUERY: &str = "SELECT pg_backend_pid(), coalesce((\
+        SELECT (extract(epoch FROM backend_start) * 1000000)::bigint FROM pg_stat_activity WHERE pid = pg_backend_pid()\
+    ), 0), \
     coalesce(current_setting('forge_wf.connection', true) = '$MARK', false), \
     current_setting('plan_cache_mode') = 'force_generic_plan' AND current_setting('enable_seqscan') = 'off' \
         AND current_setting('enable_hashjoin') = 'off' AND current_setting('enable_mergejoin') = 'off', \
@@ -90,11 +92,19 @@ pub(super) trait Work<T>:
 impl<T, W> Work<T> for W where W: for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + Sync
 {}
 
+/// A process of a server. After a failover another server may have one with the same number.
+#[derive(Clone, Copy)]
+pub(super) struct Backend {
+    pub(super) pid: i32,
+    /// When it was started, in microseconds.
+    pub(super) started: i64,
+}
+
 /// One open connection.
 pub(super) struct Link {
     pub(super) connection: PgConnection,
     /// The server's process that serves it; `None` behind a pooler, where each transaction may have another one.
-    pub(super) backend: Option<i32>,
+    pub(super) backend: Option<Backend>,
     /// A connection belongs to the runtime that opened it.
     pub(super) home: tokio::runtime::Id,
     /// When the server last answered on it.
@@ -209,8 +219,8 @@ impl Opener {
     async fn examine(&self, mut connection: PgConnection, mark: &str) -> Result<Link, sqlx::Error> {
         let query = sqlx::AssertSqlSafe(FIRST_QUERY.replace("$MARK", mark));
         let row = raw_sql(query).fetch_one(&mut connection).await?;
-        let (backend, direct, planned): (i32, bool, bool) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        let standby = row.try_get(3)?;
+        let backend = Backend { pid: row.try_get(0)?, started: row.try_get(1)? };
+        let (direct, planned, standby): (bool, bool, bool) = (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
         self.pooled.store(!direct, Ordering::Relaxed);
         if !direct && !planned && !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(

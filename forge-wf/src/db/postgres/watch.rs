@@ -10,7 +10,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Row, query};
 use tokio::time::{sleep, timeout};
 
-use super::connect::{Link, Opener, Work};
+use super::connect::{Backend, Link, Opener, Work};
 
 /// How long an answer may take before the server is asked about it; and for how long the server must have had nothing to do on
 /// the connection before it counts as dead.
@@ -51,7 +51,7 @@ pub(super) async fn answer<T>(
 }
 
 /// Returns a new connection once the server says that it does nothing for `backend`; never, if it cannot be asked.
-async fn find_lost(opener: &Opener, backend: Option<i32>, quiet: Duration) -> Link {
+async fn find_lost(opener: &Opener, backend: Option<Backend>, quiet: Duration) -> Link {
     let Some(backend) = backend else { return std::future::pending().await };
     sleep(quiet).await;
     let helper = opener.helper.enter();
@@ -128,8 +128,13 @@ impl Drop for Asking<'_> {
 
 /// Whether this process of the server is gone, or has had nothing to do for `quiet`. What the server does not tell (another
 /// role's process, say) is no.
-async fn is_idle(connection: &mut PgConnection, backend: i32, quiet: Duration) -> Result<bool, sqlx::Error> {
+pub(super) async fn is_idle(
+    connection: &mut PgConnection,
+    backend: Backend,
+    quiet: Duration,
+) -> Result<bool, sqlx::Error> {
     const ABOUT: &str = include_str!("sql/is_idle.sql");
-    let row = query(ABOUT).bind(backend).bind(quiet.as_millis() as i64).fetch_one(connection).await?;
+    let about = query(ABOUT).bind(backend.pid).bind(quiet.as_millis() as i64).bind(backend.started);
+    let row = about.fetch_one(connection).await?;
     row.try_get(0)
 }

@@ -1,10 +1,13 @@
 //! A connection to a server that is behind what was acknowledged is not used, nor is a standby for a worker.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, query, raw_sql};
 
 use super::support::Scratch;
+use crate::db::postgres::connect::Backend;
+use crate::db::postgres::watch::is_idle;
 use crate::model::Lane;
 use crate::store::conformance::support::*;
 use crate::store::{Batch, Birth, Inspect, Store, StoreError};
@@ -61,4 +64,22 @@ async fn a_worker_reads_from_no_standby_and_a_client_may() {
     // It was promoted. Connections that are open learn nothing of that.
     raw_sql("UPDATE public.standby SET yes = false").execute(&mut other).await.unwrap();
     assert!(store.owned_runs(worker.id).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_of_another_server_is_not_taken_for_the_one_that_serves_a_connection() {
+    let Some(scratch) = Scratch::new().await else { return };
+    let (mut asks, mut busy) = (scratch.connection().await, scratch.connection().await);
+    let (pid, started): (i32, i64) =
+        sqlx::query_as(
+            "SELECT pg_backend_pid(), (extract(epoch FROM backend_start) * 1000000)::bigint FROM pg_stat_activity WHERE pid = pg_backend_pid()",
+        )
+        .fetch_one(&mut busy)
+        .await
+        .unwrap();
+    let sleeping = tokio::spawn(async move { query("SELECT pg_sleep(600)").execute(&mut busy).await });
+    let mut ask = async |started| is_idle(&mut asks, Backend { pid, started }, Duration::ZERO).await.unwrap();
+    until("it is at work", async || !ask(started).await).await;
+    assert!(ask(started - 1).await, "the process of this number has begun at another time");
+    sleeping.abort();
 }
