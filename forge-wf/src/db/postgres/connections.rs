@@ -160,11 +160,12 @@ impl Connections {
                 Answer::Lost(replacement) => {
                     tracing::warn!(call, "a connection to the database fell silent; going on with a new one");
                     it.opener.fell_silent(asked);
+                    let replacement = compared(call, worker, replacement).await?;
                     if is_new {
                         it.give_back(replacement, true).await;
                         return Err(unavailable(call, "the connection fell silent"));
                     }
-                    (link, is_new) = (compared(call, worker, replacement).await?, true);
+                    (link, is_new) = (replacement, true);
                     continue;
                 }
                 Answer::Came(Err(error)) => error,
