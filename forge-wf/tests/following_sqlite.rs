@@ -195,10 +195,12 @@ async fn a_file_without_these_tables_is_left_as_it_is() {
     file.delete();
     let mut other = SqliteConnection::connect(&format!("sqlite:{}?mode=rwc", file.path().display())).await.unwrap();
     other.execute("CREATE TABLE orders (id INTEGER)").await.unwrap();
+    let before = std::fs::read(file.path()).unwrap();
     let said = unavailable(store.start_run(&checkout()).await);
     assert!(said.contains("holds no tables of forge-wf"), "{said}");
-    let tables: i64 = query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut other).await.unwrap();
-    assert_eq!(tables, 1);
+    assert!(std::fs::read(file.path()).unwrap() == before, "the file changed");
+    let mode: String = query_scalar("PRAGMA journal_mode").fetch_one(&mut other).await.unwrap();
+    assert_eq!((mode.as_str(), file.names()), ("delete", vec!["runs.db".to_owned()]));
     store.close().await;
 }
 

@@ -55,7 +55,9 @@ pub(super) async fn open(address: &str) -> Result<Writer, StoreError> {
 /// # Errors
 /// `Unavailable` if it holds no tables of forge-wf: then it may be written at this moment.
 pub(super) async fn existing(path: &Path) -> Result<(SqliteConnection, Files), StoreError> {
-    let mut connection = connect(&options(path), path).await?;
+    // In this mode nothing of a file that belongs to another program is changed, neither the mode of its journal nor its length.
+    let look = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
+    let mut connection = connect(&look.disable_statement_logging(), path).await?;
     if !has_migrations(&mut connection).await.map_err(sorted(CALL))? {
         let source = format!("the file at {} holds no tables of forge-wf", path.display()).into();
         return Err(StoreError::Unavailable { call: CALL, source });
