@@ -142,10 +142,13 @@ pub(super) async fn end_lease(inner: &Inner, lease: LeaseAhead) -> Result<bool, 
     Ok(!inner.fetch("end_lease", include_str!("sql/end_lease.sql"), columns).await?.is_empty())
 }
 
+/// Takes the right to write away first, by deleting the lanes. The worker's own row goes last: while it stands, no other worker frees
+/// these runs as those of one that died. If this ends half-way, the rest is freed when the lease is over.
 pub(super) async fn remove(inner: &Inner, worker: WorkerId) -> Result<(), StoreError> {
     const CALL: &str = "remove_worker";
-    let delete = "DELETE FROM forge_wf.workers WHERE id = $1 RETURNING id";
-    inner.fetch(CALL, delete, Columns::new().with(worker.0)).await?;
+    const LANES: &str = "DELETE FROM forge_wf.lanes WHERE worker_id = $1";
+    const ROW: &str = "DELETE FROM forge_wf.workers WHERE id = $1";
+    inner.fetch(CALL, LANES, Columns::new().with(worker.0)).await?;
     let mut gone = Gone::of(inner, CALL, worker.0, false).await?;
     let mut freed = 0;
     loop {
@@ -154,6 +157,7 @@ pub(super) async fn remove(inner: &Inner, worker: WorkerId) -> Result<(), StoreE
             runs => freed += runs,
         }
     }
+    inner.fetch(CALL, ROW, Columns::new().with(worker.0)).await?;
     if freed > 0 {
         inner.fetch(CALL, "SELECT pg_notify('forge_wf', '')", Columns::new()).await?;
     }
@@ -161,7 +165,7 @@ pub(super) async fn remove(inner: &Inner, worker: WorkerId) -> Result<(), StoreE
     Ok(())
 }
 
-/// A worker whose row is gone.
+/// A worker that writes nothing more: its row is gone, or its lanes are.
 struct Gone<'i> {
     inner: &'i Inner,
     call: &'static str,

@@ -180,12 +180,18 @@ pub(super) async fn end_lease(writer: &Writer, lease: LeaseAhead) -> Result<bool
     Ok(writing.finish(ended).await?.rows_affected() > 0)
 }
 
+/// Takes the right to write away first, by deleting the lanes. The worker's own row goes last: while it stands, no other worker frees
+/// these runs as those of one that died. If this ends half-way, the rest is freed when the lease is over.
 pub(super) async fn remove(writer: &Writer, worker: WorkerId) -> Result<(), StoreError> {
     const CALL: &str = "remove_worker";
     let mut writing = writer.begin(CALL).await?;
+    let lanes = query("DELETE FROM forge_wf_lanes WHERE worker_id = ?1").bind(worker.0);
+    let silenced = lanes.execute(writing.connection()).await.map(drop).map_err(sorted(CALL));
+    writing.finish(silenced).await?;
+    while free(writer, CALL, worker.0, false).await? > 0 {}
+    let mut writing = writer.begin(CALL).await?;
     let removed = delete(writing.connection(), worker).await;
     writing.finish(removed).await?;
-    while free(writer, CALL, worker.0, false).await? > 0 {}
     writer.acknowledged.forget(worker);
     Ok(())
 }
@@ -211,7 +217,7 @@ pub(super) async fn dismiss(connection: &mut SqliteConnection, worker: WorkerId)
     }
 }
 
-/// Frees some runs of a worker whose row is gone; how many. One that has `died` may have died of a run. A run whose journal cannot be
+/// Frees some runs of a worker that writes nothing more; how many. One that has `died` may have died of a run. A run whose journal cannot be
 /// read keeps no other from being freed.
 async fn free(writer: &Writer, call: &'static str, gone: Uuid, died: bool) -> Result<u64, StoreError> {
     let mut writing = writer.begin(call).await?;
@@ -307,6 +313,27 @@ mod tests {
             left.push((view.worker.is_some(), view.takeovers));
         }
         assert_eq!(left, [(true, 0), (false, 0), (false, 3)]);
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_signs_off_stands_until_its_runs_are_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("runs.db").display());
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&url).await.unwrap());
+        let mut leaving = Hand::new(&store).await;
+        let run = bound();
+        let id = run.id;
+        leaving.bear(run).await;
+        // Meanwhile another worker must not find that it is gone: it would free the runs as those of one that died.
+        let refuse = "CREATE TRIGGER refuses BEFORE UPDATE ON forge_wf_runs
+            WHEN NOT EXISTS (SELECT 1 FROM forge_wf_workers AS it WHERE it.id = OLD.worker_id)
+            BEGIN SELECT RAISE(ABORT, 'no'); END";
+        let mut other = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        raw_sql(refuse).execute(&mut other).await.unwrap();
+        store.remove_worker(leaving.id).await.unwrap();
+        assert!(view(&store, id).await.worker.is_none());
+        assert!(is_lost(&store.renew_lease(leaving.id).await));
         store.close().await;
     }
 }

@@ -99,3 +99,19 @@ async fn a_run_that_cannot_be_written_keeps_no_other_of_its_dead_worker() {
     assert!(is_free(&store, innocent).await && is_free(&store, suspect).await && !is_free(&store, refused).await);
     assert_eq!((view(&store, innocent).await.takeovers, view(&store, suspect).await.takeovers), (0, 3));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_signs_off_stands_until_its_runs_are_free() {
+    let Some(scratch) = Scratch::new().await else { return };
+    let store: Arc<dyn Store> = Arc::new(scratch.store().await);
+    let mut leaving = Hand::new(&store).await;
+    let run = bound();
+    let id = run.id;
+    leaving.bear(run).await;
+    // Meanwhile another worker must not find that it is gone: it would free the runs as those of one that died.
+    let gone = "NOT EXISTS (SELECT FROM forge_wf.workers WHERE workers.id = OLD.worker_id)";
+    raise(&scratch, "P0001", gone).await;
+    store.remove_worker(leaving.id).await.unwrap();
+    assert!(is_free(&store, id).await);
+    assert!(is_lost(&store.renew_lease(leaving.id).await));
+}
