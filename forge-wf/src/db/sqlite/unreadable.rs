@@ -23,8 +23,7 @@ fn accuses_a_row(error: &sqlx::Error) -> bool {
     matches!(code(error), Some(IOERR | CORRUPT))
 }
 
-/// Whether this answer to a write may be about the very rows that were to be written: they cannot be read, or they are refused, as a
-/// trigger refuses them.
+/// Whether this answer may be about the very rows of a statement: they cannot be read, or a trigger refuses to change them.
 pub(super) fn may_be_the_row(error: &StoreError) -> bool {
     match error {
         StoreError::Refused { .. } => true,
@@ -76,4 +75,65 @@ async fn read_another(connection: &mut SqliteConnection, run: RunId) -> bool {
         }
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use sqlx::{Connection, query};
+
+    use crate::db::sqlite::SqliteStore;
+    use crate::store::conformance::support::*;
+    use crate::store::{Batch, Birth, Store};
+
+    /// A text that fills pages of its own.
+    fn long(word: &str) -> String {
+        format!("\"{}\"", word.repeat(20_000 / word.len()))
+    }
+
+    /// Breaks the chain of pages that hold this word: the page that follows the first one is none.
+    fn break_pages(path: &Path, word: &str) {
+        const PAGE: usize = 4_096;
+        let mut bytes = std::fs::read(path).unwrap();
+        let page = bytes
+            .chunks(PAGE)
+            .position(|page| page[4..4 + 2 * word.len()].windows(word.len()).any(|part| part == word.as_bytes()));
+        let at = page.expect("a page that is full of the word") * PAGE;
+        bytes[at..at + 4].copy_from_slice(&i32::MAX.to_be_bytes());
+        std::fs::write(path, bytes).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_damaged_page_of_a_journal_or_of_mail_is_told_from_a_damaged_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs.db");
+        let open = async || SqliteStore::open(&path.display().to_string()).await.unwrap();
+        let store: Arc<dyn Store> = Arc::new(open().await);
+        // Some runs before it and some behind it: SQLite passes long rows on its way to those that stand near.
+        let mut runs: Vec<_> = (0..200).map(|_| bound()).collect();
+        runs[100].input = json(&long("blotted"));
+        let (fine, id, with_mail) = (runs[0].id, runs[100].id, runs[199].id);
+        let births = runs.into_iter().map(|run| Birth { run, image: executing() }).collect();
+        Hand::new(&store).await.commit(Batch { births, ..Batch::default() }).await;
+        for body in ["1".to_owned(), long("smudged"), "3".to_owned()] {
+            store.send_mail(&event(with_mail, &body)).await.unwrap();
+        }
+        store.close().await;
+        // All of it goes from the log to its pages.
+        let mut other = sqlx::SqliteConnection::connect(&path.display().to_string()).await.unwrap();
+        query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+        break_pages(&path, "blotted");
+        break_pages(&path, "smudged");
+
+        let store: Arc<dyn Store> = Arc::new(open().await);
+        let said = store.find_unreadable(id, 0).await.unwrap();
+        assert!(said.as_ref().is_some_and(|said| said.contains("malformed")), "{said:?}");
+        let said = store.find_unreadable(with_mail, 0).await.unwrap();
+        assert!(said.as_ref().is_some_and(|said| said.contains("malformed")), "{said:?}");
+        assert_eq!(store.find_unreadable(fine, 0).await.unwrap(), None);
+        store.close().await;
+    }
 }

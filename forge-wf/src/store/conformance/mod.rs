@@ -215,6 +215,9 @@ mod tests {
             include_str!("mail.rs"),
             include_str!("inbox.rs"),
             include_str!("leases.rs"),
+            include_str!("lists.rs"),
+            include_str!("moves.rs"),
+            include_str!("orders.rs"),
             include_str!("reads.rs"),
         ];
         for line in rooms.iter().flat_map(|room| room.lines()) {

@@ -9,6 +9,7 @@ mod joining;
 mod newer;
 mod support;
 mod takeovers;
+mod unreadable;
 
 use std::sync::Arc;
 

@@ -1,0 +1,98 @@
+//! Rows that the server cannot read: what they keep from nothing else.
+
+use std::sync::Arc;
+
+use sqlx::{AssertSqlSafe, raw_sql};
+
+use super::support::Scratch;
+use crate::model::RunId;
+use crate::store::conformance::support::*;
+use crate::store::{MailKind, NewMail, Store};
+
+/// From now on the journal of this run cannot be read: the server answers as it does of a damaged page.
+async fn damage_journal(scratch: &Scratch, run: RunId) {
+    let sql = format!(
+        "CREATE FUNCTION public.readable(run uuid) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+             IF run = '{}' THEN RAISE 'invalid page in block 7' USING ERRCODE = 'XX001'; END IF;
+             RETURN true;
+         END $$;
+         ALTER TABLE forge_wf.journal RENAME TO journal_rows;
+         CREATE VIEW forge_wf.journal AS SELECT * FROM forge_wf.journal_rows WHERE public.readable(run_id)",
+        run.0
+    );
+    raw_sql(AssertSqlSafe(sql)).execute(&mut scratch.connection().await).await.unwrap();
+}
+
+/// Makes it look as if so many workers had died of the run.
+async fn accuse(scratch: &Scratch, run: RunId, takeovers: i32) {
+    let sql = format!("UPDATE forge_wf.runs SET takeovers = {takeovers}, takeover_entries = 2 WHERE id = '{}'", run.0);
+    raw_sql(AssertSqlSafe(sql)).execute(&mut scratch.connection().await).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suspect_whose_journal_cannot_be_read_keeps_no_other_run_of_its_dead_worker() {
+    let Some(scratch) = Scratch::new().await else { return };
+    let store: Arc<dyn Store> = Arc::new(scratch.store().await);
+    let (heir, mut dead) = (Hand::new(&store).await, Hand::expired(&store).await);
+    let (suspect, other) = (bound(), bound());
+    let (suspect_id, other_id) = (suspect.id, other.id);
+    dead.bear(suspect).await;
+    dead.bear(other).await;
+    accuse(&scratch, suspect_id, 2).await;
+    damage_journal(&scratch, suspect_id).await;
+    assert_eq!(store.take_over(heir.id).await.unwrap().runs, 2);
+    let (suspect, other) = (view(&store, suspect_id).await, view(&store, other_id).await);
+    assert!(suspect.worker.is_none() && other.worker.is_none());
+    assert_eq!((suspect.takeovers, other.takeovers), (0, 1), "what cannot be read accuses nobody");
+    assert!(suspect.definition.is_some(), "it stays bound");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_was_taken_over_is_claimed_though_its_progress_cannot_be_read() {
+    let Some(scratch) = Scratch::new().await else { return };
+    let store: Arc<dyn Store> = Arc::new(scratch.store().await);
+    let (damaged, further) = (start(&store, bound()).await, start(&store, bound()).await);
+    accuse(&scratch, damaged, 1).await;
+    accuse(&scratch, further, 1).await;
+    let entry = format!(
+        "INSERT INTO forge_wf.journal (args_hash, at, run_id, generation, n, scope, attempts, kind, state, key)
+         VALUES (0, now(), '{}', 0, 0, 0, 0, 1, 0, 'step:charge')",
+        further.0
+    );
+    raw_sql(AssertSqlSafe(entry)).execute(&mut scratch.connection().await).await.unwrap();
+    damage_journal(&scratch, damaged).await;
+    let mut worker = Hand::new(&store).await;
+    let mut claimed: Vec<_> = worker.claim(10).await.into_iter().map(|run| (run.takeovers, run.id)).collect();
+    claimed.sort();
+    assert_eq!(claimed, [(0, further), (1, damaged)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_whose_body_cannot_be_read_hides_no_other() {
+    let Some(scratch) = Scratch::new().await else { return };
+    let store: Arc<dyn Store> = Arc::new(scratch.store().await);
+    let run = start(&store, checkout()).await;
+    // The server keeps a body as long as this apart, and cannot make it short.
+    let long: String = (1..2_000_u64).map(|n| format!("{:x}", n.wrapping_mul(0x9E37_79B9_7F4A_7C15))).collect();
+    for body in ["1".to_owned(), format!("\"{long}\""), "3".to_owned()] {
+        store.send_mail(&event(run, &body)).await.unwrap();
+    }
+    // As if the disk had lost it.
+    raw_sql(
+        "SET allow_system_table_mods = on;
+         UPDATE pg_class SET relkind = 'r' WHERE oid = (SELECT reltoastrelid FROM pg_class WHERE oid = 'forge_wf.inbox'::regclass);
+         DO $$ BEGIN EXECUTE format('DELETE FROM %s', (SELECT reltoastrelid::regclass FROM pg_class WHERE oid = 'forge_wf.inbox'::regclass)); END $$;
+         UPDATE pg_class SET relkind = 't' WHERE oid = (SELECT reltoastrelid FROM pg_class WHERE oid = 'forge_wf.inbox'::regclass)",
+    )
+    .execute(&mut scratch.connection().await)
+    .await
+    .unwrap();
+    let inbox = store.load_mail(&[run]).await.unwrap().remove(0);
+    assert_eq!(bodies(&inbox.page.mail), ["1", "3"]);
+    assert!(inbox.unreadable.is_some_and(|why| why.contains("missing chunk")));
+    let named = store.load_events(run, "approved").await.unwrap();
+    assert_eq!(bodies(&named.mail), ["1", "3"]);
+    let kill = NewMail { id: uuid::Uuid::now_v7(), run, kind: MailKind::Kill, name: String::new().into(), body: None };
+    store.send_mail(&kill).await.unwrap();
+    assert_eq!(store.load_mail(&[run]).await.unwrap().remove(0).page.mail.len(), 3, "a command reaches it");
+}
