@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use futures_util::TryStreamExt;
 use sqlx::postgres::PgRow;
 use sqlx::{Row, query, query_with};
 use tokio::sync::Semaphore;
@@ -16,7 +17,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 use super::columns::Columns;
 use super::connect::{CONNECT_MAX, Link, Opener, Work};
 use super::error::{Blame, blame, is_conflict, is_of_the_server, sort, unavailable};
-use super::watch::{Answer, answer};
+use super::watch::{Answer, Heard, answer};
 use crate::db::acknowledged::{Acknowledged, check};
 use crate::model::{Lane, WorkerId};
 use crate::store::StoreError;
@@ -124,8 +125,13 @@ impl Connections {
     ) -> Result<Vec<PgRow>, StoreError> {
         let bytes = columns.bytes();
         let arguments = columns.finish(call)?;
-        self.run(call, worker, bytes, |connection| Box::pin(query_with(sql, arguments.clone()).fetch_all(connection)))
-            .await
+        let heard = Arc::new(Heard::now());
+        self.run(call, worker, bytes, &heard, |connection| {
+            let heard = heard.clone();
+            let rows = query_with(sql, arguments.clone()).fetch(connection);
+            Box::pin(rows.inspect_ok(move |_| heard.again()).try_collect())
+        })
+        .await
     }
 
     /// Does `work`, which sends about `bytes`, on a connection; a second time if the first was cut off.
@@ -134,6 +140,7 @@ impl Connections {
         call: &'static str,
         worker: Option<Worker<'_>>,
         bytes: usize,
+        heard: &Heard,
         work: impl Work<T>,
     ) -> Result<T, StoreError> {
         let it = &self.0;
@@ -151,7 +158,7 @@ impl Connections {
         }
         loop {
             let asked = Instant::now();
-            let error = match answer(&it.opener, &mut link, it.patience, bytes, &work).await {
+            let error = match answer(&it.opener, &mut link, it.patience, bytes, heard, &work).await {
                 Answer::Came(Ok(answer)) => {
                     it.give_back(link, true).await;
                     return Ok(answer);

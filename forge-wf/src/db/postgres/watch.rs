@@ -1,7 +1,8 @@
 //! Waits for an answer, and finds out whether one will come at all.
 //!
 //! A connection that something between has forgotten gives no error: it stays silent. A statement that takes long is silent
-//! too. Only the server can tell the two apart, so it is asked, by another connection, what it does on this one.
+//! too. Only the server can tell the two apart, so it is asked, by another connection, what it does on this one. A long answer on its
+//! way over a slow network is not silent: each row of it counts.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -32,28 +33,59 @@ pub(super) enum Answer<T> {
     TooLate,
 }
 
-/// Waits at most `patience` for `work` on `link`, which sends about `bytes`.
+/// When the last part of an answer came.
+pub(super) struct Heard(Mutex<Instant>);
+
+impl Heard {
+    pub(super) fn now() -> Self {
+        Self(Mutex::new(Instant::now()))
+    }
+
+    /// Another part has come.
+    pub(super) fn again(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn is_quiet_for(&self, length: Duration) -> bool {
+        self.rest_of(length).is_zero()
+    }
+
+    fn rest_of(&self, length: Duration) -> Duration {
+        length.saturating_sub(self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed())
+    }
+
+    /// Waits until nothing has come for so long.
+    async fn until_quiet_for(&self, length: Duration) {
+        while !self.is_quiet_for(length) {
+            sleep(self.rest_of(length)).await;
+        }
+    }
+}
+
+/// Waits for `work` on `link`, which sends about `bytes`, and at most `patience` for each part of its answer.
 pub(super) async fn answer<T>(
     opener: &Opener,
     link: &mut Link,
     patience: Duration,
     bytes: usize,
+    heard: &Heard,
     work: &impl Work<T>,
 ) -> Answer<T> {
+    heard.again();
     let backend = link.backend;
     let quiet = QUIET_MAX + Duration::from_millis(bytes as u64 * 1000 / BYTES_PER_SECOND);
-    let mut work = std::pin::pin!(timeout(patience, work(&mut link.connection)));
     tokio::select! {
         biased;
-        answer = &mut work => answer.map_or(Answer::TooLate, Answer::Came),
-        replacement = find_lost(opener, backend, quiet) => Answer::Lost(replacement),
+        answer = work(&mut link.connection) => Answer::Came(answer),
+        () = heard.until_quiet_for(patience) => Answer::TooLate,
+        replacement = find_lost(opener, backend, quiet, heard) => Answer::Lost(replacement),
     }
 }
 
 /// Returns a new connection once the server says that it does nothing for `backend`; never, if it cannot be asked.
-async fn find_lost(opener: &Opener, backend: Option<Backend>, quiet: Duration) -> Link {
+async fn find_lost(opener: &Opener, backend: Option<Backend>, quiet: Duration, heard: &Heard) -> Link {
     let Some(backend) = backend else { return std::future::pending().await };
-    sleep(quiet).await;
+    heard.until_quiet_for(quiet).await;
     let helper = opener.helper.enter();
     let mut pause = ASK_AGAIN.0;
     loop {
@@ -61,8 +93,8 @@ async fn find_lost(opener: &Opener, backend: Option<Backend>, quiet: Duration) -
             let _turn = helper.turn().await;
             if let Some(mut link) = helper.take_or_open(opener).await {
                 match timeout(QUESTION_MAX, is_idle(&mut link.connection, backend, quiet)).await {
-                    Ok(Ok(true)) => return Link { heard: Instant::now(), ..link },
-                    Ok(Ok(false)) => helper.put(link),
+                    Ok(Ok(true)) if heard.is_quiet_for(quiet) => return Link { heard: Instant::now(), ..link },
+                    Ok(Ok(_)) => helper.put(link),
                     Ok(Err(_)) | Err(_) => {}
                 }
             }

@@ -7,6 +7,7 @@ mod floods;
 mod hints;
 mod joining;
 mod newer;
+mod slow;
 mod support;
 mod takeovers;
 mod unreadable;
