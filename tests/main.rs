@@ -35,6 +35,7 @@ mod shutdown;
 mod sleeps;
 mod sqlite_file;
 mod starts;
+mod strays;
 mod suspects;
 mod tidy;
 mod timers;

@@ -1,6 +1,6 @@
 //! [`preflight`]: whether the code of this process fits the runs in flight, before it takes traffic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::process::ExitCode;
 
@@ -13,8 +13,9 @@ use crate::engine::dry::{Misfit, dry_replay};
 use crate::engine::registry::{Registry, RegistryError};
 use crate::engine::unwind::{ANYONE, Unwinding};
 use crate::journal::Entry;
+use crate::model::limits::LOAD_BYTES_MAX;
 use crate::model::{Limits, Phase, RunId, State};
-use crate::store::{ListRuns, RunView, load_each};
+use crate::store::{ListRuns, RunView, fault_of, load_each};
 
 /// Runs read at a time.
 const PAGE: u32 = 500;
@@ -166,11 +167,17 @@ impl Source {
             let page = self.store().list_runs(&list, self.grace()).await?;
             let views: Vec<_> = page.runs.into_iter().filter(|view| registry.has_name(&view.workflow)).collect();
             let asked: Vec<_> = views.iter().map(|view| (view.id, view.generation)).collect();
-            let journals = load_each(&**self.store(), &asked).await?;
-            for (view, journal) in views.iter().zip(journals) {
-                let verdict = match journal {
+            let mut journals = VecDeque::new();
+            for (place, view) in views.iter().enumerate() {
+                if journals.is_empty() {
+                    journals.extend(load_each(&**self.store(), &asked[place..], LOAD_BYTES_MAX).await);
+                }
+                let verdict = match journals.pop_front().expect("at least one comes back") {
                     Ok(journal) => verdict(registry, view, journal.entries, self.limits()),
-                    Err(error) => Some(Verdict::CannotDecode(format!("its journal cannot be loaded: {error}"))),
+                    Err(error) => {
+                        let what = fault_of(&**self.store(), asked[place], error).await?;
+                        Some(Verdict::CannotDecode(format!("its journal cannot be loaded: {what}")))
+                    }
                 };
                 let (workflow, version) = (view.workflow.to_string(), view.version.as_deref().map(str::to_owned));
                 let (fits, others) = counts.entry((workflow.clone(), version.clone())).or_default();
@@ -226,6 +233,7 @@ pub(super) fn words(misfit: Misfit) -> Verdict {
         Misfit::Diverges(message) => Verdict::Diverges(message),
         Misfit::CannotDecode(message) => Verdict::CannotDecode(message),
         Misfit::Breaks(message) => Verdict::Breaks(message),
+        Misfit::Overdue => Verdict::Breaks(Misfit::Overdue.to_string()),
     }
 }
 

@@ -19,14 +19,12 @@ use super::room::Held;
 use super::session::Session;
 use super::{ClaimId, Engine};
 use crate::model::{BlockReason, RunId};
-use crate::store::{ClaimedRun, Due, Inbox, Journal, MailKind, Mark, StoreError};
+use crate::store::{BAD_IN_A_ROW, ClaimedRun, Due, Inbox, Journal, MailKind, Mark, StoreError};
 
 /// How long this worker leaves a run to others that it could not take up.
 const LEFT_TO_OTHERS: Duration = Duration::from_secs(60);
 /// Runs that are left to others, up to this number: each claim names them all.
 const AVOIDED_MAX: usize = 1_000;
-/// After so many in a row that cannot be loaded, and none that can, the database is at fault and not they.
-const BAD_IN_A_ROW: usize = 3;
 
 /// A claimed run that has no turn yet. While this exists, the run is not taken to be lost, and its mail is kept an eye on.
 pub struct Taken {

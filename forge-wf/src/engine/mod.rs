@@ -102,8 +102,8 @@ pub struct Engine {
     strange: Mutex<HashSet<RunId>>,
     /// Room for journals that no turn has read yet.
     room: Arc<Room>,
-    /// Generations of runs that are known not to fit a definition.
-    stays: Mutex<HashSet<(RunId, i32, Digest)>>,
+    /// Generations of runs that are not to be moved to a definition: ever, or until then.
+    stays: Mutex<HashMap<(RunId, i32, Digest), Option<Instant>>>,
     /// Since when this worker claims nothing, so that a suspect run can be executed alone.
     alone_since: Mutex<Option<Instant>>,
     /// Runs that workers may have died of.

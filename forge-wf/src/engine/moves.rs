@@ -8,6 +8,7 @@
 //! like any other; so are runs that an operator wants moved.
 
 use std::sync::PoisonError;
+use std::time::{Duration, Instant};
 
 use super::Engine;
 use super::definition::WorkflowDefinition;
@@ -17,12 +18,15 @@ use crate::contract::digest;
 use crate::journal::{Entry, EntryKind, EntryState};
 use crate::model::{CallId, Limits, Payload, Phase, RunId, Timestamp};
 use crate::store::{
-    Audit, ClaimedRun, FindStrays, Journal, MoveRun, Mover, Store, StoreError, Stray, load_each, moves,
+    Audit, BAD_IN_A_ROW, ClaimedRun, FindStrays, Journal, MoveRun, Mover, Store, StoreError, Stray, fault_of,
+    load_each, moves,
 };
 
 /// Generations that are known to fit no newer version, up to this number; then they are looked at again.
 const KNOWN_MAX: usize = 100_000;
-/// Strays that are looked at in one go: their journals are loaded together.
+/// How long a run stays that the database does not let be moved: the run may be at fault, or a missing right.
+const REFUSED_FOR: Duration = Duration::from_secs(600);
+/// Strays that are looked for in one go.
 const STRAYS: u32 = 100;
 /// So often in a row, before other duties have their turn.
 const STRAY_PAGES: usize = 20;
@@ -49,8 +53,7 @@ impl Engine {
             // Another claim may find out.
             let Some(fits) = fits else { return true };
             if let Err(misfit) = fits {
-                tracing::info!(run = %run.id, workflow = next.name, version = next.version, %misfit, "a run stays with its version");
-                self.note_that_it_stays(run.id, run.generation, next);
+                self.found_misfit(run.id, run.generation, next, &misfit);
                 return true;
             }
             let from = next.replaces.unwrap_or_default();
@@ -94,7 +97,7 @@ impl Engine {
         }
     }
 
-    /// How many were moved, and the last one if there may be more.
+    /// How many were moved, and the last one if there may be more. A run that cannot be moved keeps none behind it from moving.
     async fn move_found(&self, find: &FindStrays) -> Result<(u64, Option<RunId>), StoreError> {
         let strays = self.store.strays(find).await?;
         let last = strays.last().filter(|_| strays.len() as u32 >= find.limit).map(|stray| stray.run);
@@ -102,48 +105,91 @@ impl Engine {
         let strays = strays.into_iter().filter_map(with_heir);
         let strays: Vec<_> = strays.filter(|(stray, next)| !self.stays(stray.run, stray.generation, next)).collect();
         let asked: Vec<_> = strays.iter().map(|(stray, _)| (stray.run, stray.generation)).collect();
-        let mut moved = 0;
-        for ((stray, next), journal) in strays.iter().zip(self.load_readable(&asked).await?) {
-            let Some(journal) = journal else {
-                // It is told when it is claimed by a worker of its own version.
-                self.note_that_it_stays(stray.run, stray.generation, next);
-                continue;
-            };
-            let unowned = Unowned { journal, seed: stray.seed, version: &stray.version };
-            match move_unowned(&*self.store, next, unowned, self.config.limits, None).await? {
-                Moved::Done => moved += 1,
-                Moved::Busy => {}
-                Moved::Stays(misfit) => {
-                    tracing::info!(run = %stray.run, workflow = next.name, version = next.version, %misfit, "a run stays with its version");
-                    self.note_that_it_stays(stray.run, stray.generation, next);
+        let (mut moved, mut looked_at, mut passing) = (0, 0, 0);
+        while looked_at < strays.len() {
+            let journals = load_each(&*self.store, &asked[looked_at..], self.config.load_bytes).await;
+            let page = &strays[looked_at..];
+            looked_at += journals.len();
+            for ((stray, next), journal) in page.iter().zip(journals) {
+                match self.move_stray(stray, next, journal).await {
+                    Ok(is_moved) => {
+                        moved += u64::from(is_moved);
+                        passing = 0;
+                    }
+                    Err(error) => {
+                        tracing::debug!(run = %stray.run, %error, "a run could not be moved; trying again later");
+                        passing += 1;
+                        if passing >= BAD_IN_A_ROW {
+                            return Err(error);
+                        }
+                    }
                 }
             }
         }
         Ok((moved, last))
     }
 
-    /// The journals of these runs, in the same order; none for one that cannot be read.
-    async fn load_readable(&self, asked: &[(RunId, i32)]) -> Result<Vec<Option<Journal>>, StoreError> {
-        if asked.is_empty() {
-            return Ok(Vec::new());
-        }
-        let loaded = load_each(&*self.store, asked).await?;
-        let readable = |((run, _), journal): (&(RunId, i32), Result<Journal, StoreError>)| {
-            journal.inspect_err(|error| tracing::warn!(%run, %error, "a run cannot be moved")).ok()
+    /// Moves one stray; whether it is moved now. Notes if it is not to be looked at again.
+    ///
+    /// # Errors
+    /// An error that says nothing about the run, and may pass.
+    async fn move_stray(
+        &self,
+        stray: &Stray,
+        next: &'static WorkflowDefinition,
+        journal: Result<Journal, StoreError>,
+    ) -> Result<bool, StoreError> {
+        let Stray { run, generation, .. } = *stray;
+        let journal = match journal {
+            Ok(journal) => journal,
+            Err(error) => {
+                let what = fault_of(&*self.store, (run, generation), error).await?;
+                // The run is blocked when a worker of its own version claims it.
+                tracing::warn!(%run, workflow = next.name, error = what, "a run cannot be moved, since its journal cannot be read");
+                self.note_that_it_stays(run, generation, next, None);
+                return Ok(false);
+            }
         };
-        Ok(asked.iter().zip(loaded).map(readable).collect())
+        let unowned = Unowned { journal, seed: stray.seed, version: &stray.version };
+        match move_unowned(&*self.store, next, unowned, self.config.limits, None).await {
+            Ok(Moved::Done) => Ok(true),
+            Ok(Moved::Busy) => Ok(false),
+            Ok(Moved::Stays(misfit)) => {
+                self.found_misfit(run, generation, next, &misfit);
+                Ok(false)
+            }
+            Err(error) if error.is_passing() => Err(error),
+            Err(error) => {
+                tracing::warn!(
+                    %run, workflow = next.name, version = next.version, %error,
+                    "the database does not let this run be moved to a newer version; trying again in ten minutes"
+                );
+                self.note_that_it_stays(run, generation, next, Some(REFUSED_FOR));
+                Ok(false)
+            }
+        }
+    }
+
+    fn found_misfit(&self, run: RunId, generation: i32, next: &WorkflowDefinition, misfit: &Misfit) {
+        tracing::info!(%run, workflow = next.name, version = next.version, %misfit, "a run stays with its version");
+        if *misfit != Misfit::Overdue {
+            self.note_that_it_stays(run, generation, next, None);
+        }
     }
 
     fn stays(&self, run: RunId, generation: i32, next: &WorkflowDefinition) -> bool {
-        self.stays.lock().unwrap_or_else(PoisonError::into_inner).contains(&(run, generation, next.signature))
+        let stays = self.stays.lock().unwrap_or_else(PoisonError::into_inner);
+        let noted = stays.get(&(run, generation, next.signature));
+        noted.is_some_and(|until| until.is_none_or(|until| Instant::now() < until))
     }
 
-    fn note_that_it_stays(&self, run: RunId, generation: i32, next: &WorkflowDefinition) {
+    /// Notes that this run is not to be moved, for this long or for ever.
+    fn note_that_it_stays(&self, run: RunId, generation: i32, next: &WorkflowDefinition, length: Option<Duration>) {
         let mut stays = self.stays.lock().unwrap_or_else(PoisonError::into_inner);
         if stays.len() >= KNOWN_MAX {
             stays.clear();
         }
-        stays.insert((run, generation, next.signature));
+        stays.insert((run, generation, next.signature), length.map(|length| Instant::now() + length));
     }
 
     async fn write_move(&self, session: &Session, moved: &MoveRun) -> bool {

@@ -20,7 +20,7 @@ pub mod moves;
 pub mod new_run;
 pub mod records;
 
-pub use each::load_each;
+pub use each::{BAD_IN_A_ROW, fault_of, load_each};
 pub use error::StoreError;
 pub use inspect::{Inspect, ListRuns, Listed, RunView, Unserved};
 pub use letters::{Audit, ForkRun, Forked, Inbox, Mail, MailKind, Mailbag, Mark, NewMail, Posted, RetryRun};

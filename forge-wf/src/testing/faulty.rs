@@ -54,6 +54,7 @@ pub struct FaultyStore {
     looks_to_fail: AtomicU64,
     holds_loads: Option<watch::Receiver<bool>>,
     loads_held: AtomicU64,
+    loads_to_fail: AtomicU64,
     holds: Option<watch::Receiver<Option<HoldPoint>>>,
     held: AtomicU64,
 }
@@ -72,6 +73,7 @@ impl FaultyStore {
             looks_to_fail: AtomicU64::new(0),
             holds_loads: None,
             loads_held: AtomicU64::new(0),
+            loads_to_fail: AtomicU64::new(0),
             holds: None,
             held: AtomicU64::new(0),
         }
@@ -125,6 +127,16 @@ impl FaultyStore {
     /// How often loaded mail was held back.
     pub fn loads_held(&self) -> u64 {
         self.loads_held.load(Ordering::SeqCst)
+    }
+
+    /// Lets the next loads of journals fail.
+    pub fn fail_loads(&self, count: u64) {
+        self.loads_to_fail.store(count, Ordering::SeqCst);
+    }
+
+    /// How many loads of journals are still to fail.
+    pub fn loads_to_fail(&self) -> u64 {
+        self.loads_to_fail.load(Ordering::SeqCst)
     }
 
     /// The same store, holding every call of this name on this side for as long as `point` says so. Can hold `claim_runs`,
@@ -244,6 +256,10 @@ impl Store for FaultyStore {
         self.inner.owned_runs(worker).await
     }
     async fn load_journals_up_to(&self, runs: &[(RunId, i32)], bytes: usize) -> Result<Vec<Journal>, StoreError> {
+        let one_less = |left: u64| left.checked_sub(1);
+        if self.loads_to_fail.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+            return Err(StoreError::Unavailable { call: "load_journals", source: "the test cut the load off".into() });
+        }
         self.pass("load_journals", self.inner.load_journals_up_to(runs, bytes)).await
     }
     async fn find_unreadable(&self, run: RunId, generation: i32) -> Result<Option<String>, StoreError> {
