@@ -1,10 +1,12 @@
 //! Runs that workers may have died of, and bodies that never come to rest: other runs do not wait for them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use forge_wf::Status;
 use forge_wf::prelude::*;
+use forge_wf::testing::{Fault, FaultyStore, open_store};
 use forge_wf_tests::workflows::*;
 use forge_wf_tests::{Database, eventually, on_every_backend};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
@@ -34,14 +36,19 @@ async fn keeps_busy(ctx: &WorkflowContext) -> Result<()> {
 /// Makes the runs with a key `suspect..` look as if so many workers had died of each, and due.
 async fn accuse(database: &Database, takeovers: u16, suspects: u64) {
     // Its journal holds its start: one entry, one of them with a seq.
-    let change = format!("SET takeovers = {takeovers}, takeover_entries = 2, ready_at =");
+    accuse_at(database, takeovers, 2, "suspect%", suspects).await;
+}
+
+/// The same for the runs with such keys, whose journals have so many entries and places in the order of deliveries.
+async fn accuse_at(database: &Database, takeovers: u16, progress: u16, keys: &str, suspects: u64) {
+    let change = format!("SET takeovers = {takeovers}, takeover_entries = {progress}, ready_at =");
     let changed = if database.is_sqlite() {
         let mut connection = SqliteConnection::connect(database.url()).await.unwrap();
-        let sql = format!("UPDATE forge_wf_runs {change} 0 WHERE key LIKE 'suspect%' AND worker_id IS NULL");
+        let sql = format!("UPDATE forge_wf_runs {change} 0 WHERE key LIKE '{keys}' AND worker_id IS NULL");
         connection.execute(AssertSqlSafe(sql)).await.unwrap().rows_affected()
     } else {
         let mut connection = PgConnection::connect(database.url()).await.unwrap();
-        let sql = format!("UPDATE forge_wf.runs {change} now() WHERE key LIKE 'suspect%' AND worker_id IS NULL");
+        let sql = format!("UPDATE forge_wf.runs {change} now() WHERE key LIKE '{keys}' AND worker_id IS NULL");
         connection.execute(AssertSqlSafe(sql)).await.unwrap().rows_affected()
     };
     assert_eq!(changed, suspects);
@@ -139,6 +146,109 @@ on_every_backend!(before_it_is_given_up_a_suspect_is_executed_alone, |database| 
     rt.shutdown().await;
     let rt = quick(database).takeovers_max(2).build().await.unwrap();
     assert_eq!(rt.run::<u64>(suspect.id()).await.unwrap().result().await.unwrap(), 3);
+    rt.shutdown().await;
+});
+
+static LOOKED: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts its executions.
+#[step]
+async fn count_looks() -> Result<()> {
+    LOOKED.fetch_add(1, Ordering::SeqCst);
+    Ok(())
+}
+
+/// A suspect that waits before it does anything.
+#[workflow]
+async fn waits_first(ctx: &WorkflowContext) -> Result<()> {
+    ctx.wait_for_event::<Further>().await?;
+    count_looks(ctx).await
+}
+
+on_every_backend!(a_suspect_that_is_to_be_alone_is_alone_after_a_wait_too, |database| {
+    let _turn = TURN.lock().await;
+    OPEN.store(false, Ordering::SeqCst);
+    LOOKED.store(0, Ordering::SeqCst);
+    let rt = quick(database).build().await.unwrap();
+    let suspect = rt.start(waits_first, ()).key("suspect").await.unwrap();
+    eventually("it waits", async || (suspect.status().await.unwrap() == Status::Waiting).then_some(())).await;
+    rt.shutdown().await;
+    // Its wait is a third entry, so a worker that executes it again gets no further before the wait is over.
+    accuse_at(database, 2, 3, "suspect", 1).await;
+    let rt = quick(database).concurrency(8).takeovers_max(2).build().await.unwrap();
+    let busy = rt.start(keeps_busy, ()).key("busy").await.unwrap();
+    eventually("it executes", async || (busy.status().await.unwrap() == Status::Running).then_some(())).await;
+    rt.send_event(&suspect, Further).await.unwrap();
+    // Claimed after the suspect was to go on.
+    let behind = rt.start(three, job(1)).key("behind").delay(Duration::from_secs(1)).await.unwrap();
+    assert_eq!(behind.result().await.unwrap(), 4);
+    assert_eq!(LOOKED.load(Ordering::SeqCst), 0, "it is not executed beside another run");
+    OPEN.store(true, Ordering::SeqCst);
+    busy.result().await.unwrap();
+    rt.shutdown().await;
+    let rt = quick(database).takeovers_max(2).build().await.unwrap();
+    rt.run::<()>(suspect.id()).await.unwrap().result().await.unwrap();
+    rt.shutdown().await;
+});
+
+on_every_backend!(an_idle_worker_executes_a_suspect_in_the_claim_that_brings_it, |database| {
+    let rt = quick(database).build().await.unwrap();
+    let suspect = rt.start(three, job(0)).key("suspect").delay(Duration::from_secs(3_600)).await.unwrap();
+    rt.shutdown().await;
+    accuse(database, 2, 1).await;
+    // No other claim is answered until it has ended.
+    let claims = Arc::new(AtomicUsize::new(0));
+    let (counted, open) = (claims.clone(), Arc::new(AtomicBool::new(false)));
+    let opened = open.clone();
+    let plan = move |call: &'static str, _| {
+        let further = call == "claim_runs" && counted.fetch_add(1, Ordering::SeqCst) > 0;
+        if further && !opened.load(Ordering::SeqCst) { Fault::Fails } else { Fault::None }
+    };
+    let store = FaultyStore::new(open_store(database.url()).await.unwrap(), Box::new(plan));
+    let rt = quick(database).store(Arc::new(store)).build().await.unwrap();
+    let run = rt.run::<u64>(suspect.id()).await.unwrap();
+    let result = tokio::time::timeout(Duration::from_secs(30), run.result()).await.expect("it is executed at once");
+    assert_eq!(result.unwrap(), 3);
+    open.store(true, Ordering::SeqCst);
+    rt.shutdown().await;
+});
+
+static FINISHED: AtomicBool = AtomicBool::new(false);
+
+/// Executes until it is told to finish.
+#[step]
+async fn execute_until_finished() -> Result<()> {
+    while !FINISHED.load(Ordering::SeqCst) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
+/// A long run of which one worker died, by chance.
+#[workflow]
+async fn takes_long(ctx: &WorkflowContext) -> Result<()> {
+    execute_until_finished(ctx).await
+}
+
+on_every_backend!(a_run_of_which_one_worker_died_takes_one_slot, |database| {
+    let _turn = TURN.lock().await;
+    OPEN.store(false, Ordering::SeqCst);
+    FINISHED.store(false, Ordering::SeqCst);
+    let rt = quick(database).concurrency(8).build().await.unwrap();
+    let suspect = rt.start(keeps_busy, ()).key("suspect").delay(Duration::from_secs(3_600)).await.unwrap();
+    let long = rt.start(takes_long, ()).key("long").delay(Duration::from_secs(3_600)).await.unwrap();
+    accuse(database, 2, 1).await;
+    eventually("the suspect alone", async || (suspect.status().await.unwrap() == Status::Running).then_some(())).await;
+    // The next claim is for one run alone, too.
+    accuse_at(database, 1, 2, "long", 1).await;
+    OPEN.store(true, Ordering::SeqCst);
+    suspect.result().await.unwrap();
+    eventually("it executes", async || (long.status().await.unwrap() == Status::Running).then_some(())).await;
+    let run = rt.start(three, job(1)).key("other").await.unwrap();
+    let result = tokio::time::timeout(Duration::from_secs(30), run.result()).await.expect("there are other slots");
+    assert_eq!(result.unwrap(), 4);
+    FINISHED.store(true, Ordering::SeqCst);
+    long.result().await.unwrap();
     rt.shutdown().await;
 });
 

@@ -80,8 +80,8 @@ impl Engine {
 
     /// Reserves half of the free slots (at least one), so that starts in this process find some too.
     fn reserve(&self) -> Option<OwnedSemaphorePermit> {
-        if self.wants_alone() {
-            return self.reserve_all();
+        if let Some(all) = self.reserve_alone() {
+            return all;
         }
         let room = self.config.max_resident.saturating_sub(self.turns().len());
         let free = self.slots.available_permits().min(room);
@@ -93,7 +93,7 @@ impl Engine {
     async fn claim(
         self: &Arc<Self>,
         session: &Arc<Session>,
-        permits: OwnedSemaphorePermit,
+        mut permits: OwnedSemaphorePermit,
         contended: &mut Pauses,
         failed: &mut Pauses,
     ) -> usize {
@@ -166,15 +166,13 @@ impl Engine {
         // every run, and the same number again would only ever show that nothing came of it.
         session.claim_no.store(request.claim_no, Ordering::Relaxed);
         if runs.is_empty() {
-            self.want_alone(false);
+            self.wants_none_alone();
             return 0;
         }
         // There may be more, and what is due next was not asked for: if there is no room now, the next free slot looks.
         self.backlog.store(true, Ordering::Release);
         let taken = runs.len();
-        // Before its turns begin: whether nothing else is executed here.
-        let idle = self.slots.available_permits() + permits.num_permits() >= self.config.concurrency;
-        let runs = self.set_apart(session, runs, alone, idle).await;
+        let (runs, alone) = self.set_apart(session, runs, &mut permits, alone).await;
         self.bring_in(session, runs, permits, alone).await;
         taken
     }

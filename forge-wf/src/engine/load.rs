@@ -167,7 +167,7 @@ impl Engine {
         loaded: &Loaded,
     ) -> Option<OwnedSemaphorePermit> {
         // Adopted runs may come on top of the slots that were asked for.
-        let wanted = if alone && loaded.taken.run.takeovers > 0 { permits.num_permits() } else { 1 };
+        let wanted = if alone && self.is_suspect(&loaded.taken.run) { permits.num_permits() } else { 1 };
         match permits.split(wanted).filter(|permit| permit.num_permits() > 0) {
             Some(permit) => Some(permit),
             None => {

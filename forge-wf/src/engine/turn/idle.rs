@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::Turn;
 use crate::engine::config::NOTE_WAITING_FROM;
 use crate::engine::leaving::Leaving;
@@ -37,12 +39,24 @@ impl Turn {
             Due::At(due) => (due - self.engine.clock.now()).to_std().unwrap_or_default(),
             Due::Now | Due::Never => Duration::MAX,
         };
-        if self.is_to_park(wait) {
+        let alone = self.is_alone();
+        // Until it has got further: then it is no suspect any more, which the next claim notices.
+        if alone && wait < NOTE_WAITING_FROM && self.acked == 0 {
+            return;
+        }
+        // When a run that is to be alone goes on, it needs all slots again: it is claimed for that.
+        if alone || self.is_to_park(wait) {
             let problem = self.unfit_event();
             return self.leave(Leaving::Released(State::Waiting, due, problem));
         }
         self.note_waiting(due, wait);
         self.free_slot();
+    }
+
+    /// Whether it is a suspect that is executed alone: it has all slots.
+    fn is_alone(&self) -> bool {
+        let slots = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        slots >= self.engine.config.concurrency && self.engine.is_suspect(&self.run)
     }
 
     /// Somebody else may work meanwhile.
