@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{Row, ValueRef};
 use uuid::Uuid;
 
 use super::Inner;
@@ -42,12 +42,12 @@ pub(super) async fn load_journals(
         let place = usize::try_from(place - 1).expect("places count from 1");
         last = place + 1;
         let journal = journals.get_mut(place).expect("places count to the number of runs asked for");
-        journal.entries.push(entry(&row)?);
+        if !row.try_get_raw(1).map_err(sorted(LOAD))?.is_null() {
+            journal.entries.push(entry(&row)?);
+        }
     }
-    if bytes < usize::MAX {
-        // What comes after the last row may not have fitted. Every journal has its start, so this cuts off no other.
-        journals.truncate(last);
-    }
+    // What comes after the last row has not fitted.
+    journals.truncate(last);
     Ok(journals)
 }
 

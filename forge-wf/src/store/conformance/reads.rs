@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::support::*;
 use crate::journal::{Entry, EntryKind, EntryState};
 use crate::model::{CallId, Digest, Phase, RunId, Served, State, Status, VersionStatus};
-use crate::store::{Batch, DefinitionRow, Due, NewRun, NewWorker, RunImage, SavedState, Store, Unserved};
+use crate::store::{Batch, DefinitionRow, Due, NewRun, NewWorker, RunImage, SavedState, Store, Unserved, load_each};
 
 pub async fn a_run_nobody_has_is_none(store: Arc<dyn Store>) {
     let id = RunId::new();
@@ -267,6 +267,14 @@ pub async fn journals_come_back_as_far_as_they_fit(store: Arc<dyn Store>) {
     assert_eq!(loaded(1_500).await, [2], "no journal comes in parts, and none after one that does not fit");
     assert_eq!(loaded(4_500).await, [2, 4]);
     assert!(loaded(500).await.is_empty());
+    for (bytes, pieces) in [(500, 1), (1_500, 1), (4_500, 2), (usize::MAX, 3)] {
+        let piece = load_each(&*store, &asked, bytes).await;
+        assert_eq!(piece.iter().flatten().count(), pieces, "one at least, and no more than fit");
+    }
+    let empty = (RunId::new(), 0);
+    let loaded = store.load_journals_up_to(&[empty, asked[0], empty, asked[1]], 1_500).await.unwrap();
+    let lengths: Vec<_> = loaded.iter().map(|journal| journal.entries.len()).collect();
+    assert_eq!(lengths, [0, 2, 0], "one without entries fits wherever it stands");
     assert_eq!(store.load_journals(&asked).await.unwrap()[1].bytes(), 3_000 + bound().input.as_str().len());
 }
 
