@@ -203,3 +203,21 @@ on_every_backend!(a_timer_that_was_due_before_a_flood_of_answers_is_handed_over_
     assert!(timed_out.unwrap(), "the timer was due before any of them");
     rt.shutdown().await;
 });
+
+on_every_backend!(the_mail_of_a_claim_of_many_runs_is_loaded_in_pieces, |database| {
+    let client = Client::connect(database.url()).await.unwrap();
+    let mut runs = Vec::new();
+    for n in 0..40 {
+        runs.push(client.start(approvals, 0).key(format!("k{n}")).await.unwrap());
+    }
+    let store = FaultyStore::new(open_store(database.url()).await.unwrap(), Box::new(|_, _| Fault::None));
+    let store = Arc::new(store);
+    let rt = quick(database).concurrency(256).store(store.clone()).build().await.unwrap();
+    for run in runs {
+        run.result().await.unwrap();
+    }
+    let most = store.inboxes_at_once();
+    assert!((2..=16).contains(&most), "mail of {most} runs, of up to some MB each, was in memory at once");
+    rt.shutdown().await;
+    client.close().await;
+});

@@ -23,6 +23,8 @@ use crate::store::{BAD_IN_A_ROW, ClaimedRun, Due, Inbox, Journal, MailKind, Mark
 
 /// How long this worker leaves a run to others that it could not take up.
 const LEFT_TO_OTHERS: Duration = Duration::from_secs(60);
+/// Runs that are loaded together at the most. Of each the mail is up to two pages of some MB, whatever room there is for journals.
+const PIECE: usize = 16;
 /// Runs that are left to others, up to this number: each claim names them all.
 const AVOIDED_MAX: usize = 1_000;
 
@@ -103,9 +105,10 @@ impl Engine {
         alone: bool,
     ) {
         let mut rest: VecDeque<_> = runs.into_iter().map(|run| self.take(session, run)).collect();
-        let mut first = true;
+        let mut together = true;
         while !rest.is_empty() {
-            let loaded = match self.load(&mut rest, std::mem::take(&mut first)).await {
+            let asked = rest.len().min(PIECE);
+            let loaded = match self.load(&mut rest, together).await {
                 Ok(loaded) => loaded,
                 Err(error) => {
                     tracing::warn!(worker = %session.worker, %error, "claimed runs could not be loaded; trying one by one");
@@ -117,6 +120,7 @@ impl Engine {
                     return;
                 }
             };
+            together = loaded.len() == asked;
             for loaded in loaded {
                 let Some(permit) = self.slot_of(session, &mut permits, alone, &loaded).await else { return };
                 self.begin(session, loaded, permit).await;
@@ -124,23 +128,25 @@ impl Engine {
         }
     }
 
-    /// Loads as many runs from the front of `rest` as there is room for. Nearly always that is all of them, so the `first` piece is
-    /// loaded with all mail at once.
-    async fn load(&self, rest: &mut VecDeque<Taken>, first: bool) -> Result<Vec<Loaded>, StoreError> {
-        let ids: Vec<_> = rest.iter().map(|taken| (taken.run.id, taken.run.generation)).collect();
-        let free = self.room.free().await;
-        let mut runs: Vec<_> = rest.iter().map(|taken| taken.run.id).collect();
+    /// Loads runs from the front of `rest`: as many as there is room for, up to the number whose mail is read at a time. If they are
+    /// likely to fit all `together`, mail and journals are asked for at once.
+    async fn load(&self, rest: &mut VecDeque<Taken>, together: bool) -> Result<Vec<Loaded>, StoreError> {
+        let ids: Vec<_> = rest.iter().take(PIECE).map(|taken| (taken.run.id, taken.run.generation)).collect();
+        let mut runs: Vec<_> = ids.iter().map(|(run, _)| *run).collect();
+        let mut room = self.room.part().await;
         let mut mail = None;
-        let mut journals = if first {
-            let (journals, all) = tokio::join!(self.store.load_journals_up_to(&ids, free), self.store.load_mail(&runs));
+        let mut journals = if together {
+            let journals = self.store.load_journals_up_to(&ids, room.bytes());
+            let (journals, all) = tokio::join!(journals, self.store.load_mail(&runs));
             mail = Some(all?);
             journals?
         } else {
-            self.store.load_journals_up_to(&ids, free).await?
+            self.store.load_journals_up_to(&ids, room.bytes()).await?
         };
         if journals.is_empty() {
-            // It is longer than what is free, perhaps than all the room.
-            self.room.empty().await;
+            // It is longer than a part of the room, perhaps than all the room.
+            drop(room);
+            room = self.room.whole().await;
             journals = self.store.load_journals(&ids[..1]).await?;
         }
         runs.truncate(journals.len());
@@ -152,7 +158,7 @@ impl Engine {
         Ok(taken
             .zip(journals.into_iter().zip(mail))
             .map(|(taken, (journal, mail))| {
-                let room = self.room.hold(journal.bytes());
+                let room = room.cut(journal.bytes());
                 Loaded { taken, journal, mail, room }
             })
             .collect())

@@ -1,7 +1,7 @@
 //! A store whose calls fail or lose their answers on cue.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -55,6 +55,7 @@ pub struct FaultyStore {
     holds_loads: Option<watch::Receiver<bool>>,
     loads_held: AtomicU64,
     loads_to_fail: AtomicU64,
+    inboxes_at_once: AtomicUsize,
     holds: Option<watch::Receiver<Option<HoldPoint>>>,
     held: AtomicU64,
 }
@@ -74,6 +75,7 @@ impl FaultyStore {
             holds_loads: None,
             loads_held: AtomicU64::new(0),
             loads_to_fail: AtomicU64::new(0),
+            inboxes_at_once: AtomicUsize::new(0),
             holds: None,
             held: AtomicU64::new(0),
         }
@@ -127,6 +129,11 @@ impl FaultyStore {
     /// How often loaded mail was held back.
     pub fn loads_held(&self) -> u64 {
         self.loads_held.load(Ordering::SeqCst)
+    }
+
+    /// Of how many runs the mail was loaded at once, at the most.
+    pub fn inboxes_at_once(&self) -> usize {
+        self.inboxes_at_once.load(Ordering::SeqCst)
     }
 
     /// Lets the next loads of journals fail.
@@ -309,6 +316,7 @@ impl Store for FaultyStore {
         self.pass("runs_with_mail", self.inner.runs_with_mail(runs)).await
     }
     async fn load_mail(&self, runs: &[RunId]) -> Result<Vec<Inbox>, StoreError> {
+        self.inboxes_at_once.fetch_max(runs.len(), Ordering::SeqCst);
         let inboxes = self.pass("load_mail", self.inner.load_mail(runs)).await?;
         if let Some(mut held) = self.holds_loads.clone()
             && *held.borrow()
