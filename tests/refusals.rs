@@ -208,7 +208,7 @@ async fn a_refused_record_of_an_undo_is_left_to_an_operator() {
         assert!(result.contains("enough"), "{result}");
         let entries = rt.client().show(run.id()).await.unwrap().entries;
         let undone = entries.iter().find(|entry| entry.call == "step:sell_the_seat#0").expect("it is on record");
-        assert_eq!(undone.undo.as_deref(), Some("done"));
+        assert_eq!(undone.undo, Some("done"));
     }
     rt.shutdown().await;
 }
