@@ -176,6 +176,14 @@ on_every_backend!(a_suspect_that_is_to_be_alone_is_alone_after_a_wait_too, |data
     // Its wait is a third entry, so a worker that executes it again gets no further before the wait is over.
     accuse_at(database, 2, 3, "suspect", 1).await;
     let rt = quick(database).concurrency(8).takeovers_max(2).build().await.unwrap();
+    eventually("the suspect alone, up to its wait", async || {
+        let waits = database.texts(
+            "SELECT key FROM forge_wf_runs WHERE key = 'suspect' AND state = 2 AND ready_at IS NULL",
+            "SELECT key FROM forge_wf.runs WHERE key = 'suspect' AND state = 2 AND ready_at IS NULL",
+        );
+        (waits.await.len() == 1).then_some(())
+    })
+    .await;
     let busy = rt.start(keeps_busy, ()).key("busy").await.unwrap();
     eventually("it executes", async || (busy.status().await.unwrap() == Status::Running).then_some(())).await;
     rt.send_event(&suspect, Further).await.unwrap();
