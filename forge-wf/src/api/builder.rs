@@ -1,7 +1,12 @@
 //! [`RuntimeBuilder`]: the settings of a runtime, and what it checks before any work starts.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use xxhash_rust::xxh3::Xxh3;
 
 use super::connect::connect;
 use super::definition::Registered;
@@ -290,17 +295,25 @@ impl RuntimeBuilder {
     }
 }
 
+/// The xxh3 of a file, which may be large.
+fn hash_of(file: PathBuf) -> std::io::Result<u64> {
+    let (mut file, mut hash, mut piece) = (File::open(file)?, Xxh3::new(), vec![0; 64 * 1024]);
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hash.digest()),
+            bytes => hash.update(&piece[..bytes]),
+        }
+    }
+}
+
 /// The xxh3 of the running executable: the same file is the same build, on every machine.
 fn executable_hash() -> Arc<str> {
     static HASH: OnceLock<Arc<str>> = OnceLock::new();
-    HASH.get_or_init(|| {
-        let bytes = std::env::current_exe().and_then(std::fs::read);
-        match bytes {
-            Ok(bytes) => format!("{:016x}", xxhash_rust::xxh3::xxh3_64(&bytes)).into(),
-            Err(error) => {
-                tracing::warn!(%error, "the executable cannot be read, so this build has no id; set `build_id`");
-                "unknown".into()
-            }
+    HASH.get_or_init(|| match std::env::current_exe().and_then(hash_of) {
+        Ok(hash) => format!("{hash:016x}").into(),
+        Err(error) => {
+            tracing::warn!(%error, "the executable cannot be read, so this build has no id; set `build_id`");
+            "unknown".into()
         }
     })
     .clone()
