@@ -49,6 +49,9 @@ impl Default for RuntimeBuilder {
 impl RuntimeBuilder {
     /// The database: `sqlite:path/to/file.db` (created if it is not there) or `postgres://user@host/database`.
     /// Default: `sqlite:forge-wf.db` in the working directory.
+    ///
+    /// To put a backup in the place of a SQLite file, also under running workers, move it over the file in one step, and delete nothing
+    /// after that: a `-wal` beside it may hold commits of the new file by then. Workers put the log of the former file aside.
     pub fn database(mut self, url: impl Into<String>) -> Self {
         self.opening.address = Address::Url(url.into());
         self
