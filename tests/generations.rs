@@ -1,9 +1,11 @@
 //! Runs without end: `continue_as_new`, saved state, bounded journals, and what a replay gives again.
 
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use forge_wf::prelude::*;
-use forge_wf::{Error, Status};
+use forge_wf::{Error, RunId, Status};
 use forge_wf_tests::waiting::*;
 use forge_wf_tests::workflows::open_gate;
 use forge_wf_tests::{eventually, on_every_backend};
@@ -130,11 +132,24 @@ on_every_backend!(a_chatty_run_that_stays_in_memory_is_not_replayed, |database| 
     rt.shutdown().await;
 });
 
+/// In which runs, with so many generations left, a seat is being booked.
+static BOOKING: Mutex<BTreeSet<(RunId, u64)>> = Mutex::new(BTreeSet::new());
+
 /// Books a seat, if it is let.
 #[step(compensate = give_seat_back)]
-async fn book_a_seat(ctx: &StepContext) -> Result<u64> {
+async fn book_a_seat(ctx: &StepContext, left: u64) -> Result<u64> {
+    BOOKING.lock().unwrap().insert((ctx.run_id(), left));
     ctx.cancelled().await;
     Ok(1)
+}
+
+/// Returns once a seat is being booked.
+#[step]
+async fn see_the_booking(ctx: &StepContext, left: u64) -> Result<()> {
+    while !BOOKING.lock().unwrap().contains(&(ctx.run_id(), left)) {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    Ok(())
 }
 
 /// Gives a seat back.
@@ -158,9 +173,9 @@ async fn drops_and_goes_on(ctx: &WorkflowContext, (left, mut refused): (u64, u64
     }
     tokio::select! {
         biased;
-        _ = book_a_seat(ctx) => {}
+        _ = book_a_seat(ctx, left) => {}
         _ = holds_a_seat(ctx) => {}
-        _ = ctx.sleep(Duration::from_millis(20)) => {}
+        _ = see_the_booking(ctx, left) => {}
     }
     loop {
         let error: Failure = match ctx.continue_as_new::<Never>((left - 1, refused)).await {
