@@ -20,7 +20,7 @@ use crate::journal::{Corrupt, History};
 use crate::model::{Phase, RunId};
 use crate::store::{ClaimRequest, ClaimedRun, Inbox, Journal, Mailbag, StoreError};
 
-/// Runs one claim takes at the most: their journals are loaded in one go.
+/// Runs one claim takes at the most.
 const CLAIM_MAX: usize = 100;
 /// Pause before the next claim while few slots are free.
 const FEW_SLOTS_PAUSE: Duration = Duration::from_millis(2);

@@ -19,7 +19,7 @@ use super::room::Held;
 use super::session::Session;
 use super::{ClaimId, Engine};
 use crate::model::{BlockReason, RunId};
-use crate::store::{BAD_IN_A_ROW, ClaimedRun, Due, Inbox, Journal, MailKind, Mark, StoreError};
+use crate::store::{BAD_IN_A_ROW, ClaimedRun, Due, Inbox, Journal, MailKind, Mark, StoreError, fault_of};
 
 /// How long this worker leaves a run to others that it could not take up.
 const LEFT_TO_OTHERS: Duration = Duration::from_secs(60);
@@ -222,16 +222,12 @@ impl Engine {
                 }
             }
             for (taken, error) in bad {
-                match self.store.find_unreadable(taken.run.id, taken.run.generation).await {
-                    Ok(Some(what)) => self.set_unreadable(session, &taken.run, &what).await,
+                let (run, said) = ((taken.run.id, taken.run.generation), error.to_string());
+                match fault_of(&*self.store, run, error).await {
+                    Ok(what) => self.set_unreadable(session, &taken.run, &what).await,
                     // It can be read now, or nothing can.
-                    Ok(None) => {
-                        tracing::warn!(run = %taken.run.id, %error, "a claimed run could not be loaded; trying again");
-                        rest.push_back(taken);
-                    }
                     Err(why) => {
-                        let run = taken.run.id;
-                        tracing::warn!(%run, %error, %why, "a claimed run cannot be loaded; trying again");
+                        tracing::warn!(run = %run.0, error = said, %why, "a claimed run could not be loaded; trying again");
                         rest.push_back(taken);
                     }
                 }
