@@ -210,7 +210,7 @@ impl Folded {
             if *fresh { batch.inserts.push(write) } else { batch.outcomes.push(write) }
         }
         self.write_along(batch);
-        if self.birth.is_none() && (!self.writes.is_empty() || !self.along.is_empty()) {
+        if self.birth.is_none() && self.image.is_none() && (!self.writes.is_empty() || !self.along.is_empty()) {
             batch.owned.push(Owned { run: self.run, claim_no: self.claim_no });
         }
     }

@@ -134,8 +134,8 @@ pub struct Guard {
     pub run: RunId,
     /// The run that has to be owned: the run itself, or the parent of a child that the batch inserts.
     pub by: RunId,
-    /// The claim under which it has to be owned; `None` if the batch inserts it, so the fence alone decides.
-    pub claim_no: Option<i64>,
+    /// The claim under which it has to be owned.
+    pub claim_no: i64,
 }
 
 /// Mail for another run.
@@ -159,7 +159,8 @@ pub struct Marked {
 /// Everything one commit writes. At most one write per row: the writer has folded it.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    /// The runs that the parts below belong to, each once, except those in `births` and those that have only an update.
+    /// The runs that the parts below belong to, each once, except those in `births` and those in `updates`, which name the
+    /// claim themselves.
     ///
     /// Every part is written only if the worker still owns its run under this claim. So a worker whose claim the database has
     /// lost writes nothing into a journal that another worker continues.
@@ -212,15 +213,24 @@ impl Batch {
             && self.states.is_empty()
     }
 
-    /// What has to be owned so that the parts of each run may be written.
+    /// What has to be owned so that the parts of each run may be written, beside the rows of `updates`: of runs without an
+    /// update, and of the children of runs that the batch does not insert.
     pub fn guards(&self) -> Vec<Guard> {
-        let claims: HashMap<_, _> = self.owned.iter().map(|owned| (owned.run, owned.claim_no)).collect();
-        let own = self.owned.iter().map(|it| Guard { run: it.run, by: it.run, claim_no: Some(it.claim_no) });
-        let births = self.births.iter().map(|birth| {
-            let by = birth.run.parent.as_ref().map_or(birth.run.id, |parent| parent.run);
-            Guard { run: birth.run.id, by, claim_no: claims.get(&by).copied() }
-        });
-        own.chain(births).collect()
+        let mut guards: Vec<_> =
+            self.owned.iter().map(|it| Guard { run: it.run, by: it.run, claim_no: it.claim_no }).collect();
+        let children = self.births.iter().filter_map(|birth| Some((birth.run.id, birth.run.parent.as_ref()?.run)));
+        let mut children = children.peekable();
+        if children.peek().is_some() {
+            let claims: HashMap<_, _> = self.claims().collect();
+            guards.extend(children.filter_map(|(run, by)| Some(Guard { run, by, claim_no: *claims.get(&by)? })));
+        }
+        guards
+    }
+
+    /// The claims under which the runs of this batch have to be owned.
+    pub fn claims(&self) -> impl Iterator<Item = (RunId, i64)> {
+        let updates = self.updates.iter().map(|it| (it.run, it.claim_no));
+        self.owned.iter().map(|it| (it.run, it.claim_no)).chain(updates)
     }
 
     /// The same batch without all parts of `runs`, and without the children and the mail that they send.

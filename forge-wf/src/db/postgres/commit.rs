@@ -22,13 +22,13 @@ macro_rules! shape {
     ($($part:literal),*) => { concat!($(include_str!(concat!("sql/commit/", $part, ".sql")), "\n"),*) };
 }
 /// New entries only: the result of a step in the middle of a run.
-const ENTRIES: &str = shape!("fence", "entries", "answer_entries");
+const ENTRIES: &str = shape!("fence", "not_ours", "entries", "answer");
 /// Runs that begin to wait, are given back or end.
-const UPDATES: &str = shape!("fence", "entries", "updates", "answer_updates");
+const UPDATES: &str = shape!("fence", "updates", "entries", "answer");
 /// Runs that are born: what a busy worker sends.
-const BIRTHS: &str = shape!("fence", "entries", "updates", "births", "answer_updates");
+const BIRTHS: &str = shape!("fence", "updates", "entries", "births", "answer");
 /// Outcomes of started entries, mail, published values.
-const ALL: &str = shape!("fence", "entries", "updates", "births", "rest", "answer_all");
+const ALL: &str = shape!("fence", "updates", "entries", "births", "rest", "answer_all");
 
 /// A statement and its parameters, made before anything is awaited, so the batch need not be kept.
 pub(super) struct Prepared {
@@ -37,7 +37,6 @@ pub(super) struct Prepared {
     batch_no: i64,
     sql: &'static str,
     columns: Columns,
-    updates: Vec<RunId>,
 }
 
 /// Turns a batch into a statement.
@@ -71,13 +70,12 @@ pub(super) fn prepare(worker: WorkerId, lane: Lane, batch_no: i64, batch: &Batch
         columns = columns.entries(&outcomes).marks(&batch.marks).sent(&batch.sent).states(&batch.states);
         sql = ALL;
     }
-    let updates = batch.updates.iter().map(|update| update.run).collect();
-    Prepared { worker, lane, batch_no, sql, columns, updates }
+    Prepared { worker, lane, batch_no, sql, columns }
 }
 
 /// Sends it.
 pub(super) async fn commit(inner: &Inner, prepared: Prepared) -> Result<CommitAnswer, StoreError> {
-    let Prepared { worker, lane, batch_no, sql, columns, updates } = prepared;
+    let Prepared { worker, lane, batch_no, sql, columns } = prepared;
     let rows = inner.lane(lane).fetch_for(inner.by(worker), CALL, sql, columns).await.map_err(|error| match error {
         // A role may have a lock_timeout of its own. For a commit that is no answer: the same batch is sent again.
         StoreError::Busy { call } => unavailable(call, "another transaction holds a row of this batch"),
@@ -88,14 +86,9 @@ pub(super) async fn commit(inner: &Inner, prepared: Prepared) -> Result<CommitAn
         return explain(inner, worker, lane, batch_no).await;
     }
     inner.acknowledged.moved(worker, lane, batch_no);
-    let mut updated: Vec<Uuid> = row.try_get(1).map_err(sorted(CALL))?;
-    let refused: Vec<Uuid> = row.try_get(2).map_err(sorted(CALL))?;
-    if updated.len() == updates.len() && refused.is_empty() {
-        return Ok(CommitAnswer::default());
-    }
-    updated.sort_unstable();
-    let not_updated = updates.into_iter().filter(|run| updated.binary_search(&run.0).is_err());
-    let not_yours: BTreeSet<_> = refused.into_iter().map(RunId).chain(not_updated).collect();
+    let not_ours: Vec<Uuid> = row.try_get(1).map_err(sorted(CALL))?;
+    // A parent is named again by each child that it bears in this batch.
+    let not_yours: BTreeSet<_> = not_ours.into_iter().map(RunId).collect();
     Ok(CommitAnswer { not_yours: not_yours.into_iter().collect() })
 }
 

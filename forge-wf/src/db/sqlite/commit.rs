@@ -152,8 +152,7 @@ async fn not_ours(
     worker: WorkerId,
     batch: &Batch,
 ) -> Result<Vec<RunId>, StoreError> {
-    let claims = batch.owned.iter().map(|it| (it.run, it.claim_no));
-    let claims: BTreeMap<_, _> = claims.chain(batch.updates.iter().map(|it| (it.run, it.claim_no))).collect();
+    let claims: BTreeMap<_, _> = batch.claims().collect();
     let mut foreign = Vec::new();
     for (run, claim_no) in claims {
         if !owns_all(connection, &[Owned { run, claim_no }], worker).await? {

@@ -16,6 +16,7 @@ pub mod mail;
 pub mod moves;
 pub mod newer;
 pub mod orders;
+pub mod owners;
 pub mod reads;
 pub mod starts;
 pub mod support;
@@ -42,9 +43,6 @@ macro_rules! conformance_suite {
                 an_empty_batch_that_touches_all_tables_only_moves_its_lane,
                 a_lane_behind_the_number_before_has_lost_commits,
                 an_older_batch_counts_as_applied,
-                one_lost_run_does_not_fail_its_neighbours,
-                an_update_under_an_old_claim_is_not_yours,
-                nothing_of_a_run_is_written_by_a_worker_that_does_not_own_it,
                 a_refused_batch_writes_nothing_and_leaves_the_number_free,
                 an_outcome_without_a_row_is_refused,
                 a_run_born_claimed_is_owned_and_not_claimable,
@@ -62,6 +60,12 @@ macro_rules! conformance_suite {
                 three_hundred_operations_fit_one_batch,
                 every_lane_counts_for_itself,
                 a_call_that_was_dropped_can_be_sent_again,
+            ],
+            owners: [
+                one_lost_run_does_not_fail_its_neighbours,
+                an_update_under_an_old_claim_is_not_yours,
+                nothing_of_a_run_is_written_by_a_worker_that_does_not_own_it,
+                nothing_of_a_run_is_written_whose_row_cannot_be_updated,
             ],
             claims: [
                 many_claimers_never_share_a_run,
@@ -218,6 +222,7 @@ mod tests {
             include_str!("lists.rs"),
             include_str!("moves.rs"),
             include_str!("orders.rs"),
+            include_str!("owners.rs"),
             include_str!("reads.rs"),
         ];
         for line in rooms.iter().flat_map(|room| room.lines()) {

@@ -72,8 +72,10 @@ impl Hand {
         let others = batch.marks.iter().map(|mark| mark.run).chain(batch.sent.iter().map(|sent| sent.by));
         let named: BTreeSet<_> = entries.chain(others).chain(batch.states.iter().map(|state| state.run)).collect();
         if batch.owned.is_empty() {
-            let claim = |run| self.claims.get(&run).map(|claim_no| Owned { run, claim_no: *claim_no });
-            batch.owned = named.into_iter().filter_map(claim).collect();
+            let updated: BTreeSet<_> = batch.updates.iter().map(|update| update.run).collect();
+            let named = named.difference(&updated);
+            let claim = |run: &RunId| self.claims.get(run).map(|claim_no| Owned { run: *run, claim_no: *claim_no });
+            batch.owned = named.filter_map(claim).collect();
         }
         batch
     }

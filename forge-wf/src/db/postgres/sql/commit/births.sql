@@ -14,7 +14,7 @@
         least(birth.deadline_at, now() + (coalesce(birth.delay_us, 0) + birth.timeout_us) * interval '1 microsecond'),
         birth.block_reason, birth.blocked_build, birth.failure,
         now(), CASE WHEN birth.phase = 2 THEN now() END
-    FROM (
+    FROM fence, (
         SELECT
             unnest($40::uuid[]) AS id, unnest($41::int[]) AS generation, unnest($42::bigint[]) AS seed,
             unnest($43::text[]) AS workflow, unnest($44::text[]) AS version, unnest($45::text[]) AS asked_version,
@@ -27,5 +27,5 @@
             unnest($63::text[]) AS block_reason, unnest($64::text[]) AS blocked_build, unnest($65::text[]) AS failure,
             unnest($66::bigint[]) AS timeout_us
     ) AS birth
-    WHERE birth.id = ANY (ARRAY(SELECT guard.id FROM guard WHERE guard.is_ours))
+    WHERE birth.id <> ALL (ARRAY(SELECT not_ours.id FROM not_ours))
 )

@@ -5,7 +5,7 @@
         run_id, generation, key, n, seq, scope, kind, state, args_hash, args,
         output, failure, attempts, due_at, undo_step, undo_digest, undo_args, undo_state, at
     )
-    SELECT entry.* FROM (
+    SELECT entry.* FROM fence, (
         SELECT
             unnest($7::uuid[]) AS run_id, unnest($8::int[]) AS generation, unnest($9::text[]) AS key,
             unnest($10::int[]) AS n, unnest($11::int[]) AS seq, unnest($12::int[]) AS scope,
@@ -15,5 +15,5 @@
             unnest($22::uuid[]) AS undo_digest, unnest($23::text[]) AS undo_args,
             unnest($24::smallint[]) AS undo_state, unnest($25::timestamptz[]) AS at
     ) AS entry
-    WHERE entry.run_id = ANY (ARRAY(SELECT guard.id FROM guard WHERE guard.is_ours))
+    WHERE entry.run_id <> ALL (ARRAY(SELECT not_ours.id FROM not_ours))
 )

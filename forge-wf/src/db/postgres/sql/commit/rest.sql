@@ -18,7 +18,7 @@
         undo_digest = new.undo_digest,
         undo_args = new.undo_args,
         undo_state = new.undo_state
-    FROM (
+    FROM fence, (
         SELECT
             unnest($67::uuid[]) AS run_id, unnest($68::int[]) AS generation, unnest($69::text[]) AS key,
             unnest($70::int[]) AS n, unnest($71::int[]) AS seq, unnest($72::int[]) AS scope,
@@ -29,27 +29,27 @@
             unnest($84::smallint[]) AS undo_state, unnest($85::timestamptz[]) AS at
     ) AS new
     WHERE old.run_id = new.run_id AND old.generation = new.generation AND old.key = new.key COLLATE "C" AND old.n = new.n
-      AND new.run_id = ANY (ARRAY(SELECT guard.id FROM guard WHERE guard.is_ours))
+      AND new.run_id <> ALL (ARRAY(SELECT not_ours.id FROM not_ours))
     RETURNING 1
 ), marked AS (
     UPDATE forge_wf.inbox AS mail SET
         noticed_at = coalesce(mail.noticed_at, now()),
         taken_at = CASE WHEN mark.taken THEN coalesce(mail.taken_at, now()) ELSE mail.taken_at END
-    FROM (SELECT unnest($86::uuid[]) AS id, unnest($87::bool[]) AS taken) AS mark
-    WHERE mail.id = mark.id AND mail.run_id = ANY (ARRAY(SELECT guard.id FROM guard WHERE guard.is_ours))
+    FROM fence, (SELECT unnest($86::uuid[]) AS id, unnest($87::bool[]) AS taken) AS mark
+    WHERE mail.id = mark.id AND mail.run_id <> ALL (ARRAY(SELECT not_ours.id FROM not_ours))
       AND (mail.noticed_at IS NULL OR (mark.taken AND mail.taken_at IS NULL))
 ), sent AS (
     INSERT INTO forge_wf.inbox (id, run_id, kind, name, body, sent_at, retries)
     SELECT mail.id, mail.run_id, mail.kind, mail.name, mail.body, now(), CASE WHEN mail.kind NOT IN (0, 1, 7, 8) THEN 0 END
-    FROM unnest($88::uuid[], $89::uuid[], $90::smallint[], $91::text[], $92::text[], $93::uuid[])
+    FROM fence, unnest($88::uuid[], $89::uuid[], $90::smallint[], $91::text[], $92::text[], $93::uuid[])
         WITH ORDINALITY AS mail (id, run_id, kind, name, body, by, place)
-    WHERE mail.by = ANY (ARRAY(SELECT guard.id FROM guard WHERE guard.is_ours))
+    WHERE mail.by <> ALL (ARRAY(SELECT not_ours.id FROM not_ours))
     ORDER BY mail.place
     ON CONFLICT (id) DO NOTHING
 ), states AS (
     INSERT INTO forge_wf.run_state (run_id, key, value, updated_at)
     SELECT saved.run_id, saved.key, saved.value, now()
-    FROM unnest($94::uuid[], $95::text[], $96::text[]) AS saved (run_id, key, value)
-    WHERE saved.run_id = ANY (ARRAY(SELECT guard.id FROM guard WHERE guard.is_ours))
+    FROM fence, unnest($94::uuid[], $95::text[], $96::text[]) AS saved (run_id, key, value)
+    WHERE saved.run_id <> ALL (ARRAY(SELECT not_ours.id FROM not_ours))
     ON CONFLICT (run_id, key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
 )

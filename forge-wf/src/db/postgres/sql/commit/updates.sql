@@ -1,5 +1,5 @@
 -- updates: sets rows to their images where $1 owns them under that claim. IS NOT DISTINCT FROM keeps the planner off the
--- index of workers: images are walked, runs found by id.
+-- index of workers: images are walked, runs found by id. A run whose row was not updated is not ours.
 , updated AS (
     UPDATE forge_wf.runs AS run SET
         phase = image.phase,
@@ -25,4 +25,9 @@
     ) AS image
     WHERE run.id = image.id AND run.claim_no = image.claim_no AND run.worker_id IS NOT DISTINCT FROM $1
     RETURNING run.id
+), not_ours (id, by) AS MATERIALIZED (
+    SELECT refused.id, refused.by FROM refused
+    UNION ALL
+    SELECT image.id, image.id FROM fence, unnest($26::uuid[]) AS image (id)
+    WHERE (SELECT count(*) FROM updated) <> cardinality($26) AND image.id <> ALL (ARRAY(SELECT updated.id FROM updated))
 )
