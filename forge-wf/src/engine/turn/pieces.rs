@@ -8,6 +8,10 @@ use crate::engine::writer::Staged;
 /// Cuts the staged entries into pieces of at most `bytes_max` payload bytes, in order. One group of entries that belong together and is
 /// larger by itself is a piece of its own. No entries are one empty piece.
 pub(super) fn cut(staged: Vec<Staged>, bytes_max: usize) -> Vec<Vec<Staged>> {
+    // Nearly every flush is one piece.
+    if staged.iter().map(Staged::bytes).sum::<usize>() <= bytes_max {
+        return vec![staged];
+    }
     let (mut pieces, mut bytes) = (vec![Vec::new()], 0);
     for group in groups(staged) {
         let more = group.iter().map(Staged::bytes).sum::<usize>();

@@ -179,14 +179,15 @@ impl Turn {
 
     /// The first timer, if it may end now, and when it was due.
     pub(super) fn timer_due(&mut self) -> Option<(CallId, Timestamp)> {
-        self.waits.due(self.engine.clock.now(), Instant::now()).zip(self.waits.first_due())
+        let due = self.waits.first_due()?;
+        Some((self.waits.due(self.engine.clock.now(), Instant::now())?, due))
     }
 
     /// Whether something is, or may be, there to be handed over.
     pub(super) fn has_ready(&mut self) -> bool {
         !self.arrived.is_empty()
             || self.waits.events().any(|(call, name, _)| self.mailbox.may_have(name, call))
-            || self.waits.due(self.engine.clock.now(), Instant::now()).is_some()
+            || self.timer_due().is_some()
     }
 
     async fn record_wait(&mut self, call: CallId, ready: Ready) {

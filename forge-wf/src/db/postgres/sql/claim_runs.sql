@@ -18,6 +18,9 @@
 -- Runs are locked one at a time, in order, until there are enough of them: SKIP LOCKED, so claimers never queue behind each
 -- other; MATERIALIZED, so LIMIT is a limit. More heads are looked at than taken, since other claimers lock the first ones.
 -- What is locked is looked at again, as it is by then: it may need something else, if it was moved to another version.
+--
+-- Runs are joined by `id = ANY (ARRAY[..])`, which is a look into the index for each row and nothing else. A plain `=` may become a
+-- walk over all runs: a plan that was made while the table was small is kept while it grows.
 WITH RECURSIVE offer (needs, definition, version, timeout) AS MATERIALIZED (
     SELECT DISTINCT ON (it.needs) it.needs, it.definition, it.version, it.timeout * interval '1 microsecond'
     FROM unnest($4::uuid[], $5::uuid[], $6::text[], $9::bigint[]) AS it (needs, definition, version, timeout)
@@ -55,7 +58,7 @@ WITH RECURSIVE offer (needs, definition, version, timeout) AS MATERIALIZED (
         WHERE level.priority IS NOT NULL
         UNION ALL
         SELECT run.id, run.needs, run.priority, oldest.sent_at, true, false
-        FROM letter JOIN forge_wf.runs AS run ON run.id = letter.run_id, LATERAL (
+        FROM letter JOIN forge_wf.runs AS run ON run.id = ANY (ARRAY[letter.run_id]), LATERAL (
             SELECT mail.sent_at FROM forge_wf.inbox AS mail
             WHERE mail.run_id = run.id AND mail.noticed_at IS NULL AND mail.kind BETWEEN 0 AND $8
             ORDER BY mail.no LIMIT 1
@@ -64,7 +67,7 @@ WITH RECURSIVE offer (needs, definition, version, timeout) AS MATERIALIZED (
           AND run.phase IN (0, 1) AND run.id <> ALL ($10::uuid[])
         UNION ALL
         SELECT run.id, run.needs, run.priority, mail.sent_at, false, true
-        FROM forge_wf.inbox AS mail JOIN forge_wf.runs AS run ON run.id = mail.run_id
+        FROM forge_wf.inbox AS mail JOIN forge_wf.runs AS run ON run.id = ANY (ARRAY[mail.run_id])
         WHERE mail.noticed_at IS NULL AND mail.kind NOT IN (0, 1, 7, 8) AND mail.kind <= $8 AND $3 > 0
           AND run.worker_id IS NULL AND run.state IN (0, 2, 3, 4)
           AND (mail.retries IS NULL OR mail.retries = coalesce(run.retries, 0))
@@ -111,7 +114,7 @@ WITH RECURSIVE offer (needs, definition, version, timeout) AS MATERIALIZED (
         UNION ALL
         SELECT mine.id, NULL, NULL, NULL FROM fence, mine
     ) AS it
-    WHERE run.id = it.id
+    WHERE run.id = ANY (ARRAY[it.id])
     RETURNING run.id, run.claim_no, run.generation, run.seed, run.workflow, run.definition, run.needs, run.phase,
         run.takeovers, run.takeover_entries, run.priority, run.ready_at, run.parent_id, run.parent_call, run.deadline_at, run.block_reason,
         run.retries

@@ -4,7 +4,7 @@
 --
 -- Mail is walked first (IS NOT DISTINCT FROM keeps the planner off the index of workers): un-noticed mail is rare, runs are
 -- not. `letter` hops through the index from one run that has some to the next, so the length of a flood to one counts for
--- nothing. Bodies are read last, of what is kept: their length is known without.
+-- nothing. Bodies are read last, of what is kept: their length is known without. `id = ANY (ARRAY[..])` as in claim_runs.
 WITH RECURSIVE letter (run_id) AS (
     (SELECT mail.run_id FROM forge_wf.inbox AS mail WHERE mail.noticed_at IS NULL ORDER BY mail.run_id LIMIT 1)
     UNION ALL
@@ -20,7 +20,7 @@ FROM (
         row_number() OVER (ORDER BY page.no) AS place,
         sum(page.bytes) OVER (ORDER BY page.no) - page.bytes AS bytes_before
     FROM letter
-    JOIN forge_wf.runs AS run ON run.id = letter.run_id AND run.worker_id IS NOT DISTINCT FROM $1
+    JOIN forge_wf.runs AS run ON run.id = ANY (ARRAY[letter.run_id]) AND run.worker_id IS NOT DISTINCT FROM $1
         AND letter.run_id <> ALL ($5::uuid[]),
     LATERAL (
         SELECT unnoticed.id, unnoticed.no, unnoticed.bytes,
@@ -33,6 +33,6 @@ FROM (
         ) AS unnoticed
     ) AS page
     WHERE page.bytes_before < $3
-) AS kept JOIN forge_wf.inbox AS mail ON mail.id = kept.id
+) AS kept JOIN forge_wf.inbox AS mail ON mail.id = ANY (ARRAY[kept.id])
 WHERE kept.place <= 4 * $2 AND kept.bytes_before < 4 * $3
 ORDER BY mail.no

@@ -1,6 +1,6 @@
 -- rest: outcomes of entries that have a row, marks on mail, mail sent, values published. Commands among the mail come from a parent,
 -- and are for its child as it was begun: with 0 retries. An entry that has a seq keeps its
--- outcome, and only its undo columns change.
+-- outcome, and only its undo columns change. Rows are found by their ids, as in updates.
 , outcomes AS (
     UPDATE forge_wf.journal AS old SET
         seq = coalesce(old.seq, new.seq),
@@ -28,7 +28,7 @@
             unnest($82::uuid[]) AS undo_digest, unnest($83::text[]) AS undo_args,
             unnest($84::smallint[]) AS undo_state, unnest($85::timestamptz[]) AS at
     ) AS new
-    WHERE old.run_id = new.run_id AND old.generation = new.generation AND old.key = new.key COLLATE "C" AND old.n = new.n
+    WHERE old.run_id = ANY (ARRAY[new.run_id]) AND old.generation = new.generation AND old.key = new.key COLLATE "C" AND old.n = new.n
       AND new.run_id <> ALL (ARRAY(SELECT not_ours.id FROM not_ours))
     RETURNING 1
 ), marked AS (
@@ -36,7 +36,7 @@
         noticed_at = coalesce(mail.noticed_at, now()),
         taken_at = CASE WHEN mark.taken THEN coalesce(mail.taken_at, now()) ELSE mail.taken_at END
     FROM fence, (SELECT unnest($86::uuid[]) AS id, unnest($87::bool[]) AS taken) AS mark
-    WHERE mail.id = mark.id AND mail.run_id <> ALL (ARRAY(SELECT not_ours.id FROM not_ours))
+    WHERE mail.id = ANY (ARRAY[mark.id]) AND mail.run_id <> ALL (ARRAY(SELECT not_ours.id FROM not_ours))
       AND (mail.noticed_at IS NULL OR (mark.taken AND mail.taken_at IS NULL))
 ), sent AS (
     INSERT INTO forge_wf.inbox (id, run_id, kind, name, body, sent_at, retries)

@@ -1,5 +1,6 @@
 -- updates: sets rows to their images where $1 owns them under that claim. IS NOT DISTINCT FROM keeps the planner off the
--- index of workers: images are walked, runs found by id. A run whose row was not updated is not ours.
+-- index of workers: images are walked, runs found by id; `= ANY (ARRAY[..])` leaves it nothing but that, whatever the table was when the plan
+-- was made. A run whose row was not updated is not ours.
 , updated AS (
     UPDATE forge_wf.runs AS run SET
         phase = image.phase,
@@ -23,7 +24,7 @@
             unnest($35::bool[]) AS unbind, unnest($36::text[]) AS block_reason, unnest($37::text[]) AS blocked_build,
             unnest($38::text[]) AS failure, unnest($39::bigint[]) AS seed
     ) AS image
-    WHERE run.id = image.id AND run.claim_no = image.claim_no AND run.worker_id IS NOT DISTINCT FROM $1
+    WHERE run.id = ANY (ARRAY[image.id]) AND run.claim_no = image.claim_no AND run.worker_id IS NOT DISTINCT FROM $1
     RETURNING run.id
 ), not_ours (id, by) AS MATERIALIZED (
     SELECT refused.id, refused.by FROM refused
