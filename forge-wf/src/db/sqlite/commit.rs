@@ -114,10 +114,11 @@ async fn apply(
     if !owns_all(connection, &batch.owned, worker).await? {
         return Ok(Applied::SomeAreNotOurs);
     }
-    insert_runs(connection, &batch.births, worker, now).await?;
+    // Before anything is inserted: a child of a run that is not ours may be there, of its new owner.
     if !update_runs(connection, &batch.updates, worker, now).await? {
         return Ok(Applied::SomeAreNotOurs);
     }
+    insert_runs(connection, &batch.births, worker, now).await?;
     let starts: Vec<_> = batch.births.iter().map(start_entry).collect();
     let entries: Vec<_> = starts.iter().chain(&batch.inserts).collect();
     insert_entries(connection, &entries).await?;

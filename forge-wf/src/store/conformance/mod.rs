@@ -66,6 +66,7 @@ macro_rules! conformance_suite {
                 an_update_under_an_old_claim_is_not_yours,
                 nothing_of_a_run_is_written_by_a_worker_that_does_not_own_it,
                 nothing_of_a_run_is_written_whose_row_cannot_be_updated,
+                a_child_that_the_new_owner_has_started_refuses_nothing,
             ],
             claims: [
                 many_claimers_never_share_a_run,

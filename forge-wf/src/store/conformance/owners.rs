@@ -59,6 +59,21 @@ pub async fn nothing_of_a_run_is_written_whose_row_cannot_be_updated(store: Arc<
     try_to_write_for_a_lost_run(store, true).await;
 }
 
+pub async fn a_child_that_the_new_owner_has_started_refuses_nothing(store: Arc<dyn Store>) {
+    let (mut first, mut second) = (Hand::new(&store).await, Hand::new(&store).await);
+    let run = bound();
+    let id = run.id;
+    first.bear(run).await;
+    first.update(id, 0, released()).await;
+    let claim_no = second.claim_one().await.claim_no;
+    let child = NewRun { parent: Some(Parent { run: id, call: Some("child:ship#0".into()) }), ..bound() };
+    let births = vec![Birth { run: child, image: released() }];
+    let owned = vec![Owned { run: id, claim_no }];
+    second.commit(Batch { owned, births: births.clone(), ..Batch::default() }).await;
+    let updates = vec![RunUpdate { run: id, claim_no: 0, image: paused() }];
+    assert_eq!(first.try_commit(Batch { updates, births, ..Batch::default() }).await.unwrap().not_yours, [id]);
+}
+
 /// The batch also updates the rows of its runs, or only names their claims.
 async fn try_to_write_for_a_lost_run(store: Arc<dyn Store>, updates: bool) {
     let (mut first, mut second) = (Hand::new(&store).await, Hand::new(&store).await);

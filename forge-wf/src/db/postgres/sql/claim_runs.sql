@@ -19,8 +19,9 @@
 -- other; MATERIALIZED, so LIMIT is a limit. More heads are looked at than taken, since other claimers lock the first ones.
 -- What is locked is looked at again, as it is by then: it may need something else, if it was moved to another version.
 --
--- Runs are joined by `id = ANY (ARRAY[..])`, which is a look into the index for each row and nothing else. A plain `=` may become a
--- walk over all runs: a plan that was made while the table was small is kept while it grows.
+-- Runs are joined by `id = ANY (ARRAY[..])`: beside the settings of our connections that is a look into the index for each row. A plain
+-- `=` may become a walk over all runs in the order of their ids: a plan that was made while the table was small is kept while it
+-- grows.
 WITH RECURSIVE offer (needs, definition, version, timeout) AS MATERIALIZED (
     SELECT DISTINCT ON (it.needs) it.needs, it.definition, it.version, it.timeout * interval '1 microsecond'
     FROM unnest($4::uuid[], $5::uuid[], $6::text[], $9::bigint[]) AS it (needs, definition, version, timeout)

@@ -9,7 +9,9 @@ use crate::journal::{Entry, EntryKind, EntryState};
 use crate::model::{CallId, Lane, RunId, State, WorkerId};
 use crate::store::conformance::support::*;
 use crate::store::moves::weight;
-use crate::store::{Audit, Batch, Birth, CommitAnswer, MailKind, MoveRun, Mover, RetryRun, Store, StoreError};
+use crate::store::{
+    Audit, Batch, Birth, CommitAnswer, MailKind, MoveRun, Mover, NewRun, Parent, RetryRun, RunUpdate, Store, StoreError,
+};
 
 fn birth() -> Batch {
     Batch { births: vec![Birth { run: bound(), image: executing() }], ..Batch::default() }
@@ -50,6 +52,34 @@ async fn a_batch_sent_twice_at_once_is_applied_once() {
         assert_eq!(commit.await.unwrap().unwrap(), CommitAnswer::default());
     }
     assert_eq!(stores[0].owned_runs(worker.id).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_run_that_is_taken_away_while_its_commit_waits_starts_no_child() {
+    let Some(scratch) = Scratch::new().await else { return };
+    let store: Arc<dyn Store> = Arc::new(scratch.store().await);
+    let mut worker = Hand::new(&store).await;
+    let run = bound();
+    let id = run.id;
+    worker.bear(run).await;
+    let mut other = scratch.connection().await;
+    let taken = "UPDATE forge_wf.runs SET worker_id = NULL, claim_no = 7 WHERE id = $1";
+    let held = hold!(other, taken, id.0);
+    let child = NewRun { parent: Some(Parent { run: id, call: Some("child:ship#0".into()) }), ..bound() };
+    let child_id = child.id;
+    let batch = Batch {
+        updates: vec![RunUpdate { run: id, claim_no: 0, image: executing() }],
+        births: vec![Birth { run: child, image: released() }],
+        ..Batch::default()
+    };
+    let commit = tokio::spawn(async move { worker.try_commit(batch).await });
+    scratch.until_somebody_waits().await;
+    held.commit().await.unwrap();
+    assert_eq!(commit.await.unwrap().unwrap().not_yours, [id]);
+    assert!(calls(&store, child_id).await.is_empty());
+    let started =
+        query("SELECT FROM forge_wf.runs WHERE id = $1").bind(child_id.0).fetch_all(&mut other).await.unwrap();
+    assert!(started.is_empty());
 }
 
 #[tokio::test]

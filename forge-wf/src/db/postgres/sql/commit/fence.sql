@@ -2,7 +2,7 @@
 -- lease is lost, the batch was applied before, or there is a gap) means that no part writes. Parts are added as a batch
 -- needs them, always in the order of the files: fence, not_ours or updates, entries, births, rest, and one answer.
 --
--- What belongs to a run in `not_ours` is not written. That table is nearly always empty: so parts ask for what is not in it, which
+-- What belongs to a run in `not_ours` is not written. It knows the runs that the batch names: in `owned`, or by an update. That table is nearly always empty: so parts ask for what is not in it, which
 -- costs nothing for each row. The owner of a run can only change while the fence holds if the database has lost a claim.
 -- `<> ALL (ARRAY(SELECT ..))` is worked out once; as NOT IN (SELECT ..) it would be asked row by row.
 --
@@ -14,7 +14,7 @@ WITH fence AS (
     RETURNING batch_no
 ), refused (id, by) AS (
     -- Parts of run $4 are refused unless run $5 is owned under claim $6. The row is read and not locked. A subquery that returns a
-    -- value is a look into the index for each row whatever the planner knows; EXISTS might become a walk over all runs.
+    -- value is asked for each row; EXISTS might become a join, and that a walk over all runs.
     SELECT asked.id, asked.by
     FROM fence, (SELECT unnest($4::uuid[]) AS id, unnest($5::uuid[]) AS by, unnest($6::bigint[]) AS claim_no) AS asked
     WHERE (

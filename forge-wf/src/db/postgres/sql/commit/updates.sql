@@ -1,6 +1,6 @@
 -- updates: sets rows to their images where $1 owns them under that claim. IS NOT DISTINCT FROM keeps the planner off the
--- index of workers: images are walked, runs found by id; `= ANY (ARRAY[..])` leaves it nothing but that, whatever the table was when the plan
--- was made. A run whose row was not updated is not ours.
+-- index of workers: images are walked, runs found by id. `= ANY (ARRAY[..])` beside the settings of our connections leaves it nothing
+-- but that, whatever the table was when the plan was made. A run whose row was not updated is not ours.
 , updated AS (
     UPDATE forge_wf.runs AS run SET
         phase = image.phase,
@@ -29,6 +29,12 @@
 ), not_ours (id, by) AS MATERIALIZED (
     SELECT refused.id, refused.by FROM refused
     UNION ALL
-    SELECT image.id, image.id FROM fence, unnest($26::uuid[]) AS image (id)
-    WHERE (SELECT count(*) FROM updated) <> cardinality($26) AND image.id <> ALL (ARRAY(SELECT updated.id FROM updated))
+    -- With its children: their look above does not wait for a lock on the row, and the update does.
+    SELECT asked.id, asked.by FROM fence, (
+        SELECT unnest($26::uuid[]) AS id, unnest($26::uuid[]) AS by
+        UNION ALL
+        SELECT unnest($4::uuid[]) AS id, unnest($5::uuid[]) AS by
+    ) AS asked
+    WHERE (SELECT count(*) FROM updated) <> cardinality($26)
+      AND asked.by = ANY ($26) AND asked.by <> ALL (ARRAY(SELECT updated.id FROM updated))
 )
