@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::support::*;
 use crate::journal::EntryState;
 use crate::model::{RunId, State};
-use crate::store::{Batch, Birth, Mark, Marked, NewRun, Owned, Parent, RunUpdate, SavedState, Sent, Store};
+use crate::store::{Batch, Birth, Mark, Marked, Owned, RunUpdate, SavedState, Sent, Store};
 
 pub async fn one_lost_run_does_not_fail_its_neighbours(store: Arc<dyn Store>) {
     let mut first = Hand::new(&store).await;
@@ -66,8 +66,7 @@ pub async fn a_child_that_the_new_owner_has_started_refuses_nothing(store: Arc<d
     first.bear(run).await;
     first.update(id, 0, released()).await;
     let claim_no = second.claim_one().await.claim_no;
-    let child = NewRun { parent: Some(Parent { run: id, call: Some("child:ship#0".into()) }), ..bound() };
-    let births = vec![Birth { run: child, image: released() }];
+    let births = vec![Birth { run: child_of(id), image: released() }];
     let owned = vec![Owned { run: id, claim_no }];
     second.commit(Batch { owned, births: births.clone(), ..Batch::default() }).await;
     let updates = vec![RunUpdate { run: id, claim_no: 0, image: paused() }];
@@ -90,7 +89,6 @@ async fn try_to_write_for_a_lost_run(store: Arc<dyn Store>, updates: bool) {
     assert_eq!(claimed.id, lost_id);
 
     // Everything a batch can hold, of the lost run and of one that is still owned.
-    let child_of = |run| NewRun { parent: Some(Parent { run, call: Some("child:ship#0".into()) }), ..bound() };
     let (lost_child, my_child) = (child_of(lost_id), child_of(mine_id));
     let (lost_child_id, my_child_id) = (lost_child.id, my_child.id);
     let label = |run| writes(run, vec![completed("step:label", 0, 2, "2")]);

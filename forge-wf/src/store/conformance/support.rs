@@ -11,7 +11,7 @@ use crate::model::time::from_micros;
 use crate::model::{CallId, Digest, Lane, Payload, Phase, RunId, State, Timestamp, VersionStatus, WorkerId};
 use crate::store::{
     Batch, Birth, Claim, ClaimRequest, ClaimedRun, CommitAnswer, DefinitionRow, Due, Mail, MailKind, Mark, Marked,
-    NewMail, NewRun, NewWorker, Offer, Owned, RunImage, RunUpdate, RunView, Sent, Store, StoreError, Write,
+    NewMail, NewRun, NewWorker, Offer, Owned, Parent, RunImage, RunUpdate, RunView, Sent, Store, StoreError, Write,
 };
 
 /// A lease no test outlives.
@@ -208,6 +208,11 @@ pub fn keyed(key: &str) -> NewRun {
 /// A run of `checkout` that is bound to version 1.
 pub fn bound() -> NewRun {
     NewRun { version: Some("1".into()), definition: Some(ONE), needs: ONE, ..checkout() }
+}
+
+/// A child that this run calls.
+pub fn child_of(run: RunId) -> NewRun {
+    NewRun { parent: Some(Parent { run, call: Some("child:ship#0".into()) }), ..bound() }
 }
 
 pub async fn start(store: &Arc<dyn Store>, run: NewRun) -> RunId {

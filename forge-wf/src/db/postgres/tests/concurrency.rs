@@ -10,7 +10,7 @@ use crate::model::{CallId, Lane, RunId, State, WorkerId};
 use crate::store::conformance::support::*;
 use crate::store::moves::weight;
 use crate::store::{
-    Audit, Batch, Birth, CommitAnswer, MailKind, MoveRun, Mover, NewRun, Parent, RetryRun, RunUpdate, Store, StoreError,
+    Audit, Batch, Birth, CommitAnswer, MailKind, MoveRun, Mover, RetryRun, RunUpdate, Store, StoreError,
 };
 
 fn birth() -> Batch {
@@ -65,7 +65,7 @@ async fn a_run_that_is_taken_away_while_its_commit_waits_starts_no_child() {
     let mut other = scratch.connection().await;
     let taken = "UPDATE forge_wf.runs SET worker_id = NULL, claim_no = 7 WHERE id = $1";
     let held = hold!(other, taken, id.0);
-    let child = NewRun { parent: Some(Parent { run: id, call: Some("child:ship#0".into()) }), ..bound() };
+    let child = child_of(id);
     let child_id = child.id;
     let batch = Batch {
         updates: vec![RunUpdate { run: id, claim_no: 0, image: executing() }],
@@ -77,9 +77,7 @@ async fn a_run_that_is_taken_away_while_its_commit_waits_starts_no_child() {
     held.commit().await.unwrap();
     assert_eq!(commit.await.unwrap().unwrap().not_yours, [id]);
     assert!(calls(&store, child_id).await.is_empty());
-    let started =
-        query("SELECT FROM forge_wf.runs WHERE id = $1").bind(child_id.0).fetch_all(&mut other).await.unwrap();
-    assert!(started.is_empty());
+    assert!(store.run(child_id, LONG).await.unwrap().is_none());
 }
 
 #[tokio::test]

@@ -2,8 +2,9 @@
 -- lease is lost, the batch was applied before, or there is a gap) means that no part writes. Parts are added as a batch
 -- needs them, always in the order of the files: fence, not_ours or updates, entries, births, rest, and one answer.
 --
--- What belongs to a run in `not_ours` is not written. It knows the runs that the batch names: in `owned`, or by an update. That table is nearly always empty: so parts ask for what is not in it, which
--- costs nothing for each row. The owner of a run can only change while the fence holds if the database has lost a claim.
+-- What belongs to a run in `not_ours` is not written. It knows the runs that the batch names: in `owned`, or by an update. It is nearly
+-- always empty, so parts ask for what is not in it, which costs nothing for each row. The owner of a run can only change while the
+-- fence holds if the database has lost a claim.
 -- `<> ALL (ARRAY(SELECT ..))` is worked out once; as NOT IN (SELECT ..) it would be asked row by row.
 --
 -- Arrays are unnested side by side in a select list, where they go in step and row by row. As one function over many arrays,
