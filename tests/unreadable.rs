@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use forge_wf::Status;
 use forge_wf::prelude::*;
+use forge_wf::{Client, Filter, Status, preflight};
 use forge_wf_tests::workflows::*;
-use forge_wf_tests::{Database, eventually, on_every_backend};
+use forge_wf_tests::{Database, Log, eventually, on_every_backend};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
 
 use crate::quick;
@@ -74,8 +75,39 @@ on_every_backend!(a_run_of_an_unknown_phase_stops_no_other_run, |database| {
         "SELECT concat(phase, ' ', state, ' ', (worker_id IS NULL)::int) FROM forge_wf.runs WHERE workflow = 'keeps_pages'",
     );
     assert_eq!(rows.await, ["7 0 1"], "nobody has written to it");
-    assert!(strange.status().await.is_err());
+    let error = rt.run::<u64>(strange.id()).await.unwrap_err().to_string();
+    assert!(error.contains(&format!("7 is no phase (run {})", strange.id())), "{error}");
+    let page = rt.client().list(&Filter::new().page_size(1_000)).await.unwrap();
+    assert_eq!((page.runs.len(), page.unknown.len()), (10, 1));
+    assert_eq!(page.unknown[0].run, strange.id());
+    let found = preflight(&rt.client()).await.unwrap().to_string();
+    let said = format!("run {} of keeps_pages (any): cannot be decoded: its row has the unknown phase 7", strange.id());
+    assert!(found.contains(&said), "{found}");
     rt.shutdown().await;
+});
+
+on_every_backend!(a_run_whose_row_the_database_refuses_to_change_stops_no_other_run, |database| {
+    let client = Client::connect(database.url()).await.unwrap();
+    let refused = client.start_by_name("keeps_pages", json!(1)).await.unwrap();
+    execute(
+        database,
+        "CREATE TRIGGER refuses BEFORE UPDATE ON forge_wf_runs WHEN NEW.workflow = 'keeps_pages'
+             BEGIN SELECT RAISE(ABORT, 'not this one'); END",
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not this one'; END $$;
+         CREATE TRIGGER refuses BEFORE UPDATE ON forge_wf.runs FOR EACH ROW
+             WHEN (NEW.workflow = 'keeps_pages') EXECUTE FUNCTION refuse()",
+    )
+    .await;
+    let rt = quick(database).build().await.unwrap();
+    others_go_on(&rt, "beside").await;
+    assert_eq!(refused.status().await.unwrap(), Status::Pending);
+    rt.shutdown().await;
+    execute(database, "DROP TRIGGER refuses", "DROP TRIGGER refuses ON forge_wf.runs").await;
+    let rt = quick(database).build().await.unwrap();
+    rt.client().send_event(refused.id(), Opened { n: 1 }).await.unwrap();
+    assert_eq!(rt.run::<u64>(refused.id()).await.unwrap().result().await.unwrap(), 21);
+    rt.shutdown().await;
+    client.close().await;
 });
 
 on_every_backend!(a_journal_that_makes_no_sense_is_unreadable_and_is_tried_again, |database| {
@@ -274,5 +306,19 @@ async fn a_journal_that_nobody_may_read_for_a_while_blocks_nothing() {
     for run in runs {
         run.result().await.unwrap();
     }
+    rt.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_run_of_an_unknown_phase_is_named_in_the_log() {
+    let database = Database::sqlite();
+    let log = Log::of_this_thread();
+    let rt = quick(&database).build().await.unwrap();
+    let strange = rt.start(keeps_pages, 1).delay(Duration::from_secs(3600)).await.unwrap();
+    rt.shutdown().await;
+    execute(&database, "UPDATE forge_wf_runs SET phase = 7", "").await;
+    let rt = quick(&database).build().await.unwrap();
+    let (id, words) = (strange.id().to_string(), ["does not know the form", "keeps_pages", "unknown phase 7"]);
+    eventually("the line", async || log.lines(&words).iter().any(|line| line.contains(&id)).then_some(())).await;
     rt.shutdown().await;
 }

@@ -64,7 +64,7 @@ pub use engine::random::WorkflowRng;
 pub use engine::retry::Retry;
 pub use forge_wf_macros::{Event, Schema, helper, step, workflow};
 pub use model::{ChildError, PayloadError, RunId, Status, Timestamp};
-pub use store::{Join, StoreError, Unserved};
+pub use store::{Join, StoreError, UnknownRun, Unserved};
 
 /// Takes code in the body of a workflow or helper out of the determinism lint: for what gives something else on every replay and does
 /// not change which calls the body makes, nor with what. Whether that is so, nobody checks but the replay.

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use forge_wf::db::sqlite::SqliteStore;
 use forge_wf::model::{RunId, State};
-use forge_wf::store::conformance::newer;
 use forge_wf::store::conformance::support::*;
+use forge_wf::store::conformance::{newer, refusing};
 use forge_wf::store::{Due, Join, Posted, Store, StoreError};
-use sqlx::{Connection, Executor, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection};
 use tempfile::TempDir;
 
 /// Long enough for several looks at the file.
@@ -230,4 +230,22 @@ async fn an_entry_of_a_later_build_is_told_from_one_that_makes_no_sense() {
         assert_eq!(set.bind(run.0).bind(kind).execute(&mut rows).await.unwrap().rows_affected(), 1);
     };
     newer::an_entry_of_a_later_build_is_told_from_one_that_makes_no_sense(store, set_kind).await;
+}
+
+#[tokio::test]
+async fn a_run_that_the_database_refuses_to_give_keeps_no_other_from_being_given() {
+    let file = File::new();
+    let store = file.store().await;
+    let mut rows = file.connection().await;
+    let refuse = async |runs: Vec<RunId>| {
+        let runs: Vec<_> = runs.iter().map(|run| format!("x'{}'", run.0.simple())).collect();
+        let sql = format!(
+            "DROP TRIGGER IF EXISTS refuses;
+             CREATE TRIGGER refuses BEFORE UPDATE ON forge_wf_runs WHEN NEW.id IN ({})
+                 BEGIN SELECT RAISE(ABORT, 'not this one'); END",
+            runs.join(", ")
+        );
+        rows.execute(AssertSqlSafe(sql)).await.unwrap();
+    };
+    refusing::a_run_that_the_database_refuses_to_give_keeps_no_other_from_being_given(store, refuse).await;
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::error::{Error, findable};
 use super::handle::Source;
 use crate::model::{RunId, State, Status, Timestamp};
-use crate::store::{ListRuns, RunView};
+use crate::store::{ListRuns, RunView, UnknownRun};
 
 /// Runs on a page unless asked for otherwise, and at the most.
 const PAGE: (u32, u32) = (50, 1_000);
@@ -43,6 +43,9 @@ pub struct Page {
     /// The runs, newest first; a child stands beside its oldest ancestor. There may be fewer than were asked for, none even, and
     /// yet a next page.
     pub runs: Vec<RunSummary>,
+    /// Runs whose rows this build does not understand, newest first: a newer build may have written them, and goes on with them. None if
+    /// the filter asks for statuses, since theirs is not known.
+    pub unknown: Vec<UnknownRun>,
     /// Where the next page begins; none if this is the last.
     pub next: Option<Cursor>,
 }
@@ -249,14 +252,18 @@ impl Source {
         // What a status leaves over is not known before each run was looked at.
         list.limit = if filter.statuses.is_empty() { wanted as u32 } else { PAGE.1 };
         list.look_at = LOOK_AT;
-        let mut runs = Vec::new();
+        let (mut runs, mut unknown) = (Vec::new(), Vec::new());
         for _ in 0..LOOKS_MAX {
             let found = self.store().list_runs(&list, self.grace()).await?;
+            if filter.statuses.is_empty() {
+                unknown.extend(found.unknown);
+            }
             for view in found.runs.iter().filter(|view| filter.fits(view)) {
                 runs.push(RunSummary::of(view));
                 if runs.len() == wanted {
                     // The next page finds out whether there is more.
-                    return Ok(Page { runs, next: Some(Cursor(view.id)) });
+                    unknown.retain(|it| it.run > view.id);
+                    return Ok(Page { runs, unknown, next: Some(Cursor(view.id)) });
                 }
             }
             list.before = found.next;
@@ -264,6 +271,6 @@ impl Source {
                 break;
             }
         }
-        Ok(Page { runs, next: list.before.map(Cursor) })
+        Ok(Page { runs, unknown, next: list.before.map(Cursor) })
     }
 }

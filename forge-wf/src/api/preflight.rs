@@ -15,7 +15,7 @@ use crate::engine::unwind::{ANYONE, Unwinding};
 use crate::journal::Entry;
 use crate::model::limits::LOAD_BYTES_MAX;
 use crate::model::{Limits, Phase, RunId, State};
-use crate::store::{ListRuns, RunView, fault_of, load_each};
+use crate::store::{ListRuns, RunView, UnknownRun, fault_of, load_each};
 
 /// Runs read at a time.
 const PAGE: u32 = 500;
@@ -163,6 +163,12 @@ impl Source {
         // Of each version, runs that fit and others.
         let mut counts: BTreeMap<(String, Option<String>), (u64, u64)> = BTreeMap::new();
         let mut problems = Vec::new();
+        for UnknownRun { run, workflow, what } in self.store().unknown_runs().await? {
+            if registry.has_name(&workflow) {
+                counts.entry((workflow.clone(), None)).or_default().1 += 1;
+                problems.push(Problem { run, workflow, version: None, verdict: Verdict::CannotDecode(what) });
+            }
+        }
         loop {
             let page = self.store().list_runs(&list, self.grace()).await?;
             let views: Vec<_> = page.runs.into_iter().filter(|view| registry.has_name(&view.workflow)).collect();

@@ -6,6 +6,8 @@ mod bags;
 mod migrate;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod singly;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 

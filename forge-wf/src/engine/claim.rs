@@ -30,6 +30,17 @@ const CONTENDED_PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duratio
 /// Longest pause before the next claim after one that the database refused. The first is the poll interval.
 const FAILED_PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// How long a run is avoided that the database refuses to give.
+const AVOID_REFUSED: Duration = Duration::from_secs(60);
+
+/// Whatever wakes this worker meanwhile: the database refuses each claim, and has heard that often enough.
+async fn refused_again(session: &Session, failed: &mut Pauses) {
+    tokio::select! {
+        () = tokio::time::sleep(failed.take()) => {}
+        () = session.lost() => {}
+    }
+}
+
 impl Engine {
     /// Claims and spawns turns until the lease is lost or the worker drains.
     pub(super) async fn claim_until_over(self: &Arc<Self>, session: &Arc<Session>) {
@@ -124,7 +135,9 @@ impl Engine {
         let runs = match asked {
             Some(Ok(claim)) => {
                 self.clock.correct(asked_at, claim.now);
-                failed.start_again();
+                if claim.refused.is_empty() {
+                    failed.start_again();
+                }
                 if claim.contended {
                     // Whoever holds it may do so for long; what else comes up wakes this worker at once all the same.
                     self.run_is_due(self.clock.now() + contended.take());
@@ -139,6 +152,14 @@ impl Engine {
                     self.nudge();
                 }
                 self.leave_unread(claim.unreadable);
+                if !claim.refused.is_empty() {
+                    self.leave_refused(claim.refused);
+                    // What is due behind them was not asked for.
+                    self.nudge();
+                    if claim.runs.is_empty() {
+                        refused_again(session, failed).await;
+                    }
+                }
                 claim.runs
             }
             None => return 0,
@@ -153,11 +174,7 @@ impl Engine {
             Some(Err(error)) => {
                 tracing::error!(worker = %session.worker, %error, "claiming runs failed");
                 drop(permits);
-                // Whatever wakes this worker meanwhile: the database refuses each claim, and has heard that often enough.
-                tokio::select! {
-                    () = tokio::time::sleep(failed.take()) => {}
-                    () = session.lost() => {}
-                }
+                refused_again(session, failed).await;
                 self.nudge();
                 return 0;
             }
@@ -175,6 +192,19 @@ impl Engine {
         let (runs, alone) = self.set_apart(session, runs, &mut permits, alone).await;
         self.bring_in(session, runs, permits, alone).await;
         taken
+    }
+
+    /// Runs that the database refuses to give: they are avoided for a while, since each costs a claim of its own.
+    fn leave_refused(&self, runs: Vec<(RunId, StoreError)>) {
+        for (run, error) in runs {
+            tracing::error!(
+                %run, %error,
+                "the database refuses to change the row of this run, while it allows other claims; it is left as it is, and tried again \
+                 in {} s; look for a trigger or a policy on the table of runs",
+                AVOID_REFUSED.as_secs()
+            );
+            self.avoid(run, AVOID_REFUSED);
+        }
     }
 
     /// A slot as soon as one is free, unless the worker drains or loses its lease first: nothing here may keep it from that.

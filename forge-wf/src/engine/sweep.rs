@@ -14,7 +14,7 @@ use super::session::Session;
 use super::waiters::Outcome;
 use super::writer::{Along, Item, Reply};
 use crate::model::{RunId, Timestamp, WorkerId};
-use crate::store::{ClaimedRun, Mark, RunImage, TakenOver};
+use crate::store::{ClaimedRun, Mark, RunImage, TakenOver, UnknownRun};
 
 /// Every so many renewals of the lease a look for runs whose version is not here.
 const STRAYS_EVERY: u32 = 4;
@@ -35,6 +35,7 @@ impl Engine {
     pub(super) async fn sweep(self: Arc<Self>, session: Arc<Session>) {
         let mut missing = HashSet::new();
         let mut said = String::new();
+        let mut unknown = HashSet::new();
         let mut last: Option<Instant> = None;
         let mut unfinished = false;
         let mut ahead = HashMap::new();
@@ -58,6 +59,7 @@ impl Engine {
             }
             if due {
                 self.report_unserved(&mut said).await;
+                self.report_unknown(&mut unknown).await;
                 // A worker that is too young to judge others looks again soon.
                 last = session.may_take_over().then(Instant::now);
             }
@@ -179,6 +181,21 @@ impl Engine {
             tracing::warn!("{words}");
         }
         *said = words;
+    }
+
+    /// Names runs whose rows this build does not know, each once: no claim chooses them, so nothing else would tell.
+    async fn report_unknown(&self, said: &mut HashSet<RunId>) {
+        let Ok(unknown) = self.store.unknown_runs().await else { return };
+        said.retain(|run| unknown.iter().any(|it| it.run == *run));
+        for UnknownRun { run, workflow, what } in unknown {
+            if said.insert(run) {
+                tracing::warn!(
+                    %run, workflow, what,
+                    "this build does not know the form of this run's row, which a newer build may have written; it is left as it is, for a \
+                     worker of that build"
+                );
+            }
+        }
     }
 
     /// Blocks a claimed run that cannot even begin.

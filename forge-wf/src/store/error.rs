@@ -1,6 +1,6 @@
 //! What can go wrong in a store, sorted by what the caller can do next.
 
-use crate::model::WorkerId;
+use crate::model::{RunId, WorkerId};
 
 /// Any error underneath.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -91,6 +91,16 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The same, of the row of this run.
+    #[must_use]
+    pub fn of_run(self, run: RunId) -> Self {
+        match self {
+            Self::Corrupt { what } => Self::Corrupt { what: format!("{what} (run {run})") },
+            Self::Unknown { what } => Self::Unknown { what: format!("{what} (run {run})") },
+            other => other,
+        }
+    }
+
     /// Whether the same call may succeed a little later, whatever it writes.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Busy { .. })

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::Serialize;
 
 use super::{Audit, Journal, KnownVersion, Mail, Parent, StoreError};
 use crate::model::{BlockReason, Digest, Payload, Phase, RunId, Served, State, Status, Timestamp, WorkerId};
@@ -29,6 +30,10 @@ pub trait Inspect: Send + Sync {
 
     /// Runs due for longer than `grace` that no live worker offers to run, grouped by what they need, most first.
     async fn unserved(&self, grace: Duration) -> Result<Vec<Unserved>, StoreError>;
+
+    /// Runs whose rows hold a phase or a state that this build does not know, in the order of their ids, at most 100. A newer build may
+    /// have written them: no worker of this build claims or writes them.
+    async fn unknown_runs(&self) -> Result<Vec<UnknownRun>, StoreError>;
 
     /// Runs, newest first: see [`ListRuns`]. `grace` as in [`Inspect::run`]. They come without failures, outputs and counts of events.
     async fn list_runs(&self, list: &ListRuns, grace: Duration) -> Result<Listed, StoreError>;
@@ -72,8 +77,27 @@ pub struct ListRuns {
 pub struct Listed {
     /// The runs, newest first.
     pub runs: Vec<RunView>,
+    /// Those that fit, but hold what this build does not know, or what makes no sense; newest first.
+    pub unknown: Vec<UnknownRun>,
     /// From below which run on there may be more.
     pub next: Option<RunId>,
+}
+
+impl Listed {
+    /// Adds a run as its row was read.
+    ///
+    /// # Errors
+    /// What is not about this row.
+    pub fn add(&mut self, run: RunId, workflow: &str, view: Result<RunView, StoreError>) -> Result<(), StoreError> {
+        match view {
+            Ok(view) => self.runs.push(view),
+            Err(StoreError::Unknown { what } | StoreError::Corrupt { what }) => {
+                self.unknown.push(UnknownRun { run, workflow: workflow.to_owned(), what });
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
 }
 
 /// A run as a reader sees it, at one moment.
@@ -176,6 +200,33 @@ impl RunView {
     /// Its status in the words shown to people.
     pub fn status(&self) -> Status {
         Status::derive(self.phase, self.state, self.block_reason, self.due_later, self.served)
+    }
+}
+
+/// A run whose row this build does not understand: a newer build may have written it, so this one leaves it as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct UnknownRun {
+    /// Its id.
+    pub run: RunId,
+    /// Name of the workflow.
+    pub workflow: String,
+    /// What is not understood, as in "its row has the unknown phase 7".
+    pub what: String,
+}
+
+impl UnknownRun {
+    /// At most so many are asked for at once.
+    pub const AT_MOST: i64 = 100;
+
+    /// A run with these numbers for its phase and state, of which this build knows one at the most.
+    pub fn of(run: RunId, workflow: &str, phase: i16, state: i16) -> Self {
+        let what = match (Phase::from_wire(phase), State::from_wire(state)) {
+            (None, Some(_)) => format!("its row has the unknown phase {phase}"),
+            (Some(_), None) => format!("its row has the unknown state {state}"),
+            _ => format!("its row has the unknown phase {phase} and the unknown state {state}"),
+        };
+        Self { run, workflow: workflow.to_owned(), what }
     }
 }
 

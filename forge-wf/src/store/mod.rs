@@ -22,7 +22,7 @@ pub mod records;
 
 pub use each::{BAD_IN_A_ROW, fault_of, load_each};
 pub use error::StoreError;
-pub use inspect::{Inspect, ListRuns, Listed, RunView, Unserved};
+pub use inspect::{Inspect, ListRuns, Listed, RunView, UnknownRun, Unserved};
 pub use letters::{Audit, ForkRun, Forked, Inbox, Mail, MailKind, Mailbag, Mark, NewMail, Posted, RetryRun};
 pub use moves::{FindStrays, MoveRun, Mover, Stray, StrayVersion};
 pub use new_run::NewRun;
@@ -130,7 +130,8 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// another command makes it due too if it waits, is paused or is blocked. So nothing but time begins a run that was started
     /// with a delay. Only runs whose `needs` is among the offers are given; an unbound one is bound to the definition of the offer.
     /// Runs in `request.adopt` that this worker already owns come along too. Those in `request.avoid` are not given, nor are runs
-    /// of a phase that this build does not know: they stay as they are.
+    /// of a phase that this build does not know: they stay as they are. A run that the database refuses to give keeps no other
+    /// from being given.
     ///
     /// # Errors
     /// `Unavailable`: runs may have been taken all the same. Call again with the same `claim_no`: it waits

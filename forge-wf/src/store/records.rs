@@ -378,6 +378,9 @@ pub struct Claim {
     /// Runs whose rows this build cannot read, each with what is wrong with it. The worker owns them, nothing else of them was
     /// changed, and they become free when its row is removed.
     pub unreadable: Vec<(RunId, StoreError)>,
+    /// Runs that the database refused to give to this worker, each alone, with its words: a trigger or a policy on the table of runs,
+    /// say. They are as they were.
+    pub refused: Vec<(RunId, StoreError)>,
     /// The database's time. Every run that came because it was due was due by then.
     pub now: Timestamp,
     /// If there are no runs: when the next one that the offers fit is due, if any waits for a point in time. `None` also if

@@ -11,7 +11,7 @@ use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
     Audit, Batch, Claim, ClaimRequest, CommitAnswer, FindStrays, ForkRun, Forked, Inbox, Inspect, Journal,
     KnownVersion, LeaseAhead, ListRuns, Listed, Mail, Mailbag, MoveRun, NewMail, NewRun, NewWorker, Posted, Renewal,
-    RetryRun, RunView, StartAnswer, Store, StoreError, Stray, TakenOver, Unserved,
+    RetryRun, RunView, StartAnswer, Store, StoreError, Stray, TakenOver, UnknownRun, Unserved,
 };
 
 /// What happens to one call.
@@ -366,6 +366,10 @@ impl Inspect for FaultyStore {
     async fn unserved(&self, grace: Duration) -> Result<Vec<Unserved>, StoreError> {
         self.inner.unserved(grace).await
     }
+    async fn unknown_runs(&self) -> Result<Vec<UnknownRun>, StoreError> {
+        self.inner.unknown_runs().await
+    }
+
     async fn known_versions(&self) -> Result<Vec<KnownVersion>, StoreError> {
         self.inner.known_versions().await
     }

@@ -1,5 +1,6 @@
 //! Starts and claims: how a run comes to be, and how a worker comes by it.
 
+use futures_util::FutureExt;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -8,6 +9,8 @@ use super::Inner;
 use super::columns::{Columns, call, micros, text};
 use super::error::{lost, refused, sorted};
 use super::rows::{claimed_id, claimed_run};
+use super::unreadable::may_be_the_row;
+use crate::db::singly::claim_singly;
 use crate::journal::EntryKind;
 use crate::model::{Digest, Lane, Phase, RunId, State, Timestamp};
 use crate::store::{Claim, ClaimRequest, MailKind, NewRun, StartAnswer, StoreError};
@@ -66,22 +69,45 @@ pub(super) async fn start_run(inner: &Inner, columns: Columns, wanted: Wanted) -
     }
 }
 
-/// Gives the worker due runs, or what this claim took before.
-pub(super) async fn claim_runs(inner: &Inner, request: &ClaimRequest) -> Result<Claim, StoreError> {
-    const CALL: &str = "claim_runs";
-    let line = inner.lane(Lane::CLAIMS);
-    let columns = Columns::new()
-        .with(request.worker.0)
-        .with(request.claim_no)
+const CALL: &str = "claim_runs";
+const TAKE: &str = concat!(include_str!("sql/claim/due.sql"), include_str!("sql/claim/take.sql"));
+const LIST: &str = concat!(include_str!("sql/claim/due.sql"), include_str!("sql/claim/list.sql"));
+
+/// The parameters of `claim/due.sql`.
+fn due_columns(request: &ClaimRequest) -> Columns {
+    Columns::new()
         .with(i64::from(request.slots))
         .each(&request.offers, |offer| offer.needs.to_uuid())
         .each(&request.offers, |offer| offer.definition.to_uuid())
         .each(&request.offers, |offer| &*offer.version)
-        .each(&request.adopt, |run| run.0)
-        .with(MailKind::LAST as i16)
         .each(&request.offers, |offer| offer.timeout.map(micros))
-        .each(&request.avoid, |run| run.0);
-    let mut rows = line.fetch_for(inner.by(request.worker), CALL, include_str!("sql/claim_runs.sql"), columns).await?;
+        .with(MailKind::LAST as i16)
+        .each(&request.avoid, |run| run.0)
+}
+
+/// Gives the worker due runs, or what this claim took before.
+pub(super) async fn claim_runs(inner: &Inner, request: &ClaimRequest) -> Result<Claim, StoreError> {
+    // What a trigger or a policy says may be about one of the runs.
+    let may_be_a_run = |error: &StoreError| may_be_the_row(error) || error.may_be_of_the_data();
+    let error = match claim(inner, request, None).await {
+        Err(error) if may_be_a_run(&error) => error,
+        answer => return answer,
+    };
+    let due = inner.fetch(CALL, LIST, due_columns(request)).await?;
+    let due = due.iter().map(|row| row.try_get(0).map(RunId)).collect::<Result<_, _>>().map_err(sorted(CALL))?;
+    let claim = |request: ClaimRequest, only| async move { claim(inner, &request, only).await }.boxed();
+    claim_singly(request, due, error, may_be_a_run, claim).await
+}
+
+/// Of the runs that are due perhaps `only` this one.
+async fn claim(inner: &Inner, request: &ClaimRequest, only: Option<RunId>) -> Result<Claim, StoreError> {
+    let line = inner.lane(Lane::CLAIMS);
+    let columns = due_columns(request)
+        .with(request.worker.0)
+        .with(request.claim_no)
+        .each(&request.adopt, |run| run.0)
+        .with(only.map(|run| run.0));
+    let mut rows = line.fetch_for(inner.by(request.worker), CALL, TAKE, columns).await?;
     for fresh in [false, true] {
         let about = about(rows.first())?;
         let last = about.lane.ok_or_else(|| lost(request.worker))?;
@@ -122,7 +148,8 @@ pub(super) async fn claim_runs(inner: &Inner, request: &ClaimRequest) -> Result<
     }
     // Others were faster to all that was due, or hold its rows.
     let contended = due && runs.is_empty() && unreadable.is_empty();
-    Ok(Claim { next_due: next_due.filter(|_| runs.is_empty()), now, runs, unreadable, contended })
+    let next_due = next_due.filter(|_| runs.is_empty());
+    Ok(Claim { runs, unreadable, refused: Vec::new(), now, next_due, contended })
 }
 
 /// Of each run whether its journal holds more than at its last takeover. One whose journal cannot be read has not, as far as
@@ -132,9 +159,9 @@ async fn have_moved_on(inner: &Inner, suspects: &[(usize, RunId, i64)]) -> Resul
     if suspects.is_empty() {
         return Ok(Vec::new());
     }
-    let read = |row: &PgRow| row.try_get::<i64, _>(0).map_err(sorted("claim_runs"));
+    let read = |row: &PgRow| row.try_get::<i64, _>(0).map_err(sorted(CALL));
     let mut answer = Vec::with_capacity(suspects.len());
-    match inner.fetch("claim_runs", PROGRESS, Columns::new().each(suspects, |(_, run, _)| run.0)).await {
+    match inner.fetch(CALL, PROGRESS, Columns::new().each(suspects, |(_, run, _)| run.0)).await {
         Ok(rows) => {
             for ((place, _, entries), row) in suspects.iter().zip(&rows) {
                 answer.push((*place, read(row)? != *entries));
@@ -142,7 +169,7 @@ async fn have_moved_on(inner: &Inner, suspects: &[(usize, RunId, i64)]) -> Resul
         }
         Err(_) => {
             for (place, run, entries) in suspects {
-                let ask = async |run| inner.fetch("claim_runs", PROGRESS, Columns::new().with(vec![run])).await;
+                let ask = async |run| inner.fetch(CALL, PROGRESS, Columns::new().with(vec![run])).await;
                 let moved_on = match ask(run.0).await {
                     Ok(rows) => rows.first().map(read).transpose()?.is_some_and(|progress| progress != *entries),
                     // A database that answers nothing at all says nothing about this run: the claim is sent again.
@@ -168,7 +195,6 @@ struct About {
 }
 
 fn about(row: Option<&PgRow>) -> Result<About, StoreError> {
-    const CALL: &str = "claim_runs";
     let row = row.ok_or_else(|| refused(CALL, "an answer without a row".into()))?;
     let read = || {
         Ok(About {

@@ -8,6 +8,7 @@ use super::Inner;
 use super::columns::Columns;
 use super::error::sorted;
 use super::read::{Which, views};
+use super::rows::run_view;
 use crate::model::RunId;
 use crate::store::{ListRuns, Listed, StoreError};
 
@@ -43,10 +44,14 @@ pub(super) async fn list(
         let run = RunId(row.try_get(0).map_err(sorted(CALL))?);
         if row.try_get(1).map_err(sorted(CALL))? { fitting.push(run) } else { last = Some(run) }
     }
-    let next = list.next(&fitting, last);
+    let mut listed = Listed { next: list.next(&fitting, last), ..Listed::default() };
     if fitting.is_empty() {
-        return Ok(Listed { runs: Vec::new(), next });
+        return Ok(listed);
     }
     let ids = fitting.into_iter().map(|run| run.0).collect();
-    Ok(Listed { runs: views(inner, Which::Ids(ids), false, grace).await?, next })
+    for row in views(inner, Which::Ids(ids), false, grace).await? {
+        let (id, workflow) = (row.try_get(0).map_err(sorted(CALL))?, row.try_get(1).map_err(sorted(CALL))?);
+        listed.add(RunId(id), workflow, run_view(&row))?;
+    }
+    Ok(listed)
 }

@@ -56,7 +56,7 @@ use crate::store::address::Opening;
 use crate::store::{
     Audit, Batch, Claim, ClaimRequest, CommitAnswer, FindStrays, ForkRun, Forked, Inbox, Inspect, Journal,
     KnownVersion, LeaseAhead, ListRuns, Listed, Mail, Mailbag, MoveRun, NewMail, NewRun, NewWorker, Posted, Renewal,
-    RetryRun, RunView, StartAnswer, Store, StoreError, Stray, TakenOver, Unserved,
+    RetryRun, RunView, StartAnswer, Store, StoreError, Stray, TakenOver, UnknownRun, Unserved,
 };
 
 /// How long a renewal of the lease waits for an answer before it tries a new connection.
@@ -376,6 +376,11 @@ impl Inspect for PgStore {
     async fn unserved(&self, grace: Duration) -> Result<Vec<Unserved>, StoreError> {
         let it = self.0.clone();
         detached("unserved", async move { read::unserved(&it, grace).await }).await
+    }
+
+    async fn unknown_runs(&self) -> Result<Vec<UnknownRun>, StoreError> {
+        let it = self.0.clone();
+        detached("unknown_runs", async move { read::unknown_runs(&it).await }).await
     }
 
     async fn known_versions(&self) -> Result<Vec<KnownVersion>, StoreError> {

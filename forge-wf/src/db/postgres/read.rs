@@ -12,7 +12,7 @@ use super::columns::{Columns, micros};
 use super::error::sorted;
 use super::rows::{entry, known_version, run_view};
 use crate::model::{Digest, Payload, RunId, WorkerId};
-use crate::store::{Journal, KnownVersion, RunView, StoreError, Unserved};
+use crate::store::{Journal, KnownVersion, RunView, StoreError, UnknownRun, Unserved};
 
 const LOAD: &str = "load_journals";
 
@@ -64,23 +64,23 @@ pub(super) enum Which {
     Key(String, String),
 }
 
-/// These runs, newest first, with their failures and outputs or without; one that does not exist is left out.
+/// The rows of these runs, newest first, with their failures and outputs or without; one that does not exist is left out.
 pub(super) async fn views(
     inner: &Inner,
     which: Which,
     payloads: bool,
     grace: Duration,
-) -> Result<Vec<RunView>, StoreError> {
+) -> Result<Vec<PgRow>, StoreError> {
     let (ids, workflow, key) = match which {
         Which::Ids(ids) => (ids, None, None),
         Which::Key(workflow, key) => (Vec::new(), Some(workflow), Some(key)),
     };
     let columns = Columns::new().with(ids).with(workflow).with(key).with(micros(grace)).with(payloads);
-    inner.fetch("run", include_str!("sql/run_view.sql"), columns).await?.iter().map(run_view).collect()
+    inner.fetch("run", include_str!("sql/run_view.sql"), columns).await
 }
 
 pub(super) async fn run(inner: &Inner, which: Which, grace: Duration) -> Result<Option<RunView>, StoreError> {
-    Ok(views(inner, which, true, grace).await?.pop())
+    views(inner, which, true, grace).await?.first().map(run_view).transpose()
 }
 
 pub(super) async fn journal(inner: &Inner, run: RunId) -> Result<Option<Journal>, StoreError> {
@@ -117,6 +117,15 @@ pub(super) async fn unserved(inner: &Inner, grace: Duration) -> Result<Vec<Unser
                 .collect(),
         })
     };
+    rows.iter().map(|row| read(row).map_err(sorted(CALL))).collect()
+}
+
+pub(super) async fn unknown_runs(inner: &Inner) -> Result<Vec<UnknownRun>, StoreError> {
+    const CALL: &str = "unknown_runs";
+    let columns = Columns::new().with(UnknownRun::AT_MOST);
+    let rows = inner.fetch(CALL, include_str!("sql/unknown_runs.sql"), columns).await?;
+    let read =
+        |row: &PgRow| Ok(UnknownRun::of(RunId(row.try_get(0)?), row.try_get(1)?, row.try_get(2)?, row.try_get(3)?));
     rows.iter().map(|row| read(row).map_err(sorted(CALL))).collect()
 }
 

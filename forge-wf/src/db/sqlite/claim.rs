@@ -1,5 +1,6 @@
 //! Starts and claims: how a run comes to be, and how a worker comes by it.
 
+use futures_util::FutureExt;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{query, query_scalar};
 use uuid::Uuid;
@@ -7,10 +8,12 @@ use uuid::Uuid;
 use super::commit::insert_entries;
 use super::error::{lost, micros, now, refused, sorted, time};
 use super::rows::{bind_run, claimed_id, claimed_run};
+use super::unreadable::may_be_the_row;
 use super::writer::Writer;
 use crate::db::acknowledged::Acknowledged;
+use crate::db::singly::claim_singly;
 use crate::journal::Entry;
-use crate::model::{Digest, Lane, RunId};
+use crate::model::{Digest, Lane, RunId, Timestamp};
 use crate::store::{Claim, ClaimRequest, MailKind, NewRun, RunImage, StartAnswer, StoreError, Write};
 
 /// Inserts one run, or finds the one in whose favour nothing was written.
@@ -40,10 +43,34 @@ async fn insert(connection: &mut SqliteConnection, run: &NewRun) -> Result<Start
     }
 }
 
+const CLAIM: &str = "claim_runs";
+const TAKE: &str = concat!(include_str!("sql/claim/due.sql"), include_str!("sql/claim/take.sql"));
+const LIST: &str = concat!(include_str!("sql/claim/due.sql"), include_str!("sql/claim/list.sql"));
+
 /// Gives the worker due runs, or what this claim took before.
 pub(super) async fn claim_runs(writer: &Writer, request: &ClaimRequest) -> Result<Claim, StoreError> {
+    let error = match claim(writer, request, None).await {
+        Err(error) if may_be_the_row(&error) => error,
+        answer => return answer,
+    };
     let mut writing = writer.begin(CLAIM).await?;
-    let answer = claim(writing.connection(), &writer.acknowledged, request).await;
+    let due = list_due(writing.connection(), request).await;
+    let due = writing.finish(due).await?;
+    let claim = |request: ClaimRequest, only| async move { claim(writer, &request, only).await }.boxed();
+    claim_singly(request, due, error, may_be_the_row, claim).await
+}
+
+async fn list_due(connection: &mut SqliteConnection, request: &ClaimRequest) -> Result<Vec<RunId>, StoreError> {
+    let (offers, avoid) = (offers(request)?, ids(&request.avoid)?);
+    let due = query_scalar::<_, Uuid>(LIST).bind(offers).bind(now()).bind(request.slots);
+    let due = due.bind(MailKind::LAST as i16).bind(avoid).fetch_all(connection).await.map_err(sorted(CLAIM))?;
+    Ok(due.into_iter().map(RunId).collect())
+}
+
+/// Of the runs that are due perhaps `only` this one.
+async fn claim(writer: &Writer, request: &ClaimRequest, only: Option<RunId>) -> Result<Claim, StoreError> {
+    let mut writing = writer.begin(CLAIM).await?;
+    let answer = claim_by(writing.connection(), &writer.acknowledged, request, only).await;
     let claim = writing.finish(answer).await?;
     if !claim.runs.is_empty() {
         writer.acknowledged.moved(request.worker, Lane::CLAIMS, request.claim_no);
@@ -51,12 +78,11 @@ pub(super) async fn claim_runs(writer: &Writer, request: &ClaimRequest) -> Resul
     Ok(claim)
 }
 
-const CLAIM: &str = "claim_runs";
-
-async fn claim(
+async fn claim_by(
     connection: &mut SqliteConnection,
     acknowledged: &Acknowledged,
     request: &ClaimRequest,
+    only: Option<RunId>,
 ) -> Result<Claim, StoreError> {
     let now = now();
     let lane = query_scalar::<_, i64>("SELECT batch_no FROM forge_wf_lanes WHERE worker_id = ?1 AND lane = ?2")
@@ -68,13 +94,13 @@ async fn claim(
     // worker uses it again or goes on to the next makes no difference.
     if last < request.claim_no {
         let offers = offers(request)?;
-        if take(connection, request, &offers, now).await? == 0 {
+        if take(connection, request, only, &offers, now).await? == 0 {
             let next = query_scalar::<_, Option<i64>>(include_str!("sql/next_due.sql")).bind(offers).bind(now);
             let next_due = match request.slots {
                 0 => None,
                 _ => next.fetch_one(&mut *connection).await.map_err(sorted(CLAIM))?.map(time),
             };
-            return Ok(Claim { runs: Vec::new(), unreadable: Vec::new(), now: time(now), next_due, contended: false });
+            return Ok(none(now, next_due));
         }
         query("UPDATE forge_wf_lanes SET batch_no = ?3 WHERE worker_id = ?1 AND lane = ?2")
             .bind(request.worker.0)
@@ -86,20 +112,26 @@ async fn claim(
     }
     let rows = query(include_str!("sql/claimed_runs.sql")).bind(request.worker.0).bind(request.claim_no);
     let rows = rows.fetch_all(&mut *connection).await.map_err(sorted(CLAIM))?;
-    let (mut runs, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+    let mut claim = none(now, None);
     for row in &rows {
         let id = claimed_id(row)?;
         match claimed_run(id, row) {
-            Err(error) => unreadable.push((id, error)),
+            Err(error) => claim.unreadable.push((id, error)),
             Ok((mut run, entries)) => {
                 if run.takeovers > 0 && has_moved_on(connection, id, entries).await {
                     run.takeovers = 0;
                 }
-                runs.push(run);
+                claim.runs.push(run);
             }
         }
     }
-    Ok(Claim { runs, unreadable, now: time(now), next_due: None, contended: false })
+    Ok(claim)
+}
+
+/// No run; the next one is due then.
+fn none(now: i64, next_due: Option<Timestamp>) -> Claim {
+    let (runs, unreadable, refused) = (Vec::new(), Vec::new(), Vec::new());
+    Claim { runs, unreadable, refused, now: time(now), next_due, contended: false }
 }
 
 /// Whether the run's journal holds more than at its last takeover, when its progress was `entries`. If that cannot be read, then not.
@@ -117,25 +149,29 @@ fn offers(request: &ClaimRequest) -> Result<String, StoreError> {
     serde_json::to_string(&offers).map_err(|error| refused(CLAIM, error.to_string()))
 }
 
+/// The ids of runs, as a statement takes them.
+fn ids(runs: &[RunId]) -> Result<String, StoreError> {
+    let ids: Vec<_> = runs.iter().map(|run| run.0.simple().to_string()).collect();
+    serde_json::to_string(&ids).map_err(|error| refused(CLAIM, error.to_string()))
+}
+
 /// Takes what is due; how many it took.
 async fn take(
     connection: &mut SqliteConnection,
     request: &ClaimRequest,
+    only: Option<RunId>,
     offers: &str,
     now: i64,
 ) -> Result<u64, StoreError> {
-    let ids = |runs: &[RunId]| {
-        let ids: Vec<_> = runs.iter().map(|run| run.0.simple().to_string()).collect();
-        serde_json::to_string(&ids).map_err(|error| refused(CLAIM, error.to_string()))
-    };
-    let claim = query(include_str!("sql/claim_runs.sql"))
+    let claim = query(TAKE)
         .bind(offers)
         .bind(now)
         .bind(request.slots)
+        .bind(MailKind::LAST as i16)
+        .bind(ids(&request.avoid)?)
         .bind(request.worker.0)
         .bind(request.claim_no)
         .bind(ids(&request.adopt)?)
-        .bind(MailKind::LAST as i16)
-        .bind(ids(&request.avoid)?);
+        .bind(only.map(|run| run.0));
     Ok(claim.execute(&mut *connection).await.map_err(sorted(CLAIM))?.rows_affected())
 }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use sqlx::sqlite::SqlitePool;
-use sqlx::{query, query_as};
+use sqlx::{Row, query, query_as};
 use uuid::Uuid;
 
 use super::error::sorted;
@@ -45,6 +45,10 @@ pub(super) async fn list(pool: &SqlitePool, list: &ListRuns, grace: Duration) ->
     let (now, since) = moments(grace);
     let rows = query(RUNS_BY_ID.as_str()).bind(now).bind(since).bind(format!("[{}]", ids.join(",")));
     let rows = rows.fetch_all(pool).await.map_err(sorted(CALL))?;
-    let runs = rows.iter().map(run_view).collect::<Result<_, _>>()?;
-    Ok(Listed { runs, next: list.next(&fitting, last) })
+    let mut listed = Listed { next: list.next(&fitting, last), ..Listed::default() };
+    for row in &rows {
+        let (id, workflow) = (row.try_get(0).map_err(sorted(CALL))?, row.try_get(1).map_err(sorted(CALL))?);
+        listed.add(RunId(id), workflow, run_view(row))?;
+    }
+    Ok(listed)
 }

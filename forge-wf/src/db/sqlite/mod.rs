@@ -36,7 +36,7 @@ use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::{
     Audit, Batch, Claim, ClaimRequest, CommitAnswer, FindStrays, ForkRun, Forked, Inbox, Inspect, Journal,
     KnownVersion, LeaseAhead, ListRuns, Listed, Mail, Mailbag, MoveRun, NewMail, NewRun, NewWorker, Posted, Renewal,
-    RetryRun, RunView, StartAnswer, Store, StoreError, Stray, TakenOver, Unserved,
+    RetryRun, RunView, StartAnswer, Store, StoreError, Stray, TakenOver, UnknownRun, Unserved,
 };
 
 /// How often a waiting worker looks whether another process has written. A look costs some microseconds and no disk.
@@ -314,6 +314,11 @@ impl Inspect for SqliteStore {
     async fn unserved(&self, grace: Duration) -> Result<Vec<Unserved>, StoreError> {
         let it = self.0.clone();
         detached("unserved", async move { read::unserved(&it.readers("unserved").await?, grace).await }).await
+    }
+
+    async fn unknown_runs(&self) -> Result<Vec<UnknownRun>, StoreError> {
+        let it = self.0.clone();
+        detached("unknown_runs", async move { read::unknown_runs(&it.readers("unknown_runs").await?).await }).await
     }
 
     async fn known_versions(&self) -> Result<Vec<KnownVersion>, StoreError> {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::error::{micros, now, sorted};
 use super::rows::{entry, known_version, run_view};
 use crate::model::{Digest, Payload, RunId, WorkerId};
-use crate::store::{Journal, KnownVersion, RunView, StoreError, Unserved};
+use crate::store::{Journal, KnownVersion, RunView, StoreError, UnknownRun, Unserved};
 
 /// The journals from the first on that fit in `bytes`.
 pub(super) async fn load_journals(
@@ -126,6 +126,15 @@ pub(super) async fn unserved(pool: &SqlitePool, grace: Duration) -> Result<Vec<U
         });
     }
     Ok(found)
+}
+
+pub(super) async fn unknown_runs(pool: &SqlitePool) -> Result<Vec<UnknownRun>, StoreError> {
+    let rows = query_as::<_, (Uuid, String, i16, i16)>(include_str!("sql/unknown_runs.sql")).bind(UnknownRun::AT_MOST);
+    let rows = rows.fetch_all(pool).await.map_err(sorted("unknown_runs"))?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, workflow, phase, state)| UnknownRun::of(RunId(id), &workflow, phase, state))
+        .collect())
 }
 
 pub(super) async fn known_versions(pool: &SqlitePool) -> Result<Vec<KnownVersion>, StoreError> {

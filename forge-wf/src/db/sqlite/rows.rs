@@ -280,6 +280,10 @@ pub(super) fn returned(row: Option<&SqliteRow>) -> Result<Posted, StoreError> {
 pub(super) fn run_view(row: &SqliteRow) -> Result<RunView, StoreError> {
     let mut row = Columns::new("run", row);
     let id = RunId(row.take()?);
+    run_view_of(id, row).map_err(|error| error.of_run(id))
+}
+
+fn run_view_of(id: RunId, mut row: Columns<'_>) -> Result<RunView, StoreError> {
     let (workflow, version) = (row.take::<&str>()?.into(), row.take::<Option<&str>>()?.map(Arc::from));
     let definition = row.digest()?;
     let key = row.take::<Option<&str>>()?.map(Arc::from);
@@ -294,9 +298,9 @@ pub(super) fn run_view(row: &SqliteRow) -> Result<RunView, StoreError> {
     })?;
     let block_reason = match row.take::<Option<&str>>()? {
         None => None,
-        Some(name) => Some(
-            BlockReason::from_name(name).ok_or_else(|| unknown(format!("run {id}: no such block reason: {name}")))?,
-        ),
+        Some(name) => {
+            Some(BlockReason::from_name(name).ok_or_else(|| unknown(format!("run: no such block reason: {name}")))?)
+        }
     };
     let (failure, output) = (row.payload()?, row.payload()?);
     let events = row.take::<i64>()?;

@@ -18,6 +18,7 @@ pub mod newer;
 pub mod orders;
 pub mod owners;
 pub mod reads;
+pub mod refusing;
 pub mod starts;
 pub mod support;
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::support::*;
 use crate::model::RunId;
-use crate::store::{Due, MailKind, NewMail, Store, StoreError};
+use crate::store::{Due, ListRuns, MailKind, NewMail, Store, StoreError};
 
 /// `set_kind` gives mail this number for its kind.
 pub async fn mail_of_a_later_build_waits_for_one_that_can_read_it(
@@ -76,11 +76,21 @@ pub async fn a_run_of_a_later_build_is_left_as_it_is_and_keeps_no_other_waiting(
     let claim = worker.claim_all_about_it(10).await;
     assert!(claim.runs.is_empty() && claim.unreadable.is_empty() && !claim.contended, "{claim:?}");
     assert!(matches!(store.run(due, LONG).await, Err(StoreError::Unknown { .. })), "a person is told");
+    let unknown = store.unknown_runs().await.unwrap();
+    let mut expected = [due, waits_id, paused_id];
+    expected.sort();
+    assert_eq!(unknown.iter().map(|it| it.run).collect::<Vec<_>>(), expected);
+    assert!(unknown.iter().all(|it| it.workflow == "checkout" && it.what.ends_with("phase 7")), "{unknown:?}");
+    let listed = store.list_runs(&ListRuns { limit: 10, look_at: 10, ..ListRuns::default() }, LONG).await.unwrap();
+    assert_eq!(listed.runs[0].id, other, "the others that fit are there");
+    expected.reverse();
+    assert_eq!(listed.unknown.iter().map(|it| it.run).collect::<Vec<_>>(), expected);
 
     // A build that knows the phase finds everything as it was.
     for run in [due, waits_id, paused_id] {
         set_phase(run, 0).await;
     }
+    assert_eq!(store.unknown_runs().await.unwrap(), []);
     let mut claimed: Vec<_> = worker.claim(10).await.into_iter().map(|run| run.id).collect();
     let mut expected = vec![due, waits_id, paused_id];
     claimed.sort();

@@ -1,4 +1,4 @@
-//! Rows that the server cannot read: what they keep from nothing else.
+//! Rows that the server cannot read or refuses to change: what they keep from nothing else.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, raw_sql};
 
 use super::support::Scratch;
 use crate::model::RunId;
+use crate::store::conformance::refusing;
 use crate::store::conformance::support::*;
 use crate::store::{MailKind, NewMail, Store};
 
@@ -97,4 +98,24 @@ async fn mail_whose_body_cannot_be_read_hides_no_other() {
     let kill = NewMail { id: uuid::Uuid::now_v7(), run, kind: MailKind::Kill, name: String::new().into(), body: None };
     store.send_mail(&kill).await.unwrap();
     assert_eq!(store.load_mail(&[run]).await.unwrap().remove(0).page.mail.len(), 3, "a command reaches it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_the_database_refuses_to_give_keeps_no_other_from_being_given() {
+    let Some(scratch) = Scratch::new().await else { return };
+    let mut rows = scratch.connection().await;
+    let refuse = async |runs: Vec<RunId>| {
+        let runs: Vec<_> = runs.iter().map(|run| format!("'{}'", run.0)).collect();
+        let sql = format!(
+            "CREATE OR REPLACE FUNCTION public.refuses() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 IF NEW.id IN ({}) THEN RAISE EXCEPTION 'not this one'; END IF;
+                 RETURN NEW;
+             END $$;
+             CREATE OR REPLACE TRIGGER refuses BEFORE UPDATE ON forge_wf.runs FOR EACH ROW EXECUTE FUNCTION public.refuses()",
+            runs.join(", ")
+        );
+        raw_sql(AssertSqlSafe(sql)).execute(&mut rows).await.unwrap();
+    };
+    let store = Arc::new(scratch.store().await);
+    refusing::a_run_that_the_database_refuses_to_give_keeps_no_other_from_being_given(store, refuse).await;
 }

@@ -1,7 +1,7 @@
--- claim_runs: gives worker ?4 up to ?3 runs due at ?2 that need one of the offers ?1 (JSON: [needs, definition, version, timeout],
--- in hex, and microseconds that count from when a run that is bound was due), and those of ?6 (JSON: ids in hex) it owns already, all
--- as claim ?5, but none of ?8 (JSON: ids in hex). Mail of kinds above ?7, which this build cannot read, makes no run due, and a run of
--- an unknown phase is not due here: a newer build may have written them.
+-- claim/due: runs due at ?2 that need one of the offers ?1 (JSON: [needs, definition, version, timeout], in hex, and microseconds that
+-- count from when a run that is bound was due), but none of ?5 (JSON: ids in hex); enough of them for a claim of ?3 runs. Mail of kinds
+-- above ?4, which this build cannot read, makes no run due, and a run of an unknown phase is not due here: a newer build may have
+-- written them. The first part of a statement; `take` or `list` follows.
 --
 -- A million sleeping runs must not slow down the claim of ten due ones, nor a million due ones the claim of ten. So `level`
 -- hops through the index from one priority to the next, and of each level no more than ?3 heads are looked at. Nor must a
@@ -44,44 +44,25 @@ due (id, priority, since) AS (
         SELECT head.id FROM forge_wf_runs AS head
         WHERE head.needs = level.needs AND head.priority = level.priority AND head.ready_at <= ?2
           AND head.worker_id IS NULL AND head.state IN (0, 2) AND head.phase IN (0, 1)
-          AND (?8 = '[]' OR head.id NOT IN (SELECT unhex(value) FROM json_each(?8)))
+          AND (?5 = '[]' OR head.id NOT IN (SELECT unhex(value) FROM json_each(?5)))
         ORDER BY head.ready_at LIMIT ?3
     )
     UNION ALL
     SELECT run.id, run.priority, (
         SELECT mail.sent_at FROM forge_wf_inbox AS mail INDEXED BY forge_wf_inbox_unnoticed
-        WHERE mail.noticed_at IS NULL AND mail.run_id = run.id AND mail.kind BETWEEN 0 AND ?7
+        WHERE mail.noticed_at IS NULL AND mail.run_id = run.id AND mail.kind BETWEEN 0 AND ?4
         ORDER BY mail.no LIMIT 1
     )
     FROM letter CROSS JOIN forge_wf_runs AS run
     WHERE run.id = letter.run_id AND run.worker_id IS NULL AND run.state = 2 AND run.needs IN (SELECT needs FROM offer)
-      AND run.phase IN (0, 1) AND (?8 = '[]' OR run.id NOT IN (SELECT unhex(value) FROM json_each(?8)))
+      AND run.phase IN (0, 1) AND (?5 = '[]' OR run.id NOT IN (SELECT unhex(value) FROM json_each(?5)))
     UNION ALL
     SELECT run.id, run.priority, mail.sent_at
     FROM forge_wf_inbox AS mail INDEXED BY forge_wf_inbox_orders CROSS JOIN forge_wf_runs AS run
-    WHERE mail.noticed_at IS NULL AND mail.kind NOT IN (0, 1, 7, 8) AND mail.kind <= ?7
+    WHERE mail.noticed_at IS NULL AND mail.kind NOT IN (0, 1, 7, 8) AND mail.kind <= ?4
       AND run.id = mail.run_id AND run.worker_id IS NULL AND run.state IN (0, 2, 3, 4)
       AND (mail.retries IS NULL OR mail.retries = coalesce(run.retries, 0))
       AND (mail.kind IN (2, 5, 10, 11)
           OR (run.state <> 0 OR run.ready_at <= ?2) AND run.needs IN (SELECT needs FROM offer))
-      AND run.phase IN (0, 1) AND (?8 = '[]' OR run.id NOT IN (SELECT unhex(value) FROM json_each(?8)))
-)
-UPDATE forge_wf_runs SET
-    worker_id = ?4,
-    claim_no = ?5,
-    state = 1,
-    definition = coalesce(definition, (SELECT offer.definition FROM offer WHERE offer.needs = forge_wf_runs.needs LIMIT 1)),
-    version = iif(definition IS NULL,
-        coalesce((SELECT offer.version FROM offer WHERE offer.needs = forge_wf_runs.needs LIMIT 1), version), version),
-    needs = iif(definition IS NULL,
-        coalesce((SELECT offer.definition FROM offer WHERE offer.needs = forge_wf_runs.needs LIMIT 1), needs), needs),
-    deadline_at = iif(definition IS NULL, coalesce(deadline_at,
-        coalesce(ready_at, ?2) + (SELECT offer.timeout FROM offer WHERE offer.needs = forge_wf_runs.needs LIMIT 1)), deadline_at)
-WHERE id IN (
-    SELECT id FROM (
-        SELECT id FROM due WHERE since IS NOT NULL GROUP BY id ORDER BY max(priority) DESC, min(since), id LIMIT ?3
-    )
-    UNION ALL
-    SELECT run.id FROM json_each(?6) AS adopted CROSS JOIN forge_wf_runs AS run
-    WHERE run.id = unhex(adopted.value) AND +run.worker_id = ?4
+      AND run.phase IN (0, 1) AND (?5 = '[]' OR run.id NOT IN (SELECT unhex(value) FROM json_each(?5)))
 )

@@ -1,0 +1,7 @@
+-- unknown_runs: runs whose phase or state this build does not know, in the order of their ids, at most ?1: id, workflow, phase, state.
+--
+-- The condition is that of the index word for word, or all runs would be walked over.
+SELECT id, workflow, phase, state
+FROM forge_wf_runs
+WHERE phase NOT IN (0, 1, 2) OR state NOT IN (0, 1, 2, 3, 4, 10, 11, 12, 13, 14, 15)
+ORDER BY id LIMIT ?1
