@@ -300,6 +300,7 @@ impl LaneWriter {
         while let Some(mut groups) = parts.pop() {
             let mut batch = Batch::default();
             groups.iter().for_each(|group| group.write_into(&mut batch));
+            debug_assert_eq!(batch.unnamed(), None, "every part is guarded by the claim of its run");
             #[cfg(feature = "testing")]
             crate::testing::crash::before_commit(&batch);
             match self.send(&batch).await? {

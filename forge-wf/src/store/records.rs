@@ -233,6 +233,15 @@ impl Batch {
         self.owned.iter().map(|it| (it.run, it.claim_no)).chain(updates)
     }
 
+    /// A run that some part belongs to and that nothing in the batch names: that part would be written without a guard.
+    pub fn unnamed(&self) -> Option<RunId> {
+        let births = self.births.iter().map(|birth| birth.run.id);
+        let named: HashSet<_> = self.claims().map(|(run, _)| run).chain(births).collect();
+        let entries = self.inserts.iter().chain(&self.outcomes).map(|write| write.run);
+        let others = self.marks.iter().map(|mark| mark.run).chain(self.sent.iter().map(|sent| sent.by));
+        entries.chain(others).chain(self.states.iter().map(|state| state.run)).find(|run| !named.contains(run))
+    }
+
     /// The same batch without all parts of `runs`, and without the children and the mail that they send.
     #[must_use]
     pub fn without(mut self, runs: &HashSet<RunId>) -> Self {
