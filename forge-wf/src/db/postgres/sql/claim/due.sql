@@ -1,4 +1,4 @@
--- claim/due: runs that are due and need one of the offers $2 (with definition $3, version $4, and a timeout of $5 microseconds, which
+-- due: runs that are due and need one of the offers $2 (with definition $3, version $4, and a timeout of $5 microseconds, which
 -- counts from when a run that is bound was due), but none of $7; enough of them for a claim of $1 runs. Mail of kinds above $6, which
 -- this build cannot read, makes no run due, and a run of an unknown phase is not due here: a newer build may have written them.
 -- The first part of a statement; `take` or `list` follows.

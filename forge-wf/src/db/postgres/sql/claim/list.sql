@@ -1,3 +1,3 @@
--- claim/list: the ids of what is due, in the order in which they are taken.
+-- list: the ids of what is due, in the order in which they are taken.
 )
 SELECT due.id FROM due

@@ -1,4 +1,4 @@
--- claim/take: gives worker $8, as claim $9, up to $1 of what is due (of that only run $11, unless it is null), and those of $10 that it owns
+-- take: gives worker $8, as claim $9, up to $1 of what is due (of that only run $11, unless it is null), and those of $10 that it owns
 -- already. Answers with the lane of claims as it was, whether anything was there to take, whether the lane moved, the time, when the
 -- next run is due if nothing was there to take, and the runs.
 --

@@ -1,4 +1,4 @@
--- claim/due: runs due at ?2 that need one of the offers ?1 (JSON: [needs, definition, version, timeout], in hex, and microseconds that
+-- due: runs due at ?2 that need one of the offers ?1 (JSON: [needs, definition, version, timeout], in hex, and microseconds that
 -- count from when a run that is bound was due), but none of ?5 (JSON: ids in hex); enough of them for a claim of ?3 runs. Mail of kinds
 -- above ?4, which this build cannot read, makes no run due, and a run of an unknown phase is not due here: a newer build may have
 -- written them. The first part of a statement; `take` or `list` follows.

@@ -1,4 +1,4 @@
--- claim/take: gives worker ?6, as claim ?7, up to ?3 of what is due (of that only run ?9, unless it is null), and those of ?8 (JSON: ids in
+-- take: gives worker ?6, as claim ?7, up to ?3 of what is due (of that only run ?9, unless it is null), and those of ?8 (JSON: ids in
 -- hex) that it owns already.
 UPDATE forge_wf_runs SET
     worker_id = ?6,
