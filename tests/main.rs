@@ -19,6 +19,7 @@ mod faults;
 mod fixtures;
 mod floods;
 mod generations;
+mod imports;
 mod mail;
 mod moving;
 mod numbers;

@@ -33,8 +33,6 @@ pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-use __private as macro_support;
-
 pub use api::builder::RuntimeBuilder;
 pub use api::bulk::{GiveOrders, OrdersGiven};
 pub use api::call::StepCall;

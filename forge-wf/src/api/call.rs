@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::arguments::Arguments;
 use super::context::WorkflowContext;
 use super::definition::{Step, Uses};
 use super::failure::StepFailure;
@@ -15,7 +16,6 @@ use super::timeout::{Timed, Timeout};
 use crate::engine::calls::Delivery;
 use crate::engine::request::{Request, StepRequest};
 use crate::engine::retry::Retry;
-use crate::macro_support::Arguments;
 use crate::model::{Failure, Payload};
 
 /// A call of a step. It gets its place in the journal when it is written and takes effect when it is first polled.

@@ -1,5 +1,6 @@
 //! What users write against.
 
+pub mod arguments;
 pub mod builder;
 pub mod bulk;
 pub mod call;

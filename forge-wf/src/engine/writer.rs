@@ -302,11 +302,11 @@ impl LaneWriter {
             groups.iter().for_each(|group| group.write_into(&mut batch));
             debug_assert_eq!(batch.unnamed(), None, "every part is guarded by the claim of its run");
             #[cfg(feature = "testing")]
-            crate::testing::crash::before_commit(&batch);
+            crate::store::crash::before_commit(&batch);
             match self.send(&batch).await? {
                 Ok(not_yours) => {
                     #[cfg(feature = "testing")]
-                    crate::testing::crash::after_commit(&batch);
+                    crate::store::crash::after_commit(&batch);
                     for group in groups {
                         if not_yours.contains(&group.run) { group.not_yours() } else { group.answer(&Ok(())) }
                     }

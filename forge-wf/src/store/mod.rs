@@ -12,6 +12,8 @@ use crate::model::{Lane, RunId, Timestamp, WorkerId};
 pub mod address;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
+#[cfg(feature = "testing")]
+pub mod crash;
 mod each;
 pub mod error;
 pub mod inspect;

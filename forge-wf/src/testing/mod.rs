@@ -1,6 +1,5 @@
-//! What tests need of the library: replays of ended runs, crash points, stores that fail on cue, the promises every store keeps.
+//! What tests need of the library: replays of ended runs, stores that fail on cue, the promises every store keeps.
 
-pub mod crash;
 mod faulty;
 mod replays;
 
