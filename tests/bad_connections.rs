@@ -45,15 +45,16 @@ fn at(url: &str, database: &Database) -> RuntimeBuilder {
 }
 
 /// A database on PostgreSQL, a test at a time: they measure, and need many connections.
-async fn alone() -> Option<(tokio::sync::MutexGuard<'static, ()>, Database)> {
+async fn alone() -> (tokio::sync::MutexGuard<'static, ()>, Database) {
     static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
     let turn = TURN.lock().await;
-    Some((turn, Database::postgres().await?))
+    (turn, Database::postgres().await)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn connections_that_a_server_made_read_only_are_not_kept() {
-    let Some((_turn, database)) = alone().await else { return };
+    let (_turn, database) = alone().await;
     let (url, name) = (database.url(), name(&database));
     let rt = quick(&database).lease(Duration::from_secs(60)).build().await.unwrap();
     assert_eq!(rt.start(three, Job::of(1)).await.unwrap().result().await.unwrap(), 4);
@@ -78,8 +79,9 @@ async fn connections_that_a_server_made_read_only_are_not_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_worker_built_on_a_read_only_server_is_told_so() {
-    let Some((_turn, database)) = alone().await else { return };
+    let (_turn, database) = alone().await;
     let (url, name) = (database.url(), name(&database));
     open_store(url).await.unwrap().close().await;
     exec(url, format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
@@ -90,8 +92,9 @@ async fn a_worker_built_on_a_read_only_server_is_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn what_loses_a_conflict_is_repeated_before_its_caller_hears_of_it() {
-    let Some((_turn, database)) = alone().await else { return };
+    let (_turn, database) = alone().await;
     let store = open_store(database.url()).await.unwrap();
     let run = start(&store, checkout()).await;
     // The first two fail; numbers of a sequence are not given back.
@@ -110,8 +113,9 @@ async fn what_loses_a_conflict_is_repeated_before_its_caller_hears_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_firewall_that_forgot_all_connections_costs_seconds() {
-    let Some((_turn, database)) = alone().await else { return };
+    let (_turn, database) = alone().await;
     let proxy = Proxy::to(database.url()).await;
     let rt = at(proxy.url(), &database).lease(Duration::from_secs(60)).build().await.unwrap();
     let waiting = rt.start(approvals, 1).await.unwrap();
@@ -138,8 +142,9 @@ async fn a_firewall_that_forgot_all_connections_costs_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_statement_that_is_only_slow_is_not_given_up() {
-    let Some((_turn, database)) = alone().await else { return };
+    let (_turn, database) = alone().await;
     let proxy = Proxy::to(database.url()).await;
     let store = open_store(proxy.url()).await.unwrap();
     let run = start(&store, checkout()).await;
@@ -159,8 +164,9 @@ async fn a_statement_that_is_only_slow_is_not_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn two_workers_with_six_connections_each_share_a_role_with_twelve() {
-    let Some((_turn, database)) = alone().await else { return };
+    let (_turn, database) = alone().await;
     let url = role(&database, "CONNECTION LIMIT 12").await;
     let first = at(&url, &database).connections(6).build().await.unwrap();
     let second = at(&url, &database).connections(6).build().await.unwrap();
@@ -180,15 +186,17 @@ async fn two_workers_with_six_connections_each_share_a_role_with_twelve() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn fewer_connections_than_a_worker_needs_are_an_error_that_says_how_many_it_needs() {
-    let Some((_turn, database)) = alone().await else { return };
+    let (_turn, database) = alone().await;
     let told = quick(&database).connections(5).build().await.unwrap_err();
     assert!(told.to_string().contains("5 connections to PostgreSQL are too few; allow at least 6"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_worker_waits_for_a_server_that_is_not_up_yet() {
-    let Some((_turn, database)) = alone().await else { return };
+    let (_turn, database) = alone().await;
     let port = free_port().await;
     let url = through(database.url(), port);
     let told = at(&url, &database).build().await.unwrap_err();
@@ -208,8 +216,9 @@ async fn a_worker_waits_for_a_server_that_is_not_up_yet() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn what_time_does_not_change_is_not_waited_for() {
-    let Some((_turn, database)) = alone().await else { return };
+    let (_turn, database) = alone().await;
     let nowhere = format!("{}_nowhere", database.url());
     let building = at(&nowhere, &database).wait_for_database(Duration::from_secs(600)).build();
     let told = tokio::time::timeout(Duration::from_secs(60), building).await.expect("an answer at once").unwrap_err();
@@ -217,8 +226,9 @@ async fn what_time_does_not_change_is_not_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_password_that_changes_is_asked_for_with_each_connection() {
-    let Some((_turn, database)) = alone().await else { return };
+    let (_turn, database) = alone().await;
     // scripts/postgres has the server ask this role for a password.
     let role = "forge_wf_password";
     exec(
@@ -275,8 +285,9 @@ async fn the_address_of_a_file_is_asked_for_once_and_a_failure_to_tell_is_told()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn nothing_is_set_on_a_connection_that_a_pooler_shares() {
-    let Some((_turn, database)) = alone().await else { return };
+    let (_turn, database) = alone().await;
     open_store(database.url()).await.unwrap().close().await;
     exec(
         database.url(),

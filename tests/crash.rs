@@ -48,7 +48,7 @@ on_every_backend!(a_crash_before_or_after_any_commit_loses_nothing, |database| {
         for number in 1..=3 {
             let folder = tempfile::tempdir().unwrap();
             let log = folder.path().join("effects");
-            let fresh = if database.is_sqlite() { Database::sqlite() } else { Database::postgres().await.unwrap() };
+            let fresh = if database.is_sqlite() { Database::sqlite() } else { Database::postgres().await };
             let log_text = log.display().to_string();
             let args = ["start", "1", log_text.as_str()];
             let crashed = worker(&fresh, &args).env(variable, format!("add:{number}")).spawn().unwrap();
@@ -76,7 +76,7 @@ on_every_backend!(a_crash_at_any_moment_of_a_wait_loses_nothing_and_makes_nothin
             for number in 1..=2 {
                 let folder = tempfile::tempdir().unwrap();
                 let log = folder.path().join("effects");
-                let fresh = if database.is_sqlite() { Database::sqlite() } else { Database::postgres().await.unwrap() };
+                let fresh = if database.is_sqlite() { Database::sqlite() } else { Database::postgres().await };
                 let log_text = log.display().to_string();
                 let args = ["everything", "1", log_text.as_str()];
                 let point = format!("{key}:{number}");

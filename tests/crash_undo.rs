@@ -61,7 +61,7 @@ struct Life {
 
 /// One run that is killed once, or not at all, and goes on to its end.
 async fn life(on_sqlite: bool, workflow: &str, point: Option<(&str, u64)>) -> Life {
-    let database = if on_sqlite { Database::sqlite() } else { Database::postgres().await.unwrap() };
+    let database = if on_sqlite { Database::sqlite() } else { Database::postgres().await };
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log").display().to_string();
     let killed = !lives(&database, workflow, &log, point).await;

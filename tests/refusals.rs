@@ -103,8 +103,9 @@ async fn blocked(run: &RunHandle<String>) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_run_that_a_trigger_refuses_is_blocked_and_its_neighbours_go_on() {
-    let Some(database) = Database::postgres().await else { return };
+    let database = Database::postgres().await;
     let rt = quick(&database).build().await.unwrap();
     // A state of plpgsql, one of no class anybody knows, and one that a policy on rows gives.
     for state in ["P0001", "ZZ001", "42501"] {
@@ -132,8 +133,9 @@ async fn a_run_that_a_trigger_refuses_is_blocked_and_its_neighbours_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_start_that_a_trigger_refuses_is_an_error_with_the_servers_words() {
-    let Some(database) = Database::postgres().await else { return };
+    let database = Database::postgres().await;
     let rt = quick(&database).build().await.unwrap();
     refuse(&database, "P0001").await;
     let keyed = rt.start(echo, "poison".into()).key("k").await.unwrap_err();
@@ -146,8 +148,9 @@ async fn a_start_that_a_trigger_refuses_is_an_error_with_the_servers_words() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_server_that_refuses_everybody_blames_no_run() {
-    let Some(database) = Database::postgres().await else { return };
+    let database = Database::postgres().await;
     let role = database.url().rsplit_once('/').unwrap().1;
     exec(database.url(), format!("CREATE ROLE {role} LOGIN; GRANT CREATE ON DATABASE {role} TO {role}")).await;
     let url = database.url().replace("postgres@", &format!("{role}@"));
@@ -190,9 +193,10 @@ async fn refused(database: &Database) -> i64 {
 
 /// The record that an undo gave up and the change of what it was to undo are one commit, however they are refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_refused_record_of_an_undo_is_left_to_an_operator() {
     let _turn = TURN.lock().await;
-    let Some(database) = Database::postgres().await else { return };
+    let database = Database::postgres().await;
     let rt = quick(&database).build().await.unwrap();
     // States that are known to be about the data, and others.
     for state in ["22021", "P0001"] {
@@ -223,9 +227,10 @@ async fn sells_in_vain(ctx: &WorkflowContext, n: u64) -> Result<String> {
 
 /// What turns a run back is written with the outcome before it, and refused with it: then the run has not turned back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_run_whose_turning_back_is_refused_is_undone_all_the_same() {
     let _turn = TURN.lock().await;
-    let Some(database) = Database::postgres().await else { return };
+    let database = Database::postgres().await;
     let rt = quick(&database).build().await.unwrap();
     OPEN.store(true, Ordering::SeqCst);
     // Known to be about the data: the step has failed, and so has the run.
@@ -253,8 +258,9 @@ async fn waits_for_approval(ctx: &WorkflowContext) -> Result<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_run_whose_row_is_refused_is_blocked_and_not_replayed_for_ever() {
-    let Some(database) = Database::postgres().await else { return };
+    let database = Database::postgres().await;
     let rt = quick(&database).park_for(Duration::ZERO).build().await.unwrap();
     exec(
         database.url(),

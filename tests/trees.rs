@@ -164,7 +164,7 @@ on_every_backend!(a_tree_ends_though_its_worker_is_killed_between_the_ends_of_it
     let point = |variable: &'static str, number: u64| {
         let on_sqlite = database.is_sqlite();
         async move {
-            let database = if on_sqlite { Database::sqlite() } else { Database::postgres().await.unwrap() };
+            let database = if on_sqlite { Database::sqlite() } else { Database::postgres().await };
             let live = async |point: Option<String>| {
                 let mut worker = Command::new(env!("CARGO_BIN_EXE_worker"));
                 worker.arg(database.url()).args(["tree", "1"]).stdout(Stdio::null()).kill_on_drop(true);

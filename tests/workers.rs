@@ -34,8 +34,9 @@ fn signal(worker: &Child, signal: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn when_one_worker_is_killed_the_other_finishes_its_runs() {
-    let Some(database) = Database::postgres().await else { return };
+    let database = Database::postgres().await;
     let client = Client::connect(database.url()).await.unwrap();
     let (mut first, _second) = (serve(&database).await, serve(&database).await);
     let starts = (0..2_000).map(|n| client.start(three, Job::of(n)).into_future());
@@ -49,8 +50,9 @@ async fn when_one_worker_is_killed_the_other_finishes_its_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_frozen_worker_holds_up_nobody_and_writes_nothing_when_it_comes_back() {
-    let Some(database) = Database::postgres().await else { return };
+    let database = Database::postgres().await;
     let client = Client::connect(database.url()).await.unwrap();
     let frozen = serve(&database).await;
     let starts = (0..200).map(|n| client.start(ten, Job::of(n)).into_future());
@@ -89,8 +91,9 @@ async fn a_frozen_worker_holds_up_nobody_and_writes_nothing_when_it_comes_back()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_worker_that_takes_no_hints_gives_them_to_those_that_do() {
-    let Some(database) = Database::postgres().await else { return };
+    let database = Database::postgres().await;
     let _gate = crate::GATE.lock().await;
     open_gate(false);
     let quiet = crate::quick(&database).notifications(false).concurrency(1).build().await.unwrap();
@@ -106,8 +109,9 @@ async fn a_worker_that_takes_no_hints_gives_them_to_those_that_do() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_worker_asks_more_and_more_rarely_for_what_others_hold() {
-    let Some(database) = Database::postgres().await else { return };
+    let database = Database::postgres().await;
     let client = Client::connect(database.url()).await.unwrap();
     let run = client.start(three, Job::of(1)).await.unwrap();
     let mut other = PgConnection::connect(database.url()).await.unwrap();

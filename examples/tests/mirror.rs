@@ -45,8 +45,9 @@ fn a_crash_right_before_a_commit_loses_only_that_commit() {
 }
 
 #[test]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 fn a_crash_is_resumed_on_postgres_too() {
-    let Some(postgres) = Postgres::create() else { return };
+    let postgres = Postgres::create();
     let mut mirror = Mirror::with_files(60);
     mirror.database = Some(postgres.url.clone());
     crash_and_resume(&mut mirror, "FORGE_WF_CRASH_AFTER", |recorded| recorded >= 25);

@@ -26,18 +26,20 @@ impl Database {
         Self { url: format!("sqlite:{}", folder.path().join("runs.db").display()), home: Home::Folder(folder) }
     }
 
-    /// One on the PostgreSQL of `scripts/test`; `None`, loudly, if there is no server.
-    pub async fn postgres() -> Option<Self> {
+    /// One on the PostgreSQL of `scripts/test`.
+    pub async fn postgres() -> Self {
         let Ok(admin) = std::env::var(POSTGRES_VARIABLE) else {
-            eprintln!("\n*** SKIPPED on PostgreSQL: {POSTGRES_VARIABLE} is not set; run ./scripts/test ***\n");
-            return None;
+            panic!(
+                "no PostgreSQL to test with, since {POSTGRES_VARIABLE} is not set; run ./scripts/test, which starts one, or set \
+                 FORGE_WF_SKIP_POSTGRES=1, which ignores these tests"
+            );
         };
         let name = format!("t_{}", uuid::Uuid::now_v7().simple());
         let mut connection = PgConnection::connect(&admin).await.expect("the server of scripts/test");
         let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
         connection.execute(create).await.expect("a database for this test");
         let (server, _) = admin.rsplit_once('/').expect("a URL with a database name");
-        Some(Self { url: format!("{server}/{name}"), home: Home::Server { admin, name } })
+        Self { url: format!("{server}/{name}"), home: Home::Server { admin, name } }
     }
 
     /// Its URL.
@@ -115,10 +117,9 @@ macro_rules! on_every_backend {
 
             $(#[$attribute])*
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            #[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
             async fn on_postgres() {
-                if let Some(database) = $crate::Database::postgres().await {
-                    promise(&database).await;
-                }
+                promise(&$crate::Database::postgres().await).await;
             }
         }
     };

@@ -52,10 +52,9 @@ macro_rules! on_every_database {
             }
 
             #[test]
+            #[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
             fn on_postgres() {
-                if let Some(home) = support::Home::on_postgres($program) {
-                    promise(&home);
-                }
+                promise(&support::Home::on_postgres($program));
             }
 
             fn promise($home: &support::Home) $body
@@ -69,14 +68,9 @@ impl Home {
         Self { program, url: format!("sqlite:{}/test.db", folder.path().display()), folder, _postgres: None }
     }
 
-    pub fn on_postgres(program: &'static str) -> Option<Self> {
-        let postgres = Postgres::create()?;
-        Some(Self {
-            program,
-            url: postgres.url.clone(),
-            folder: tempfile::tempdir().unwrap(),
-            _postgres: Some(postgres),
-        })
+    pub fn on_postgres(program: &'static str) -> Self {
+        let postgres = Postgres::create();
+        Self { program, url: postgres.url.clone(), folder: tempfile::tempdir().unwrap(), _postgres: Some(postgres) }
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
@@ -225,11 +219,13 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// `None`, with a notice, if `FORGE_WF_TEST_POSTGRES` does not say where a server is.
-    pub fn create() -> Option<Self> {
+    /// On the server that `FORGE_WF_TEST_POSTGRES` names.
+    pub fn create() -> Self {
         let Ok(server) = std::env::var("FORGE_WF_TEST_POSTGRES") else {
-            eprintln!("\n*** NOT TESTED on PostgreSQL: set FORGE_WF_TEST_POSTGRES=postgres://user@host/database ***\n");
-            return None;
+            panic!(
+                "no PostgreSQL to test with, since FORGE_WF_TEST_POSTGRES is not set; run ./scripts/test, which starts one, or set \
+                 FORGE_WF_SKIP_POSTGRES=1, which ignores these tests"
+            );
         };
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -239,7 +235,7 @@ impl Postgres {
         let parameters = parameters.map(|parameters| format!("?{parameters}")).unwrap_or_default();
         let created = Self { url: format!("{front}/{name}{parameters}"), name, server };
         created.execute(&format!("CREATE DATABASE {}", created.name));
-        Some(created)
+        created
     }
 
     fn execute(&self, sql: &str) {

@@ -25,11 +25,11 @@ pub mod support;
 /// Expands to one `#[tokio::test]` for each promise of the store.
 ///
 /// Takes the path of an `async fn` without arguments that returns an `Arc<dyn Store>` over an empty database, and a guard
-/// that is kept until the test ends (a temporary directory, say); or `None` where there is no database to test.
+/// that is kept until the test ends (a temporary directory, say). Attributes before the path stand before each test.
 #[macro_export]
 macro_rules! conformance_suite {
-    ($make:path) => {
-        $crate::conformance_suite! { @each $make;
+    ($(#[$attribute:meta])? $make:path) => {
+        $crate::conformance_suite! { @each [$(#[$attribute])?] $make;
             starts: [
                 a_timeout_counts_by_the_databases_clock_from_when_the_run_is_due,
                 a_start_with_a_held_key_returns_the_first_run,
@@ -191,20 +191,22 @@ macro_rules! conformance_suite {
             ],
         }
     };
-    (@each $make:path; $($room:ident: [$($promise:ident),* $(,)?]),* $(,)?) => {
+    (@each $attribute:tt $make:path; $($room:ident: [$($promise:ident),* $(,)?]),* $(,)?) => {
         $(
             mod $room {
                 #[allow(unused_imports)]
                 use super::*;
-                $(
-                    #[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                    async fn $promise() {
-                        let Some((store, _guard)) = $make().await else { return };
-                        $crate::store::conformance::$room::$promise(store).await;
-                    }
-                )*
+                $($crate::conformance_suite! { @test $attribute $make, $room, $promise })*
             }
         )*
+    };
+    (@test [$($attribute:tt)*] $make:path, $room:ident, $promise:ident) => {
+        #[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        $($attribute)*
+        async fn $promise() {
+            let (store, _guard) = $make().await;
+            $crate::store::conformance::$room::$promise(store).await;
+        }
     };
 }
 
@@ -231,8 +233,9 @@ mod tests {
     /// has to call it.
     #[test]
     fn every_promise_is_in_the_suite() {
-        let (list, _) =
-            include_str!("mod.rs").split_once("(@each $make:path;").expect("the list, then how it is expanded");
+        let (list, _) = include_str!("mod.rs")
+            .split_once("(@each $attribute:tt $make:path;")
+            .expect("the list, then how it is expanded");
         let (postgres, sqlite) = (texts("src/db/postgres/tests"), texts("tests") + &texts("src/db/sqlite"));
         let mut rooms = 0;
         for path in files("src/store/conformance") {

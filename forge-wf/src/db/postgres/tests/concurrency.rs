@@ -29,8 +29,9 @@ macro_rules! hold {
 const HOLD_LANE: &str = "SELECT FROM forge_wf.lanes WHERE worker_id = $1 AND lane = $2 FOR UPDATE";
 
 #[tokio::test]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_batch_sent_twice_at_once_is_applied_once() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let stores: [Arc<dyn Store>; 2] = [Arc::new(scratch.store().await), Arc::new(scratch.store().await)];
     let worker = Hand::new(&stores[0]).await;
     let batch = Arc::new(birth());
@@ -55,8 +56,9 @@ async fn a_batch_sent_twice_at_once_is_applied_once() {
 }
 
 #[tokio::test]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_run_that_is_taken_away_while_its_commit_waits_starts_no_child() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let store: Arc<dyn Store> = Arc::new(scratch.store().await);
     let mut worker = Hand::new(&store).await;
     let run = bound();
@@ -81,8 +83,9 @@ async fn a_run_that_is_taken_away_while_its_commit_waits_starts_no_child() {
 }
 
 #[tokio::test]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_claim_repeated_while_the_first_is_on_its_way_returns_what_that_took() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let stores: [Arc<dyn Store>; 2] = [Arc::new(scratch.store().await), Arc::new(scratch.store().await)];
     for _ in 0..4 {
         start(&stores[0], checkout()).await;
@@ -107,8 +110,9 @@ async fn a_claim_repeated_while_the_first_is_on_its_way_returns_what_that_took()
 }
 
 #[tokio::test]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_claim_in_an_open_transaction_blocks_no_other() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let store: Arc<dyn Store> = Arc::new(scratch.store().await);
     let held_run = start(&store, crate::store::NewRun { priority: 9, ..checkout() }).await;
     let free_run = start(&store, checkout()).await;
@@ -121,8 +125,9 @@ async fn a_claim_in_an_open_transaction_blocks_no_other() {
 }
 
 #[tokio::test]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_claim_that_finds_nothing_writes_nothing() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let store: Arc<dyn Store> = Arc::new(scratch.store().await);
     let mut worker = Hand::new(&store).await;
     let mut other = scratch.connection().await;
@@ -132,8 +137,9 @@ async fn a_claim_that_finds_nothing_writes_nothing() {
 }
 
 #[tokio::test]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_start_does_not_wait_for_ever_for_a_key_that_another_transaction_takes() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let store: Arc<dyn Store> = Arc::new(scratch.store().await);
     let mut other = scratch.connection().await;
     let held = hold!(
@@ -149,8 +155,9 @@ async fn a_start_does_not_wait_for_ever_for_a_key_that_another_transaction_takes
 }
 
 #[tokio::test]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn one_lane_that_waits_holds_up_no_other() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let store: Arc<dyn Store> = Arc::new(scratch.store().await);
     let mut worker = Hand::new(&store).await;
     let mut other = scratch.connection().await;
@@ -169,8 +176,9 @@ async fn one_lane_that_waits_holds_up_no_other() {
 }
 
 #[tokio::test]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_cut_connection_is_replaced() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let store: Arc<dyn Store> = Arc::new(scratch.store().await);
     let worker = Hand::new(&store).await;
     let second = birth();
@@ -204,8 +212,9 @@ fn answered<T>(answer: Result<T, StoreError>) -> Option<T> {
 }
 
 #[tokio::test]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn the_lease_may_be_renewed_from_another_runtime() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let store: Arc<dyn Store> = Arc::new(scratch.store().await);
     let worker = Hand::new(&store).await;
     store.renew_lease(worker.id).await.unwrap();
@@ -221,8 +230,9 @@ async fn the_lease_may_be_renewed_from_another_runtime() {
 }
 
 #[tokio::test]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_claim_says_that_others_hold_all_that_is_due() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let store: Arc<dyn Store> = Arc::new(scratch.store().await);
     let mut worker = Hand::new(&store).await;
     assert!(!worker.claim_all_about_it(10).await.contended, "nothing is due");
@@ -240,8 +250,9 @@ async fn a_claim_says_that_others_hold_all_that_is_due() {
 }
 
 #[tokio::test]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_move_that_waited_for_the_run_looks_at_what_was_written_meanwhile() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let store: Arc<dyn Store> = Arc::new(scratch.store().await);
     let run = start(&store, bound()).await;
     let weight = weight(&entries(&store, run).await);
@@ -270,8 +281,9 @@ async fn a_move_that_waited_for_the_run_looks_at_what_was_written_meanwhile() {
 }
 
 #[tokio::test]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_claim_takes_no_run_that_needs_something_else_by_the_time_it_is_locked() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let store: Arc<dyn Store> = Arc::new(scratch.store().await);
     let run = start(&store, bound()).await;
     let mut worker = Hand::new(&store).await;
@@ -289,8 +301,9 @@ async fn a_claim_takes_no_run_that_needs_something_else_by_the_time_it_is_locked
 }
 
 #[tokio::test]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_command_on_its_way_while_its_run_ends_and_is_retried_is_void() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let store: Arc<dyn Store> = Arc::new(scratch.store().await);
     let mut worker = Hand::new(&store).await;
     let run = bound();

@@ -17,8 +17,9 @@ const CUT: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                    WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
 #[tokio::test]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_new_connection_is_compared_with_what_was_acknowledged_on_every_lane() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let store: Arc<dyn Store> = Arc::new(scratch.store().await);
     let worker = Hand::new(&store).await;
     let birth = || Batch { births: vec![Birth { run: bound(), image: executing() }], ..Batch::default() };
@@ -37,8 +38,9 @@ async fn a_new_connection_is_compared_with_what_was_acknowledged_on_every_lane()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_worker_reads_from_no_standby_and_a_client_may() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     scratch.store().await.close().await;
     let mut other = scratch.connection().await;
     // New connections ask a function that stands before the server's own.
@@ -67,8 +69,9 @@ async fn a_worker_reads_from_no_standby_and_a_client_may() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_process_of_another_server_is_not_taken_for_the_one_that_serves_a_connection() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let (mut asks, mut busy) = (scratch.connection().await, scratch.connection().await);
     let (pid, started): (i32, i64) =
         sqlx::query_as(

@@ -24,8 +24,9 @@ async fn two(scratch: &Scratch) -> (Arc<dyn Store>, Arc<dyn Store>) {
 }
 
 #[tokio::test]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_hint_of_another_store_arrives() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let (mine, other) = two(&scratch).await;
     for _ in 0..3 {
         other.send_hint().await.unwrap();
@@ -40,8 +41,9 @@ async fn a_hint_of_another_store_arrives() {
 }
 
 #[tokio::test]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn hints_of_this_very_store_are_not_heard() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let (mine, other) = two(&scratch).await;
     mine.send_hint().await.unwrap();
     Hand::new(&mine).await.bear(bound()).await;
@@ -53,8 +55,9 @@ async fn hints_of_this_very_store_are_not_heard() {
 }
 
 #[tokio::test]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn many_hints_become_one() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let (mine, other) = two(&scratch).await;
     // The server folds equal ones of a transaction only.
     let mut user = scratch.connection().await;
@@ -76,8 +79,9 @@ async fn many_hints_become_one() {
 }
 
 #[tokio::test]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_wait_that_was_dropped_leaves_nothing_behind() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let (mine, other): (Arc<dyn Store>, Arc<dyn Store>) =
         (Arc::new(scratch.store().await), Arc::new(scratch.store().await));
     // Dropped while it connects, and while it listens.
@@ -90,8 +94,9 @@ async fn a_wait_that_was_dropped_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_listener_that_broke_gives_a_hint_when_it_is_back() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let (mine, other) = two(&scratch).await;
     let mut user = scratch.connection().await;
     query(
@@ -107,8 +112,9 @@ async fn a_listener_that_broke_gives_a_hint_when_it_is_back() {
 }
 
 #[tokio::test]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn closing_ends_a_wait_for_a_hint() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let (mine, _) = two(&scratch).await;
     let waiting = tokio::spawn({
         let mine = mine.clone();
@@ -120,8 +126,9 @@ async fn closing_ends_a_wait_for_a_hint() {
 }
 
 #[tokio::test]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_store_may_outlive_its_runtime() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let url = scratch.url.clone();
     let elsewhere = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -134,8 +141,9 @@ async fn a_store_may_outlive_its_runtime() {
 }
 
 #[tokio::test]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn runs_that_a_leaving_or_dead_worker_frees_give_a_hint() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let (mine, other) = two(&scratch).await;
     let heir = Hand::new(&other).await;
     other.take_over(heir.id).await.unwrap();

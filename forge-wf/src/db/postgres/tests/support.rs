@@ -1,7 +1,5 @@
 //! A database for each test, on the cluster that `scripts/test` starts.
 
-use std::sync::Once;
-
 use sqlx::{AssertSqlSafe, Connection, PgConnection, query, raw_sql};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
@@ -10,19 +8,14 @@ use crate::db::postgres::PgStore;
 
 /// Each test opens some ten connections, and a server has a hundred or two.
 static AT_ONCE: Semaphore = Semaphore::const_new(8);
-static NOTICE: Once = Once::new();
 
-/// The address of the cluster's own database, or a loud notice.
-pub(super) fn cluster() -> Option<String> {
+/// The address of the cluster's own database.
+pub(super) fn cluster() -> String {
     let url = std::env::var("FORGE_WF_TEST_POSTGRES").ok().filter(|url| !url.is_empty());
-    if url.is_none() {
-        NOTICE.call_once(|| {
-            eprintln!(
-                "\n*** PostgreSQL IS NOT TESTED: FORGE_WF_TEST_POSTGRES is not set. Run scripts/test instead. ***\n"
-            );
-        });
-    }
-    url
+    url.expect(
+        "no PostgreSQL to test with, since FORGE_WF_TEST_POSTGRES is not set; run ./scripts/test, which starts one, or set \
+         FORGE_WF_SKIP_POSTGRES=1, which ignores these tests",
+    )
 }
 
 /// An empty database of its own, dropped with this value.
@@ -34,15 +27,15 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    pub(super) async fn new() -> Option<Self> {
-        let cluster = cluster()?;
+    pub(super) async fn new() -> Self {
+        let cluster = cluster();
         let permit = AT_ONCE.acquire().await.expect("the semaphore is never closed");
         let name = format!("forge_wf_test_{}", Uuid::now_v7().simple());
         let mut admin = PgConnection::connect(&cluster).await.expect("the cluster is there");
         raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut admin).await.expect("a new database");
         admin.close().await.expect("closed");
         let url = in_database(&cluster, &name);
-        Some(Self { url, cluster, name, _permit: permit })
+        Self { url, cluster, name, _permit: permit }
     }
 
     /// A store with connections of its own.

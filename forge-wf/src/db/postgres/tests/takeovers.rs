@@ -35,8 +35,9 @@ async fn is_free(store: &Arc<dyn Store>, run: RunId) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_takeover_that_the_server_cancels_goes_on_in_smaller_pieces() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let store: Arc<dyn Store> = Arc::new(scratch.store().await);
     let heir = Hand::new(&store).await;
     let runs = dead(&store, 120).await;
@@ -57,8 +58,9 @@ async fn a_takeover_that_the_server_cancels_goes_on_in_smaller_pieces() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_run_whose_journal_takes_too_long_is_freed_without_it() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let store: Arc<dyn Store> = Arc::new(scratch.store().await);
     let heir = Hand::new(&store).await;
     let runs = dead(&store, 3).await;
@@ -71,8 +73,9 @@ async fn a_run_whose_journal_takes_too_long_is_freed_without_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_dead_worker_whose_runs_cannot_be_freed_stops_the_takeover_of_no_other() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let store: Arc<dyn Store> = Arc::new(scratch.store().await);
     let heir = Hand::new(&store).await;
     let (held, other) = (dead(&store, 1).await[0], dead(&store, 1).await[0]);
@@ -86,8 +89,9 @@ async fn a_dead_worker_whose_runs_cannot_be_freed_stops_the_takeover_of_no_other
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_run_that_cannot_be_written_keeps_no_other_of_its_dead_worker() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let store: Arc<dyn Store> = Arc::new(scratch.store().await);
     let heir = Hand::new(&store).await;
     let runs = dead(&store, 3).await;
@@ -101,8 +105,9 @@ async fn a_run_that_cannot_be_written_keeps_no_other_of_its_dead_worker() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_worker_that_signs_off_stands_until_its_runs_are_free() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let store: Arc<dyn Store> = Arc::new(scratch.store().await);
     let mut leaving = Hand::new(&store).await;
     let run = bound();

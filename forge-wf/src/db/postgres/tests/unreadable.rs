@@ -31,8 +31,9 @@ async fn accuse(scratch: &Scratch, run: RunId, takeovers: i32) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_suspect_whose_journal_cannot_be_read_keeps_no_other_run_of_its_dead_worker() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let store: Arc<dyn Store> = Arc::new(scratch.store().await);
     let (heir, mut dead) = (Hand::new(&store).await, Hand::expired(&store).await);
     let (suspect, other) = (bound(), bound());
@@ -49,8 +50,9 @@ async fn a_suspect_whose_journal_cannot_be_read_keeps_no_other_run_of_its_dead_w
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_run_that_was_taken_over_is_claimed_though_its_progress_cannot_be_read() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let store: Arc<dyn Store> = Arc::new(scratch.store().await);
     let (damaged, further) = (start(&store, bound()).await, start(&store, bound()).await);
     accuse(&scratch, damaged, 1).await;
@@ -69,8 +71,9 @@ async fn a_run_that_was_taken_over_is_claimed_though_its_progress_cannot_be_read
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn mail_whose_body_cannot_be_read_hides_no_other() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let store: Arc<dyn Store> = Arc::new(scratch.store().await);
     let run = start(&store, checkout()).await;
     // The server keeps a body as long as this apart, and cannot make it short.
@@ -101,8 +104,9 @@ async fn mail_whose_body_cannot_be_read_hides_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_run_that_the_database_refuses_to_give_keeps_no_other_from_being_given() {
-    let Some(scratch) = Scratch::new().await else { return };
+    let scratch = Scratch::new().await;
     let mut rows = scratch.connection().await;
     let refuse = async |runs: Vec<RunId>| {
         let runs: Vec<_> = runs.iter().map(|run| format!("'{}'", run.0)).collect();

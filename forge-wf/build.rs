@@ -1,0 +1,1 @@
+../scripts/skip_postgres.rs
