@@ -2,7 +2,8 @@
 //!
 //! Every call that reads or writes asks first which file stands at the path, which takes some microseconds. Of a file that was
 //! deleted or moved away nothing is read or written any more, and none is created in its place. A file that stands there instead is
-//! opened as it is. What this process has registered as workers belongs to the former file: their lease is lost.
+//! opened as it is. So is a file whose log or index was deleted; what its log holds is saved first, if nobody else has written to the
+//! file since. What this process has registered as workers belongs to the former files: their lease is lost.
 
 use std::collections::HashSet;
 use std::sync::{MutexGuard, PoisonError};
@@ -12,7 +13,7 @@ use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
 use super::error::{lost, sort, sorted};
-use super::file::{FileId, Files};
+use super::file::{FileId, Files, Found};
 use super::writer::{NEVER, Slot, Writer};
 use super::{open, workers};
 use crate::model::WorkerId;
@@ -20,6 +21,10 @@ use crate::store::StoreError;
 
 /// How long reads that are under way on a former file may take to end.
 const LAST_READS: Duration = Duration::from_secs(5);
+
+const REPLACED: &str = "was replaced by another file";
+const TORN: &str =
+    "is open here, and the log or the index beside it (-wal, -shm) was deleted or replaced by another program";
 
 /// The file that is followed, and the readers of it.
 #[derive(Clone)]
@@ -45,13 +50,6 @@ pub(super) struct Workers {
     elsewhere: HashSet<WorkerId>,
 }
 
-/// What stands at the path.
-enum Found {
-    Same,
-    Nothing,
-    Another,
-}
-
 impl Writer {
     pub(super) fn followed(&self) -> MutexGuard<'_, Followed> {
         self.followed.lock().unwrap_or_else(PoisonError::into_inner)
@@ -62,12 +60,10 @@ impl Writer {
     }
 
     fn found(&self) -> Found {
-        let main = self.followed().files.as_ref().map(|files| files.main);
-        match FileId::at(&self.path) {
-            Ok(Some(found)) if Some(found) != main => Found::Another,
-            Ok(None) => Found::Nothing,
-            // What cannot be found out for the moment counts as unchanged.
-            Ok(Some(_)) | Err(_) => Found::Same,
+        match &mut self.followed().files {
+            Some(files) => files.look(&self.path),
+            None if FileId::at(&self.path).is_ok_and(|found| found.is_none()) => Found::Nothing,
+            None => Found::Another,
         }
     }
 
@@ -80,8 +76,12 @@ impl Writer {
             Found::Same => Ok(()),
             Found::Nothing => Err(self.gone(call)),
             Found::Another => {
-                self.leave_file("was replaced by another file");
-                Err(self.unavailable(call, "was replaced by another file"))
+                self.leave_file(REPLACED);
+                Err(self.unavailable(call, REPLACED))
+            }
+            Found::Torn => {
+                self.leave_file(TORN);
+                Err(self.unavailable(call, TORN))
             }
         }
     }
@@ -118,7 +118,11 @@ impl Writer {
             Found::Same => Ok(()),
             Found::Nothing => Err(self.gone(call)),
             Found::Another => {
-                self.leave_file("was replaced by another file");
+                self.leave_file(REPLACED);
+                self.move_on(slot, call).await
+            }
+            Found::Torn => {
+                self.leave_file(TORN);
                 self.move_on(slot, call).await
             }
         }
@@ -150,16 +154,6 @@ impl Writer {
         }
     }
 
-    /// A connection was opened anew: the former one may have taken the log along, and then this one has made another.
-    pub(super) fn has_reopened(&self) {
-        let mut followed = self.followed();
-        if let Ok(Some(files)) = Files::at(&self.path)
-            && followed.files.as_ref().is_some_and(|known| known.main == files.main)
-        {
-            followed.files = Some(files);
-        }
-    }
-
     /// Opens the file that stands at the path now.
     async fn move_on(&self, slot: &mut Slot, call: &'static str) -> Result<(), StoreError> {
         // One that is empty is about to be written, by a copy or by another process that creates it.
@@ -170,24 +164,30 @@ impl Writer {
             let followed = self.followed();
             (followed.readers.clone(), followed.files.clone())
         };
-        // While the connection holds the former files open, no other files can have their inodes. It may be gone, after an error of
-        // the disk say.
-        if let Some(former) = former {
-            let aside = former.set_aside(&self.path, slot.connection.is_some());
+        // While the connections hold the former files open, no other files can have their inodes.
+        if let Some(former) = &former {
+            let aside = former.set_aside(slot.connection.is_some() || slot.keeper.is_some());
             let aside = aside.map_err(|error| StoreError::Unavailable { call, source: error.into() })?;
             for aside in aside {
                 tracing::warn!(aside = %aside.display(), "renamed what the former database file has left beside the path");
             }
         }
         self.followed().files = None;
-        let _ = tokio::time::timeout(LAST_READS, readers.close()).await;
-        if let Some(connection) = slot.connection.take() {
-            let _ = connection.close().await;
+        // The last connection that is closed copies the log into the file, unless that is the keeper.
+        if former.as_ref().is_some_and(Files::may_be_completed) {
+            close(&mut slot.keeper).await;
         }
+        let closed = tokio::time::timeout(LAST_READS, readers.close()).await;
+        close(&mut slot.connection).await;
+        // A connection of this process that is still open would share the former index with the new connections to the same file.
+        if closed.is_err() && former.is_none_or(|former| former.is_at(&self.path)) {
+            return Err(self.unavailable(call, "is opened again as soon as the reads that are under way have ended"));
+        }
+        close(&mut slot.keeper).await;
         slot.seen = slot.seen.map(|_| NEVER);
-        let (mut connection, files) = open::existing(&self.path).await?;
+        let (mut connection, keeper, files) = open::existing(&self.path).await?;
         self.dismiss_own(&mut connection).await?;
-        slot.connection = Some(connection);
+        (slot.connection, slot.keeper) = (Some(connection), Some(keeper));
         *self.followed() = Followed::new(open::readers(&self.path), files);
         tracing::warn!(file = %self.path.display(), "opened the database file that stands at the path now");
         Ok(())
@@ -224,11 +224,21 @@ impl Writer {
     }
 }
 
+/// Closes it, if it is open. What cannot be closed in order is closed by being dropped.
+pub(super) async fn close(connection: &mut Option<SqliteConnection>) {
+    if let Some(connection) = connection.take() {
+        let _ = connection.close().await;
+    }
+}
+
 #[cfg(all(test, unix))]
 mod tests {
+    use std::path::Path;
+
     use sqlx::{AssertSqlSafe, Connection, query, query_scalar};
 
     use crate::db::sqlite::open;
+    use crate::db::sqlite::writer::Writer;
     use crate::store::StoreError;
 
     #[tokio::test]
@@ -242,6 +252,99 @@ mod tests {
         let answer = writing.finish(Ok(())).await;
         assert!(matches!(answer, Err(StoreError::Unavailable { .. })), "{answer:?}");
         writer.close().await;
+    }
+
+    /// A table in the file, which stays in the log until that is copied into the file.
+    async fn create_table(writer: &Writer, name: &str) {
+        let mut writing = writer.begin("test").await.unwrap();
+        query(AssertSqlSafe(format!("CREATE TABLE {name} (n INTEGER)"))).execute(writing.connection()).await.unwrap();
+        writing.finish(Ok(())).await.unwrap();
+    }
+
+    async fn tables(writer: &Writer) -> Vec<String> {
+        let readers = writer.readers("test").await.unwrap();
+        let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'forge_wf%' AND name NOT LIKE 'sqlite%'";
+        query_scalar(tables).fetch_all(&readers).await.unwrap()
+    }
+
+    async fn copy(path: &Path, to: &Path) {
+        let mut other = sqlx::SqliteConnection::connect(&path.display().to_string()).await.unwrap();
+        query(AssertSqlSafe(format!("VACUUM INTO '{}'", to.display()))).execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+    }
+
+    async fn is_whole(path: &Path) -> bool {
+        let mut other = sqlx::SqliteConnection::connect(&path.display().to_string()).await.unwrap();
+        let said: String = query_scalar("PRAGMA integrity_check").fetch_one(&mut other).await.unwrap();
+        other.close().await.unwrap();
+        said == "ok"
+    }
+
+    #[tokio::test]
+    async fn a_log_or_an_index_that_was_deleted_is_noticed_and_what_the_log_held_is_kept() {
+        for deleted in [&["-wal"][..], &["-shm"], &["-wal", "-shm"]] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("runs.db");
+            let writer = open::open(&path.display().to_string()).await.unwrap();
+            create_table(&writer, "early").await;
+            writer.readers("test").await.unwrap().acquire().await.unwrap();
+            for suffix in deleted {
+                std::fs::remove_file(folder.path().join(format!("runs.db{suffix}"))).unwrap();
+            }
+            // Whoever was about to commit hears that it may be lost.
+            assert!(matches!(writer.stands("test"), Err(StoreError::Unavailable { .. })), "{deleted:?}");
+            create_table(&writer, "late").await;
+            assert_eq!(tables(&writer).await, ["early", "late"], "{deleted:?}");
+            assert!(writer.stands("test").is_ok());
+            writer.close().await;
+            assert!(is_whole(&path).await, "{deleted:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_backup_that_was_copied_over_the_file_is_not_mixed_with_the_former_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs.db");
+        let writer = open::open(&path.display().to_string()).await.unwrap();
+        create_table(&writer, "early").await;
+        let backup = folder.path().join("backup.db");
+        copy(&path, &backup).await;
+        for n in 0..20 {
+            create_table(&writer, &format!("late_{n}")).await;
+        }
+        // By another process: this one would lose its locks on the file.
+        let recipe = "rm runs.db-wal runs.db-shm && cp backup.db runs.db";
+        let done = std::process::Command::new("sh").args(["-c", recipe]).current_dir(folder.path()).status().unwrap();
+        assert!(done.success());
+        assert_eq!(tables(&writer).await, ["early"]);
+        create_table(&writer, "afterwards").await;
+        writer.close().await;
+        assert!(is_whole(&path).await);
+    }
+
+    #[tokio::test]
+    async fn the_log_of_a_former_file_behind_a_link_is_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("runs.db"), folder.path().join("link.db"));
+        std::os::unix::fs::symlink("runs.db", &link).unwrap();
+        let writer = open::open(&link.display().to_string()).await.unwrap();
+        let restored = folder.path().join("restored.db");
+        copy(&path, &restored).await;
+        create_table(&writer, "late").await;
+        std::fs::rename(&restored, &path).unwrap();
+        assert_eq!(tables(&writer).await, Vec::<String>::new(), "the log of the former file is not part of this one");
+        // The link leads elsewhere; the file it led to keeps its log.
+        create_table(&writer, "kept").await;
+        let elsewhere = folder.path().join("elsewhere.db");
+        copy(&path, &elsewhere).await;
+        create_table(&writer, "kept_too").await;
+        std::fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink("elsewhere.db", &link).unwrap();
+        assert_eq!(tables(&writer).await, ["kept"]);
+        writer.close().await;
+        let former = open::open(&path.display().to_string()).await.unwrap();
+        assert_eq!(tables(&former).await, ["kept", "kept_too"]);
+        former.close().await;
     }
 
     #[tokio::test]

@@ -53,8 +53,8 @@ impl SqliteStore {
     /// working directory at the time of this call.
     ///
     /// The store follows the path. When the file is deleted, moved away or replaced, calls are `Unavailable` until a file with the
-    /// tables of forge-wf stands there, which is then opened; none is created. Workers that were registered before have lost their
-    /// lease. On systems other than Unix only a missing file is noticed; Windows does not let an open file be replaced.
+    /// tables of forge-wf stands there, which is then opened; none is created. The file is opened anew, too, when its log or index
+    /// (`-wal`, `-shm`) is deleted. Workers that were registered before have lost their lease. On systems other than Unix only a missing file is noticed; Windows does not let an open file be replaced.
     ///
     /// # Errors
     /// `Misconfigured` with a sentence that says what to change (a missing directory, missing rights, a file that is not a

@@ -46,24 +46,28 @@ pub(super) async fn open(address: &str) -> Result<Writer, StoreError> {
     let (path, create) = parse(address)?;
     let path = std::path::absolute(&path).unwrap_or(path);
     inspect(&path, create)?;
-    let (connection, files) = attach(&path, create).await?;
-    Ok(Writer::new(path, connection, files))
+    let (connection, keeper, files) = attach(&path, create).await?;
+    Ok(Writer::new(path, connection, keeper, files))
 }
 
 /// Opens a file that stands at `path` in place of the one that was opened before, and brings its schema up to date.
 ///
 /// # Errors
 /// `Unavailable` if it holds no tables of forge-wf: then it may be written at this moment.
-pub(super) async fn existing(path: &Path) -> Result<(SqliteConnection, Files), StoreError> {
-    // In this mode nothing of a file that belongs to another program is changed, neither the mode of its journal nor its length.
-    let look = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
-    let mut connection = connect(&look.disable_statement_logging(), path).await?;
+pub(super) async fn existing(path: &Path) -> Result<Attached, StoreError> {
+    let mut connection = connect(&to_read(path), path).await?;
     if !has_migrations(&mut connection).await.map_err(sorted(CALL))? {
         let source = format!("the file at {} holds no tables of forge-wf", path.display()).into();
         return Err(StoreError::Unavailable { call: CALL, source });
     }
     connection.close().await.map_err(sorted(CALL))?;
     attach(path, false).await
+}
+
+/// In this mode nothing of a file that belongs to another program is changed, neither the mode of its journal nor its length.
+fn to_read(path: &Path) -> SqliteConnectOptions {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
+    options.disable_statement_logging()
 }
 
 /// Another connection to the same file.
@@ -92,8 +96,11 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-/// Connects to the file at `path` and brings its schema up to date; says which file that was.
-async fn attach(path: &Path, create: bool) -> Result<(SqliteConnection, Files), StoreError> {
+/// A connection that writes, one that [keeps](super::writer::Slot::keeper) the log, and which files they lead to.
+type Attached = (SqliteConnection, SqliteConnection, Files);
+
+/// Connects to the file at `path` and brings its schema up to date.
+async fn attach(path: &Path, create: bool) -> Result<Attached, StoreError> {
     let unclear = |error: std::io::Error| StoreError::Unavailable { call: CALL, source: error.into() };
     for _ in 0..ATTEMPTS {
         let before = FileId::at(path).map_err(unclear)?;
@@ -102,10 +109,13 @@ async fn attach(path: &Path, create: bool) -> Result<(SqliteConnection, Files), 
             Refusal::Store(error) => error,
             Refusal::Driver(error) => explain(error, path),
         })?;
+        let mut keeper = connect(&to_read(path), path).await?;
+        // From its first read on it holds its lock on the file.
+        has_migrations(&mut keeper).await.map_err(sorted(CALL))?;
         match Files::at(path).map_err(unclear)? {
-            Some(files) if before.is_none_or(|before| before == files.main) => return Ok((connection, files)),
-            // The connection leads to one of the two, and nobody knows to which.
-            _ => drop(connection.close().await),
+            Some(files) if before.is_none_or(|before| files.is(before)) => return Ok((connection, keeper, files)),
+            // The connections lead to one of the two, and nobody knows to which.
+            _ => drop((keeper.close().await, connection.close().await)),
         }
     }
     let source = format!("the file at {} was replaced while it was opened", path.display()).into();

@@ -7,12 +7,12 @@
 use std::path::PathBuf;
 
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection, query, query_scalar};
+use sqlx::{query, query_scalar};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::error::{sort, sorted};
 use super::file::Files;
-use super::follow::{Followed, Workers};
+use super::follow::{Followed, Workers, close};
 use super::open;
 use crate::db::acknowledged::Acknowledged;
 use crate::store::StoreError;
@@ -28,6 +28,9 @@ pub(super) struct Writer {
 
 pub(super) struct Slot {
     pub(super) connection: Option<SqliteConnection>,
+    /// A connection that has the file open for reading only, and does nothing. While it is open SQLite neither deletes the log nor
+    /// copies it into the file because a connection is closed, and by itself it can do neither.
+    pub(super) keeper: Option<SqliteConnection>,
     pub(super) closed: bool,
     /// `PRAGMA data_version` at the last look, which this very connection's own commits do not change; `None` before the first.
     pub(super) seen: Option<i64>,
@@ -46,9 +49,9 @@ pub(super) struct Writing<'w> {
 
 impl Writer {
     /// A writer of the file at `path`, which is `files`, by this connection; with readers of the same file.
-    pub(super) fn new(path: PathBuf, connection: SqliteConnection, files: Files) -> Self {
+    pub(super) fn new(path: PathBuf, connection: SqliteConnection, keeper: SqliteConnection, files: Files) -> Self {
         let followed = Followed::new(open::readers(&path), files);
-        let slot = Slot { connection: Some(connection), closed: false, seen: None };
+        let slot = Slot { connection: Some(connection), keeper: Some(keeper), closed: false, seen: None };
         Self {
             path,
             slot: Mutex::new(slot),
@@ -65,9 +68,7 @@ impl Writer {
             return Ok(connection);
         }
         slot.seen = slot.seen.map(|_| NEVER);
-        let connection = open::again(&self.path).await.map_err(sorted(call))?;
-        self.has_reopened();
-        Ok(connection)
+        open::again(&self.path).await.map_err(sorted(call))
     }
 
     /// Waits for its turn and begins. IMMEDIATE, so the right to write is had from the start and no later statement can
@@ -102,10 +103,9 @@ impl Writer {
         readers.close().await;
         let mut slot = self.slot.lock().await;
         slot.closed = true;
-        if let Some(connection) = slot.connection.take() {
-            // Nothing is open; what cannot be closed in order is closed by being dropped.
-            let _ = connection.close().await;
-        }
+        // The writer goes last, and takes the log along.
+        close(&mut slot.keeper).await;
+        close(&mut slot.connection).await;
     }
 }
 
