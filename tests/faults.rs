@@ -42,6 +42,28 @@ on_every_backend!(every_call_may_fail_or_lose_its_answer_once, |database| {
     }
 });
 
+on_every_backend!(a_worker_of_which_a_part_panics_registers_anew_and_goes_on, |database| {
+    for call in ["claim_runs", "commit", "renew_lease", "take_over"] {
+        let inner = open_store(database.url()).await.unwrap();
+        let panicked = Arc::new(AtomicBool::new(false));
+        let told = panicked.clone();
+        let plan = move |name: &'static str, _| match name == call && !told.swap(true, Ordering::SeqCst) {
+            true => panic!("{call} panics, as it was told to"),
+            false => Fault::None,
+        };
+        let rt = quick(database).store(Arc::new(FaultyStore::new(inner, Box::new(plan)))).build().await.unwrap();
+        eventually(call, async || {
+            let run = rt.start(three, Job::of(1)).await.unwrap();
+            assert_eq!(run.result().await.unwrap(), 4, "{call}");
+            panicked.load(Ordering::SeqCst).then_some(())
+        })
+        .await;
+        let keyed = rt.start(three, Job::of(2)).key(call).await.unwrap();
+        assert_eq!(keyed.result().await.unwrap(), 5, "{call}");
+        rt.shutdown().await;
+    }
+});
+
 /// Runs `everything` with this fault at the `n`-th writing call; returns how many there were.
 async fn waits_with_fault(database: &forge_wf_tests::Database, fault: Fault, n: u64) -> u64 {
     let inner = open_store(database.url()).await.unwrap();

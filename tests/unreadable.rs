@@ -323,3 +323,29 @@ async fn a_run_of_an_unknown_phase_is_named_in_the_log() {
     eventually("the line", async || log.lines(&words).iter().any(|line| line.contains(&id)).then_some(())).await;
     rt.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
+async fn times_beyond_the_calendar_stop_no_other_run() {
+    let database = &Database::postgres().await;
+    let rt = quick(database).park_for(Duration::ZERO).build().await.unwrap();
+    let strange = rt.start(keeps_pages, 1).await.unwrap();
+    eventually("it waits", async || (strange.status().await.unwrap() == Status::Waiting).then_some(())).await;
+    let delayed = rt.start(keeps_pages, 1).delay(Duration::from_secs(1)).await.unwrap();
+    for time in ["infinity", "-infinity", "294000-01-01"] {
+        let sql = format!(
+            "UPDATE forge_wf.runs SET created_at = '{time}' WHERE id = '{}';
+             UPDATE forge_wf.runs SET ready_at = '{time}', deadline_at = 'infinity' WHERE id = '{}' AND state = 0;
+             UPDATE forge_wf.journal SET at = '{time}' WHERE run_id = '{}'",
+            strange.id(),
+            delayed.id(),
+            strange.id()
+        );
+        execute(database, "", &sql).await;
+        others_go_on(&rt, time).await;
+        rt.client().list(&Filter::new()).await.unwrap();
+    }
+    rt.send_event(&strange, Opened { n: 0 }).await.unwrap();
+    assert_eq!(strange.result().await.unwrap(), 20);
+    rt.shutdown().await;
+}

@@ -43,7 +43,8 @@ async fn refused_again(session: &Session, failed: &mut Pauses) {
 
 impl Engine {
     /// Claims and spawns turns until the lease is lost or the worker drains.
-    pub(super) async fn claim_until_over(self: &Arc<Self>, session: &Arc<Session>) {
+    pub(super) async fn claim_until_over(self: Arc<Self>, session: Arc<Session>) {
+        let session = &session;
         let mut contended = Pauses::new(CONTENDED_PAUSE);
         let mut failed = Pauses::new((self.config.poll.min(FAILED_PAUSE_MAX), FAILED_PAUSE_MAX));
         while !session.is_lost() && !self.is_draining() {

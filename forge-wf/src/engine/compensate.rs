@@ -6,10 +6,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::definition::{StepDefinition, UndoArgs, UndoDefinition, WorkflowDefinition};
-use super::drive::panic_message;
 use super::request::StepRequest;
 use super::unwind::ANYONE;
 use crate::journal::{Entry, Recipe, Undo, UndoState};
+use crate::model::panic::panic_message;
 use crate::model::{Failure, FailureKind, Payload};
 
 /// What the compensation is to be given. Without an output: if nobody knows whether the step was done; `None` if it cannot be

@@ -16,6 +16,7 @@ use super::definition::BodyFuture;
 use super::replay::{Divergence, Next, Replay, Start};
 use super::waker::BodyWaker;
 use crate::journal::{Entry, EntryKind, EntryState, History, Recipe, UndoState};
+use crate::model::panic::panic_message;
 use crate::model::{BlockReason, CallId, Failure, Payload};
 
 /// How many recorded results are handed over before other tasks of the runtime get a chance.
@@ -311,13 +312,4 @@ impl Drop for Drive {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// The words of a panic, if it has any.
-pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a panic without a message")
 }

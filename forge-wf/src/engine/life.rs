@@ -1,5 +1,6 @@
 //! The life of a worker: register, serve, and either register anew after a lost lease or drain and go.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, mpsc as sync_mpsc};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use super::tick::Tick;
 use super::turn::Message;
 use super::writer::LaneWriter;
 use super::{Engine, lease};
+use crate::model::panic::panic_message;
 use crate::model::{Lane, WorkerId};
 use crate::store::{NewWorker, StoreError};
 
@@ -25,6 +27,8 @@ const LAST_CLAIM: Duration = Duration::from_secs(1);
 const ABORTED: Duration = Duration::from_secs(2);
 /// How long after the grace time the last writes may take.
 const LAST_WRITES: Duration = Duration::from_millis(3_500);
+/// Pause before a worker registers anew of which a part panicked: the first, doubling up to the second.
+const AFTER_PANIC: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 /// How long the last writes of a session may take that ended by itself, without a shutdown.
 const LANES_END: Duration = Duration::from_secs(5);
 /// How often to look whether the thread of the lease has ended.
@@ -64,14 +68,19 @@ impl Engine {
             .into_iter()
             .zip(1..)
             .map(|(queue, lane)| {
-                tokio::spawn(LaneWriter::new(self.store.clone(), session.clone(), Lane(lane)).run(queue))
+                session.spawn("lane", LaneWriter::new(self.store.clone(), session.clone(), Lane(lane)).run(queue))
             })
             .collect();
         let (keep_lease, stop) = sync_mpsc::channel();
         let (engine, leased) = (self.clone(), session.clone());
         let lease = std::thread::Builder::new()
             .name("forge-wf-lease".into())
-            .spawn(move || lease::keep(&engine.store, &leased, &engine.config, &engine.clock, &engine.tick, &stop))
+            .spawn(move || {
+                let keep = || lease::keep(&engine.store, &leased, &engine.config, &engine.clock, &engine.tick, &stop);
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(keep)) {
+                    leased.part_panicked("lease", panic_message(&*panic));
+                }
+            })
             .map_err(|error| StoreError::Misconfigured { what: format!("no thread for the lease: {error}") })?;
         // What an earlier session left behind is not this one's: it owns nothing yet, and may sign off as it goes.
         self.left_behind.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -85,24 +94,26 @@ impl Engine {
     /// Serves until drained, registering anew after every lost lease.
     pub async fn serve(self: Arc<Self>, mut life: Life) {
         let pulse = tokio::spawn(beat(self.clone()));
+        let mut again = Pauses::new(AFTER_PANIC);
         loop {
+            let session = life.session.clone();
             let helpers = [
-                tokio::spawn(self.clone().sweep(life.session.clone())),
-                tokio::spawn(self.clone().deliver_mail(life.session.clone())),
-                tokio::spawn(self.clone().answer_turns(life.session.clone())),
-                tokio::spawn(self.clone().take_hints(life.session.clone())),
+                session.spawn("sweep", self.clone().sweep(session.clone())),
+                session.spawn("mail", self.clone().deliver_mail(session.clone())),
+                session.spawn("look", self.clone().answer_turns(session.clone())),
+                session.spawn("hints", self.clone().take_hints(session.clone())),
             ];
-            let hints = tokio::spawn(self.clone().give_hints());
+            let hints = session.spawn("own hints", self.clone().give_hints());
             // Of what came before this session nobody has told it.
             self.look();
             // A claim without an answer must not hold up a shutdown. What it took goes with this worker's row.
+            let mut claims = session.spawn("claims", self.clone().claim_until_over(session.clone()));
             tokio::select! {
-                () = self.claim_until_over(&life.session) => {}
-                () = self.drained_for(LAST_CLAIM) => {}
+                _ = &mut claims => {}
+                () = self.drained_for(LAST_CLAIM) => claims.abort(),
             }
             // Store calls run in tasks of their own, so none is cut off here.
             helpers.iter().for_each(JoinHandle::abort);
-            let session = life.session.clone();
             if session.is_lost() {
                 self.tell_all(|| Message::Lost);
                 let _ = self.unless_drained_for(ABORTED, self.turns_have_left(self.config.grace * 2)).await;
@@ -131,18 +142,27 @@ impl Engine {
             if self.is_draining() {
                 break;
             }
+            if session.has_panicked() {
+                // It may do so again at once.
+                tokio::select! {
+                    () = tokio::time::sleep(again.take()) => {}
+                    () = self.drained_for(Duration::ZERO) => {}
+                }
+            } else {
+                again.start_again();
+            }
             match self.register_patiently().await {
                 Some(next) => life = next,
                 None => break,
             }
-            if session.has_lost_commits() {
+            if session.has_lost_commits() || session.has_panicked() {
                 tokio::spawn(self.clone().remove_former(session.worker));
             }
         }
         pulse.abort();
     }
 
-    /// Removes what is left of a session whose commits the database lost, so that its runs wait for no lease.
+    /// Removes what is left of a session that ended while its lease was good, so that its runs wait for no lease.
     /// Beside the new session, since that may take a while; until the former lease is over, since others take over then.
     async fn remove_former(self: Arc<Self>, worker: WorkerId) {
         let (since, mut pauses) = (Instant::now(), Pauses::new(DATABASE_RETRY));

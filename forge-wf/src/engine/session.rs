@@ -1,15 +1,17 @@
 //! One registration of this process as a worker: its id, its lanes, and whether its lease is still good.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
 
 use super::config::DATABASE_RETRY;
 use super::pauses::Pauses;
 use super::writer::Item;
 use crate::model::WorkerId;
+use crate::model::panic::caught;
 use crate::store::StoreError;
 
 /// One registration of this process as a worker. A lost lease ends it; the process then registers anew, under
@@ -22,6 +24,8 @@ pub struct Session {
     lost: AtomicBool,
     /// Whether it is lost because the database lost commits; then the worker's row is still there.
     commits_lost: AtomicBool,
+    /// Whether it is lost because a part of it panicked; the worker's row is still there then, too.
+    panicked: AtomicBool,
     lost_notify: Notify,
     /// Number of the last claim that was begun.
     pub claim_no: AtomicI64,
@@ -49,6 +53,7 @@ impl Session {
             lease,
             lost: AtomicBool::new(false),
             commits_lost: AtomicBool::new(false),
+            panicked: AtomicBool::new(false),
             lost_notify: Notify::new(),
             claim_no: AtomicI64::new(0),
             renewal: Mutex::new(renewal),
@@ -123,6 +128,36 @@ impl Session {
     /// Whether the lease is gone because the database lost commits.
     pub fn has_lost_commits(&self) -> bool {
         self.commits_lost.load(Ordering::Acquire)
+    }
+
+    /// Executes a part of the session in a task of its own. Without that part the session is no use: if it panics, the worker has to
+    /// register anew.
+    pub fn spawn(
+        self: &Arc<Self>,
+        part: &'static str,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> JoinHandle<()> {
+        let session = self.clone();
+        tokio::spawn(async move {
+            if let Err(panic) = caught(work).await {
+                session.part_panicked(part, &panic);
+            }
+        })
+    }
+
+    /// A part of the session has panicked.
+    pub fn part_panicked(&self, part: &'static str, panic: &str) {
+        tracing::error!(
+            worker = %self.worker, part, panic,
+            "a part of this worker panicked, which is a fault in forge-wf; all turns are dropped, and the worker registers anew"
+        );
+        self.panicked.store(true, Ordering::Release);
+        self.lose();
+    }
+
+    /// Whether the lease is gone because a part of the session panicked.
+    pub fn has_panicked(&self) -> bool {
+        self.panicked.load(Ordering::Acquire)
     }
 
     /// Whether the lease is gone.

@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::definition::{StepDefinition, StepEnv, StepOutcome, StopFlag};
-use super::drive::panic_message;
 use super::turn::Message;
+use crate::model::panic::panic_message;
 use crate::model::{CallId, Failure, FailureKind, Payload};
 
 /// A running attempt.

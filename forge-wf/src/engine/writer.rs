@@ -273,7 +273,6 @@ impl LaneWriter {
 
     /// Commits what comes in until the queue is closed or the lease is lost. Never to be dropped half-way.
     pub async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Item>) {
-        let _guard = LoseOnPanic(self.session.clone());
         let mut first = None;
         while let Some(item) = match first.take() {
             Some(item) => Some(item),
@@ -378,17 +377,6 @@ impl LaneWriter {
 }
 
 struct LeaseLost;
-
-/// Without its writer a session keeps runs it cannot write: the worker must begin another one.
-struct LoseOnPanic(Arc<Session>);
-
-impl Drop for LoseOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.lose();
-        }
-    }
-}
 
 /// Takes what is queued, up to a batch, folded by run. What belongs to a turn that is no longer current is dropped.
 fn collect(first: Item, queue: &mut mpsc::UnboundedReceiver<Item>) -> (Vec<Folded>, Option<Item>) {

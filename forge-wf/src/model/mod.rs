@@ -6,6 +6,7 @@ pub mod fingerprint;
 pub mod ids;
 pub mod limits;
 pub mod numbers;
+pub mod panic;
 pub mod payload;
 pub mod status;
 pub mod time;

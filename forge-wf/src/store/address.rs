@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::BoxError;
+use crate::model::panic::caught;
 
 /// Returns the address for one new connection.
 pub type AskUrl = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>> + Send + Sync>;
@@ -35,11 +36,16 @@ impl Address {
     /// The address as it is now.
     ///
     /// # Errors
-    /// What the program's own function returned.
+    /// What the program's own function returned, or that it panicked.
     pub async fn now(&self) -> Result<String, BoxError> {
         match self {
             Self::Url(url) => Ok(url.clone()),
-            Self::Asked(ask) => ask().await,
+            Self::Asked(ask) => match caught(async { ask().await }).await {
+                Ok(address) => address,
+                Err(panic) => {
+                    Err(format!("the function that gives the address of the database panicked: {panic}").into())
+                }
+            },
         }
     }
 }

@@ -9,6 +9,7 @@ use super::columns::Columns;
 use super::error::sorted;
 use super::mail::send_columns;
 use super::rows::posted;
+use super::time::time;
 use crate::db::bags::AUDIT_SHOWN_MAX;
 use crate::model::{RunId, Timestamp};
 use crate::store::{Audit, NewMail, Posted, StoreError};
@@ -28,10 +29,6 @@ pub(super) async fn of_run(inner: &Inner, run: RunId) -> Result<Vec<(Timestamp, 
     let columns = Columns::new().with(run.0).with(AUDIT_SHOWN_MAX);
     let rows = inner.fetch(CALL, include_str!("sql/audit.sql"), columns).await?;
     let text = |row: &sqlx::postgres::PgRow, at: usize| row.try_get::<&str, _>(at).map(Arc::from);
-    let read = |row| Ok((row_at(row)?, Audit { who: text(row, 1)?, action: text(row, 2)?, details: text(row, 3)? }));
+    let read = |row| Ok((time(row, 0)?, Audit { who: text(row, 1)?, action: text(row, 2)?, details: text(row, 3)? }));
     rows.iter().map(read).collect::<Result<_, _>>().map_err(sorted(CALL))
-}
-
-fn row_at(row: &sqlx::postgres::PgRow) -> Result<Timestamp, sqlx::Error> {
-    row.try_get(0)
 }

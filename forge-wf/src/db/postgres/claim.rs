@@ -9,6 +9,7 @@ use super::Inner;
 use super::columns::{Columns, call, micros, text};
 use super::error::{lost, refused, sorted};
 use super::rows::{claimed_id, claimed_run};
+use super::time::{time, time_or_none};
 use super::unreadable::may_be_the_row;
 use crate::db::singly::claim_singly;
 use crate::journal::EntryKind;
@@ -201,8 +202,8 @@ fn about(row: Option<&PgRow>) -> Result<About, StoreError> {
             lane: row.try_get(0)?,
             due: row.try_get(1)?,
             moved: row.try_get(2)?,
-            now: row.try_get(3)?,
-            next_due: row.try_get(4)?,
+            now: time(row, 3)?,
+            next_due: time_or_none(row, 4)?,
         })
     };
     read().map_err(sorted(CALL))

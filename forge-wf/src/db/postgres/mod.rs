@@ -30,6 +30,7 @@ mod read;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod time;
 mod unreadable;
 mod watch;
 mod workers;

@@ -7,8 +7,11 @@ use sqlx::{Decode, Postgres, Row, Type};
 use uuid::Uuid;
 
 use super::error::{corrupt, sort, unknown};
+use super::time::{time, time_or_none};
 use crate::journal::{Entry, EntryKind, EntryState, Undo, UndoState};
-use crate::model::{BlockReason, CallId, Digest, Payload, Phase, RunId, Served, State, VersionStatus, WorkerId};
+use crate::model::{
+    BlockReason, CallId, Digest, Payload, Phase, RunId, Served, State, Timestamp, VersionStatus, WorkerId,
+};
 use crate::store::{ClaimedRun, KnownVersion, Mail, MailKind, NewMail, Parent, Posted, RunView, StoreError};
 
 /// Reads one column after the other, and says where a row makes no sense.
@@ -31,6 +34,16 @@ impl<'r> Reader<'r> {
     fn take<T: Decode<'r, Postgres> + Type<Postgres>>(&mut self) -> Result<T, StoreError> {
         self.next += 1;
         self.row.try_get(self.next - 1).map_err(|error| sort(self.call, error))
+    }
+
+    fn time(&mut self) -> Result<Timestamp, StoreError> {
+        self.next += 1;
+        time(self.row, self.next - 1).map_err(|error| sort(self.call, error))
+    }
+
+    fn time_or_none(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        self.next += 1;
+        time_or_none(self.row, self.next - 1).map_err(|error| sort(self.call, error))
     }
 
     fn digest(&mut self) -> Result<Option<Digest>, StoreError> {
@@ -61,7 +74,7 @@ pub(super) fn entry(row: &PgRow) -> Result<Entry, StoreError> {
     let args_hash = row.take::<i64>()?.cast_unsigned();
     let (args, output, failure) = (row.payload()?, row.payload()?, row.payload()?);
     let attempts = row.take()?;
-    let due_at = row.take()?;
+    let due_at = row.time_or_none()?;
     let undo = match (row.take::<Option<String>>()?, row.digest()?, row.payload()?) {
         (Some(step), Some(digest), Some(args)) => Some(Undo { step, digest, args }),
         (None, None, None) => None,
@@ -74,7 +87,7 @@ pub(super) fn entry(row: &PgRow) -> Result<Entry, StoreError> {
                 .ok_or_else(|| unknown(format!("load_journals: {number} is no state of an undo")))?,
         ),
     };
-    let at = row.take()?;
+    let at = row.time()?;
     Ok(Entry {
         call,
         kind,
@@ -112,7 +125,7 @@ pub(super) fn claimed_run(id: RunId, row: &PgRow) -> Result<(ClaimedRun, i32), S
         phase: row.wire("phase", Phase::from_wire)?,
         takeovers: row.take()?,
         parent: row.parent()?,
-        deadline_at: row.take()?,
+        deadline_at: row.time_or_none()?,
         paused: row.take::<Option<&str>>()? == Some(BlockReason::Paused.name()),
         retries: row.take()?,
     };
@@ -130,7 +143,7 @@ pub(super) fn mail(call: &'static str, row: &PgRow) -> Result<Mail, StoreError> 
             name: row.take::<&str>()?.into(),
             body: row.payload()?,
         },
-        sent_at: row.take()?,
+        sent_at: row.time()?,
         noticed: row.take()?,
         retries: row.take()?,
     })
@@ -172,7 +185,8 @@ fn run_view_of(id: RunId, mut row: Reader<'_>) -> Result<RunView, StoreError> {
     let (failure, output) = (row.payload()?, row.payload()?);
     let events = row.take::<i64>()?;
     let worker = row.take::<Option<Uuid>>()?.map(WorkerId);
-    let (created_at, ready_at, ended_at, deadline_at) = (row.take()?, row.take()?, row.take()?, row.take()?);
+    let created_at = row.time()?;
+    let (ready_at, ended_at, deadline_at) = (row.time_or_none()?, row.time_or_none()?, row.time_or_none()?);
     let (priority, takeovers) = (row.take()?, row.take()?);
     let owner = row.take::<Option<&str>>()?.map(Arc::from);
     let tags = row.payload()?;

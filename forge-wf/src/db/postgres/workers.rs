@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::Inner;
 use super::columns::{Columns, micros};
 use super::error::{if_read_only, lost, sorted, unavailable};
+use super::time::time;
 use super::unreadable::{answer, is_too_slow, may_be_the_row};
 use crate::model::{Timestamp, WorkerId};
 use crate::store::{LeaseAhead, NewWorker, Renewal, StoreError, TakenOver};
@@ -37,7 +38,7 @@ pub(super) async fn register(inner: &Inner, worker: &NewWorker) -> Result<Timest
     let rows = rows.map_err(|error| if_read_only(error, &inner.place))?;
     inner.opener.require_primary();
     let row = rows.first().ok_or_else(|| unavailable(CALL, "an answer without a row"))?;
-    row.try_get(0).map_err(sorted(CALL))
+    time(row, 0).map_err(sorted(CALL))
 }
 
 /// Uses the line of leases, which nothing else does.
@@ -49,7 +50,7 @@ pub(super) async fn renew(inner: &Inner, worker: WorkerId) -> Result<Renewal, St
     let rows = inner.leases.fetch_for(inner.by(worker), CALL, include_str!("sql/renew_lease.sql"), columns).await?;
     if let Some(row) = rows.first() {
         inner.acknowledged.renewed(worker, number);
-        let read = || Ok(Renewal { now: row.try_get(0)?, others_expired: row.try_get(1)? });
+        let read = || Ok(Renewal { now: time(row, 0)?, others_expired: row.try_get(1)? });
         return read().map_err(sorted(CALL));
     }
     let rows = inner.leases.fetch_for(inner.by(worker), CALL, NUMBER, Columns::new().with(worker.0)).await?;
@@ -131,7 +132,7 @@ pub(super) async fn leases_ahead(inner: &Inner, worker: WorkerId) -> Result<Vec<
     const CALL: &str = "leases_ahead";
     let read = |row: &PgRow| {
         let length = Duration::from_micros(row.try_get::<i64, _>(2)?.unsigned_abs());
-        Ok(LeaseAhead { worker: WorkerId(row.try_get(0)?), until: row.try_get(1)?, length })
+        Ok(LeaseAhead { worker: WorkerId(row.try_get(0)?), until: time(row, 1)?, length })
     };
     let rows = inner.fetch(CALL, include_str!("sql/leases_ahead.sql"), Columns::new().with(worker.0)).await?;
     rows.iter().map(|row| read(row).map_err(sorted(CALL))).collect()

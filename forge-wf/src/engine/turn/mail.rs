@@ -12,11 +12,11 @@ use super::waits::Ready;
 use super::{Course, Message, Turn};
 use crate::engine::child::{self, ChildResult};
 use crate::engine::config::DATABASE_RETRY;
-use crate::engine::drive::panic_message;
 use crate::engine::mailbox::Mailbox;
 use crate::engine::request::EventRequest;
 use crate::engine::waits::WaitsFor;
 use crate::engine::writer::Along;
+use crate::model::panic::panic_message;
 use crate::model::{CallId, Failure, Payload, Timestamp};
 use crate::store::{Mail, MailKind, Mailbag, Mark, NewMail};
 

@@ -123,3 +123,38 @@ async fn a_run_that_the_database_refuses_to_give_keeps_no_other_from_being_given
     let store = Arc::new(scratch.store().await);
     refusing::a_run_that_the_database_refuses_to_give_keeps_no_other_from_being_given(store, refuse).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
+async fn times_beyond_the_calendar_are_read_as_the_first_or_the_last_time() {
+    let scratch = Scratch::new().await;
+    let store: Arc<dyn Store> = Arc::new(scratch.store().await);
+    let mut rows = scratch.connection().await;
+    let mut worker = Hand::new(&store).await;
+    for time in ["infinity", "-infinity", "294000-01-01", "4713-01-01 BC"] {
+        let (run, waits) = (bound(), start(&store, bound()).await);
+        let id = run.id;
+        worker.bear(run).await;
+        worker.append(id, vec![completed("step:charge", 0, 1, "1")]).await;
+        worker.send(vec![event(id, "1")]).await;
+        let sql = format!(
+            "UPDATE forge_wf.runs SET created_at = '{time}', deadline_at = '{time}' WHERE id IN ('{}', '{}');
+             UPDATE forge_wf.runs SET ready_at = '{time}' WHERE id = '{}';
+             UPDATE forge_wf.journal SET at = '{time}', due_at = '{time}' WHERE run_id = '{}';
+             UPDATE forge_wf.inbox SET sent_at = '{time}' WHERE run_id = '{}';
+             UPDATE forge_wf.audit SET at = '{time}'",
+            id.0, waits.0, waits.0, id.0, id.0
+        );
+        raw_sql(AssertSqlSafe(sql)).execute(&mut rows).await.unwrap();
+        assert_eq!(store.load_journals(&[(id, 0)]).await.unwrap()[0].entries.len(), 2, "{time}");
+        assert_eq!(store.load_mail(&[id]).await.unwrap()[0].page.mail.len(), 1, "{time}");
+        let seen = view(&store, id).await;
+        assert_eq!(seen.deadline_at, Some(seen.created_at), "{time}");
+        let due: Vec<_> = worker.claim(10).await.into_iter().map(|run| run.id).collect();
+        assert_eq!(due.contains(&waits), time.contains('-') && !time.starts_with("294"), "{time}: {due:?}");
+        raw_sql(AssertSqlSafe(format!("DELETE FROM forge_wf.runs WHERE id IN ('{}', '{}')", id.0, waits.0)))
+            .execute(&mut rows)
+            .await
+            .unwrap();
+    }
+}
