@@ -218,9 +218,10 @@ on_every_backend!(a_poisonous_entry_fails_its_own_step_and_nobody_else, |databas
     }
     let said = poisoned.unwrap().result().await.unwrap();
     assert!(said.starts_with("result_unusable") && said.contains("step:brew#0"), "{said}");
-    // An output that is refused at the end of the run fails the run, and never sticks it.
+    // A run that has done its work waits for its end to be accepted.
     let error = rt.start(returns_it, "poison".into()).await.unwrap().result().await.unwrap_err();
-    assert!(error.to_string().contains("refuses"), "{error}");
+    assert!(matches!(error, Error::RunBlocked { status: Status::BlockedRefused, .. }), "{error}");
+    assert!(error.to_string().contains("which ends with that result"), "{error}");
     rt.shutdown().await;
 });
 
@@ -233,12 +234,12 @@ on_every_backend!(what_cannot_even_begin_on_record_fails_and_is_not_tried_for_ev
     rt.shutdown().await;
 });
 
-on_every_backend!(what_was_done_is_undone_though_its_record_or_the_runs_end_is_refused, |database| {
+on_every_backend!(what_was_done_is_undone_though_its_record_is_refused, |database| {
     let folder = tempfile::tempdir().unwrap();
     let inner = open_store(database.url()).await.unwrap();
     let store = FaultyStore::new(inner, Box::new(|_, _| Fault::None)).refusing("poison");
     let rt = quick(database).store(Arc::new(store)).build().await.unwrap();
-    for (how, status) in [(0, Status::Compensated), (1, Status::Compensated), (2, Status::BlockedCompensation)] {
+    for (how, status) in [(0, Status::Compensated), (1, Status::BlockedRefused), (2, Status::BlockedCompensation)] {
         let log = folder.path().join(how.to_string());
         let run = rt.start(brews_and_fails, (log.display().to_string(), "poi".into(), how)).await.unwrap();
         let ended = match run.result().await.unwrap_err() {
@@ -248,7 +249,52 @@ on_every_backend!(what_was_done_is_undone_though_its_record_or_the_runs_end_is_r
         assert_eq!(ended, status, "{how}");
         let spilt = std::fs::read_to_string(&log).unwrap_or_default();
         assert_eq!(spilt, if status == Status::Compensated { "spilt" } else { "" }, "{how}");
+        if status == Status::BlockedRefused {
+            rt.client().cancel(run.id(), "its result is not wanted any more").await.unwrap();
+            eventually("its rollback", async || (run.status().await.unwrap() == Status::Cancelled).then_some(())).await;
+            assert_eq!(std::fs::read_to_string(&log).unwrap(), "spilt");
+        }
     }
+    rt.shutdown().await;
+});
+
+on_every_backend!(a_run_that_has_done_its_work_is_not_undone_because_its_end_is_refused, |database| {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let rt = quick(database).build().await.unwrap();
+    // A constraint of the user's, which is refused as bad data.
+    database
+        .execute(if database.is_sqlite() {
+            "CREATE TRIGGER refuses BEFORE INSERT ON {forge_wf}journal WHEN NEW.key = 'end'
+                 BEGIN SELECT RAISE(ABORT, 'not now'); END"
+        } else {
+            "ALTER TABLE {forge_wf}journal ADD CONSTRAINT refuses CHECK (key <> 'end')"
+        })
+        .await;
+    let run = rt.start(brews_and_fails, (log.display().to_string(), "poi".into(), 1)).await.unwrap();
+    let error = run.result().await.unwrap_err();
+    assert!(matches!(error, Error::RunBlocked { status: Status::BlockedRefused, .. }), "{error}");
+    // A retry that comes too early is used up, and does not have the run executed for ever.
+    rt.client().retry(run.id(), "perhaps it is allowed now").await.unwrap();
+    let open = || {
+        database.texts(
+            "SELECT name FROM forge_wf_inbox WHERE taken_at IS NULL",
+            "SELECT name FROM forge_wf.inbox WHERE taken_at IS NULL",
+        )
+    };
+    eventually("the retry is used up", async || open().await.is_empty().then_some(())).await;
+    eventually("it is blocked again", async || (run.status().await.unwrap() == Status::BlockedRefused).then_some(()))
+        .await;
+    database
+        .execute(if database.is_sqlite() {
+            "DROP TRIGGER refuses"
+        } else {
+            "ALTER TABLE {forge_wf}journal DROP CONSTRAINT refuses"
+        })
+        .await;
+    rt.client().retry(run.id(), "it is allowed now").await.unwrap();
+    assert_eq!(eventually("its result", async || run.result().await.ok()).await, "poison");
+    assert!(!log.exists(), "nothing was undone");
     rt.shutdown().await;
 });
 

@@ -193,7 +193,7 @@ impl Turn {
             return;
         }
         // And what came too late to be obeyed: no later generation is to find it.
-        marks.append(&mut self.came_late);
+        marks.extend(self.marks_of_late_orders());
         let entry = ending.end_entry(seq, at);
         let image = self.last_image(state, Due::Never);
         self.image = Some(RunImage { phase: Phase::Ended, needs: None, failure: entry.failure.clone(), ..image });
@@ -279,10 +279,15 @@ impl Turn {
 
     /// Writes what the run has recorded since its last commit entry by entry, with each what belongs to it, up to the one the
     /// database refuses. If it is known to refuse the data, that one becomes a failure the body can see, and the run is released,
-    /// to be rebuilt by replay. If it refuses for a reason that is not known (a trigger that raises, say), or if no body would see
-    /// the failure, the run is blocked: an operator decides.
+    /// to be rebuilt by replay. If it refuses for a reason that is not known (a trigger that raises, say), if no body would see
+    /// the failure, or if the body has returned its result, the run is blocked: an operator decides. A run that has done all its
+    /// work is not undone because its end cannot be written.
     async fn salvage(&mut self, refused: &Arc<StoreError>) {
         self.current = Arc::new(std::sync::atomic::AtomicBool::new(true));
+        // What was read and obeyed meanwhile, and belongs to no entry. Without its mark, a retry would make the run due at once.
+        for unacked in &mut self.unacked {
+            self.along.marks.append(&mut unacked.along.marks);
+        }
         if matches!(self.course, Course::Undo(_)) {
             // Nobody is there to see a failure of these records.
             return self.block_refused(refused).await;
@@ -307,6 +312,9 @@ impl Turn {
             if !explained || matches!(kind, EntryKind::Undo | EntryKind::Resolve) {
                 return self.block_refused(refused).await;
             }
+            if has_result(&group[0].entry) {
+                return self.stop_or_block_with_result(refused).await;
+            }
             let staged = &mut group[0];
             let entry = &mut staged.entry;
             if entry.state == EntryState::Started {
@@ -316,12 +324,10 @@ impl Turn {
             }
             // What it wanted to bring into the world may be what is refused.
             (staged.along.births, staged.along.sent) = (Vec::new(), Vec::new());
+            let did = if entry.state == EntryState::Started { "cannot begin, since" } else { "did its work, but" };
             let failure = Failure::unusable(
                 RESULT_UNUSABLE,
-                format!(
-                    "{} of run {} did its work, but the database refuses its record: {refused}",
-                    entry.call, self.run.id
-                ),
+                format!("{} of run {} {did} the database refuses its record: {refused}", entry.call, self.run.id),
             );
             let payload = failure.to_payload(&self.engine.config.limits);
             if matches!(entry.kind, EntryKind::End | EntryKind::Unwind) {
@@ -345,7 +351,8 @@ impl Turn {
             }
         }
         let image = self.last_image(State::Ready, Due::Now);
-        let along = Along { states: self.calls.all_saved().into_iter().collect(), ..Along::default() };
+        let marks = std::mem::take(&mut self.along.marks);
+        let along = Along { states: self.calls.all_saved().into_iter().collect(), marks, ..Along::default() };
         if let Written::Refused = self.write(Vec::new(), along, Some(image)).await {
             self.block_refused(refused).await;
         }
@@ -361,10 +368,32 @@ impl Turn {
     }
 
     async fn block_refused(&mut self, refused: &StoreError) {
-        let message = format!("the database refuses what the run has to write: {refused}");
+        self.block_with(format!("the database refuses what the run has to write: {refused}")).await;
+    }
+
+    /// The body has returned its result, and that cannot be written. An order to stop the run is obeyed: it has not ended before.
+    async fn stop_or_block_with_result(&mut self, refused: &StoreError) {
+        if let Some((cause, failure)) = self.came_late_to_stop() {
+            let marks = self.marks_of_late_orders().collect();
+            let ending = Ending::failed(cause, failure.to_payload(&self.engine.config.limits));
+            return self.end_refused(ending, marks, refused).await;
+        }
+        let message = format!(
+            "the workflow has returned its result, and the database refuses the end of the run: {refused}; remove the cause, then retry \
+             the run, which ends with that result; to cancel it undoes what it did"
+        );
+        self.block_with(message).await;
+    }
+
+    async fn block_with(&mut self, message: String) {
         let stuck = Stuck { reason: BlockReason::Refused, message };
         let image = blocked_image(&self.run, &stuck, &self.engine.config);
-        let _ = self.write(Vec::new(), Along::default(), Some(image)).await;
+        let marks = std::mem::take(&mut self.along.marks);
+        let along = Along { marks, ..Along::default() };
+        if let Written::Refused = self.write(Vec::new(), along, Some(image.clone())).await {
+            // The marks may be what is refused.
+            let _ = self.write(Vec::new(), Along::default(), Some(image)).await;
+        }
     }
 
     /// The end of the run, and with it the answer to whoever called it.
@@ -391,5 +420,14 @@ impl Turn {
                 Some(_) => {}
             }
         }
+    }
+}
+
+/// Whether this is written because the body has returned its result.
+fn has_result(entry: &Entry) -> bool {
+    match entry.kind {
+        EntryKind::End => entry.state == EntryState::Completed,
+        EntryKind::Unwind => cause_of(entry) == Some(Cause::Dropped),
+        _ => false,
     }
 }

@@ -92,7 +92,7 @@ pub type Born = oneshot::Sender<Result<(), Arc<StoreError>>>;
 pub struct Unacked {
     ticket: u64,
     pub(super) writes: Vec<Staged>,
-    along: Along,
+    pub(super) along: Along,
 }
 
 /// One claimed run in memory.
@@ -119,8 +119,8 @@ pub struct Turn {
     waiting_orders: Vec<Mail>,
     /// Marks on orders that are being obeyed.
     pub(super) orders: Vec<Mark>,
-    /// Marks on orders that came once the turn was leaving: for the commit that ends the run, if this does.
-    pub(super) came_late: Vec<Mark>,
+    /// Orders that came once the turn was leaving: marked by the commit that ends the run, if this does.
+    pub(super) came_late: Vec<Mail>,
     /// Whether it starts nothing more until it is told to.
     paused: bool,
     pub(super) dropped: Dropped,
@@ -133,7 +133,7 @@ pub struct Turn {
     /// Mail that was used up: a look from before may show it once more.
     used: HashSet<Uuid>,
     pub(super) staged: Vec<Staged>,
-    along: Along,
+    pub(super) along: Along,
     pub(super) image: Option<RunImage>,
     birth: Option<Box<Starting>>,
     born: Option<Born>,

@@ -25,7 +25,7 @@ impl Turn {
         }
         if self.leaving.is_some() {
             // Used up if the run ends now. If it does not, the order is still there for the next turn.
-            return self.came_late.push(Mark { mail: mail.mail.id, taken: true });
+            return self.came_late.push(mail.clone());
         }
         if self.is_void(mail) {
             return;
@@ -77,6 +77,25 @@ impl Turn {
             _ => {}
         }
         self.along.marks.push(obeyed);
+    }
+
+    /// Of the orders that came while the run was about to end, the first that would have stopped it: with which cause, and with which
+    /// failure.
+    pub(in crate::engine) fn came_late_to_stop(&self) -> Option<(Cause, Failure)> {
+        self.came_late.iter().filter(|mail| !mail.is_void(&self.run)).find_map(|mail| {
+            let cause = match mail.mail.kind {
+                MailKind::Cancel => Cause::Cancelled,
+                MailKind::Kill => Cause::Killed,
+                MailKind::Retire => Cause::Retired,
+                _ => return None,
+            };
+            Some((cause, Order::of(&mail.mail).failure(mail.mail.kind)))
+        })
+    }
+
+    /// Marks on the orders that came while the run was about to end.
+    pub(in crate::engine) fn marks_of_late_orders(&self) -> impl Iterator<Item = Mark> {
+        self.came_late.iter().map(|mail| Mark { mail: mail.mail.id, taken: true })
     }
 
     /// Whether this is an order from before the run's last retry; if so, it is used up.
