@@ -232,20 +232,31 @@ async fn an_entry_of_a_later_build_is_told_from_one_that_makes_no_sense() {
     newer::an_entry_of_a_later_build_is_told_from_one_that_makes_no_sense(store, set_kind).await;
 }
 
+/// Has SQLite refuse each change of these runs' rows from now on, and of no others.
+async fn refuse(rows: &mut SqliteConnection, runs: Vec<RunId>) {
+    let runs: Vec<_> = runs.iter().map(|run| format!("x'{}'", run.0.simple())).collect();
+    let sql = format!(
+        "DROP TRIGGER IF EXISTS refuses;
+         CREATE TRIGGER refuses BEFORE UPDATE ON forge_wf_runs WHEN NEW.id IN ({})
+             BEGIN SELECT RAISE(ABORT, 'not this one'); END",
+        runs.join(", ")
+    );
+    rows.execute(AssertSqlSafe(sql)).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_run_that_the_database_refuses_to_give_keeps_no_other_from_being_given() {
     let file = File::new();
-    let store = file.store().await;
-    let mut rows = file.connection().await;
-    let refuse = async |runs: Vec<RunId>| {
-        let runs: Vec<_> = runs.iter().map(|run| format!("x'{}'", run.0.simple())).collect();
-        let sql = format!(
-            "DROP TRIGGER IF EXISTS refuses;
-             CREATE TRIGGER refuses BEFORE UPDATE ON forge_wf_runs WHEN NEW.id IN ({})
-                 BEGIN SELECT RAISE(ABORT, 'not this one'); END",
-            runs.join(", ")
-        );
-        rows.execute(AssertSqlSafe(sql)).await.unwrap();
-    };
+    let (store, mut rows) = (file.store().await, file.connection().await);
+    let refuse = async |runs| refuse(&mut rows, runs).await;
     refusing::a_run_that_the_database_refuses_to_give_keeps_no_other_from_being_given(store, refuse).await;
+}
+
+#[tokio::test]
+async fn a_blocked_run_that_the_database_refuses_to_change_keeps_no_new_build_from_being_registered() {
+    let file = File::new();
+    let (store, mut rows) = (file.store().await, file.connection().await);
+    let refuse = async |runs| refuse(&mut rows, runs).await;
+    refusing::a_blocked_run_that_the_database_refuses_to_change_keeps_no_new_build_from_being_registered(store, refuse)
+        .await;
 }

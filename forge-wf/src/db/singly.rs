@@ -1,4 +1,5 @@
-//! A claim that the database refuses, because of one run perhaps, is made again one run at a time.
+//! What the database refuses, because of one run perhaps, is done again without that run: a claim one run at a time, other changes in
+//! halves.
 
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
@@ -41,5 +42,64 @@ pub(super) async fn claim_singly<'c>(
     match claim(alone(Vec::new()), Some(NONE)).await {
         Ok(claim) => Ok(Claim { refused, ..claim }),
         Err(_) => Err(error),
+    }
+}
+
+/// How many statements the database may refuse before what it refuses is halved no more: enough for a thousand runs of which it refuses
+/// every one.
+const REFUSALS_MAX: usize = 2_000;
+
+/// What became of runs that were written in pieces.
+pub(super) struct Pieces {
+    /// How many runs `write` has changed, by its own count.
+    pub(super) written: u64,
+    /// Runs that the database refuses, each alone.
+    pub(super) refused: Vec<(RunId, StoreError)>,
+    /// Runs of pieces that were refused and not halved, because too many had been refused before.
+    pub(super) left: Vec<RunId>,
+}
+
+/// Writes these runs in ever smaller pieces, until each run that the database refuses is alone; all others are written.
+///
+/// # Errors
+/// The first that is not about a run. What was written before stays written.
+pub(super) async fn write_in_halves<'c>(
+    runs: Vec<RunId>,
+    may_be_a_run: impl Fn(&StoreError) -> bool,
+    write: impl Fn(Vec<RunId>) -> BoxFuture<'c, Result<u64, StoreError>>,
+) -> Result<Pieces, StoreError> {
+    let mut done = Pieces { written: 0, refused: Vec::new(), left: Vec::new() };
+    let (mut pieces, mut refusals) = (vec![runs], 0);
+    while let Some(mut piece) = pieces.pop().filter(|piece| !piece.is_empty()) {
+        match write(piece.clone()).await {
+            Ok(written) => done.written += written,
+            Err(error) if may_be_a_run(&error) => {
+                refusals += 1;
+                if piece.len() == 1 {
+                    done.refused.push((piece[0], error));
+                } else if refusals < REFUSALS_MAX {
+                    let second = piece.split_off(piece.len() / 2);
+                    pieces.extend([second, piece]);
+                } else {
+                    done.left.extend(piece);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+/// Says which blocked runs stay blocked because the database refuses their change.
+pub(super) fn tell_of_blocked(pieces: &Pieces) {
+    for (run, error) in &pieces.refused {
+        tracing::error!(%run, %error, "the database refuses to unblock this run; the next registration of a new build tries again");
+    }
+    if let Some(run) = pieces.left.first() {
+        tracing::error!(
+            %run, runs = pieces.left.len(),
+            "the database refuses to unblock so many runs that this one and others were not tried alone; the next registration of a new \
+             build tries again"
+        );
     }
 }

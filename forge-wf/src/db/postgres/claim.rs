@@ -10,7 +10,7 @@ use super::columns::{Columns, call, micros, text};
 use super::error::{lost, refused, sorted};
 use super::rows::{claimed_id, claimed_run};
 use super::time::{time, time_or_none};
-use super::unreadable::may_be_the_row;
+use super::unreadable::may_be_a_run;
 use crate::db::singly::claim_singly;
 use crate::journal::EntryKind;
 use crate::model::{Digest, Lane, Phase, RunId, State, Timestamp};
@@ -88,8 +88,6 @@ fn due_columns(request: &ClaimRequest) -> Columns {
 
 /// Gives the worker due runs, or what this claim took before.
 pub(super) async fn claim_runs(inner: &Inner, request: &ClaimRequest) -> Result<Claim, StoreError> {
-    // What a trigger or a policy says may be about one of the runs.
-    let may_be_a_run = |error: &StoreError| may_be_the_row(error) || error.may_be_of_the_data();
     let error = match claim(inner, request, None).await {
         Err(error) if may_be_a_run(&error) => error,
         answer => return answer,

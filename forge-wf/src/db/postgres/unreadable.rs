@@ -25,6 +25,11 @@ pub(super) fn may_be_the_row(error: &StoreError) -> bool {
     answer(error).is_some_and(accuses_a_row)
 }
 
+/// Whether this answer to a change of several runs may be about one of them: also what a trigger or a policy says.
+pub(super) fn may_be_a_run(error: &StoreError) -> bool {
+    may_be_the_row(error) || error.may_be_of_the_data()
+}
+
 /// Whether the server cancelled the statement, most likely because it took longer than the connection allows. The same statement
 /// takes as long again; a smaller one may not.
 pub(super) fn is_too_slow(error: &StoreError) -> bool {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -10,8 +11,9 @@ use super::Inner;
 use super::columns::{Columns, micros};
 use super::error::{if_read_only, lost, sorted, unavailable};
 use super::time::time;
-use super::unreadable::{answer, is_too_slow, may_be_the_row};
-use crate::model::{Timestamp, WorkerId};
+use super::unreadable::{answer, is_too_slow, may_be_a_run, may_be_the_row};
+use crate::db::singly::{tell_of_blocked, write_in_halves};
+use crate::model::{RunId, Timestamp, WorkerId};
 use crate::store::{LeaseAhead, NewWorker, Renewal, StoreError, TakenOver};
 
 /// How many lanes a worker commits through: while one commit waits for the disk, the next is on its way.
@@ -38,7 +40,37 @@ pub(super) async fn register(inner: &Inner, worker: &NewWorker) -> Result<Timest
     let rows = rows.map_err(|error| if_read_only(error, &inner.place))?;
     inner.opener.require_primary();
     let row = rows.first().ok_or_else(|| unavailable(CALL, "an answer without a row"))?;
-    time(row, 0).map_err(sorted(CALL))
+    let now = time(row, 0).map_err(sorted(CALL))?;
+    unblock(inner, worker).await?;
+    Ok(now)
+}
+
+/// Makes ready what was blocked by the code of another build and what the worker offers. A statement of its own: a run that the database
+/// refuses to change keeps no worker from being registered, and no other run blocked.
+async fn unblock(inner: &Inner, worker: &NewWorker) -> Result<(), StoreError> {
+    const CALL: &str = "register_worker";
+    const MAKE_READY: &str =
+        concat!(include_str!("sql/unblock/blocked.sql"), include_str!("sql/unblock/make_ready.sql"));
+    const LIST: &str = concat!(include_str!("sql/unblock/blocked.sql"), include_str!("sql/unblock/list.sql"));
+    let columns = |only: Option<Vec<RunId>>| {
+        let needs = Columns::new().with(&*worker.build).each(&worker.offers, |it| it.needs.to_uuid());
+        needs.with(only.map(|runs| runs.iter().map(|run| run.0).collect::<Vec<_>>()))
+    };
+    match inner.fetch(CALL, MAKE_READY, columns(None)).await {
+        Err(error) if may_be_a_run(&error) => {
+            tracing::warn!(worker = %worker.id, %error, "the database refuses to unblock runs; unblocking them in smaller pieces");
+        }
+        answer => return answer.map(drop),
+    }
+    let blocked = inner.fetch(CALL, LIST, columns(None)).await?;
+    let blocked =
+        blocked.iter().map(|row| row.try_get(0).map(RunId)).collect::<Result<_, _>>().map_err(sorted(CALL))?;
+    let write = |runs| {
+        let rows = inner.fetch(CALL, MAKE_READY, columns(Some(runs)));
+        async move { Ok(rows.await?.len() as u64) }.boxed()
+    };
+    tell_of_blocked(&write_in_halves(blocked, may_be_a_run, write).await?);
+    Ok(())
 }
 
 /// Uses the line of leases, which nothing else does.

@@ -97,7 +97,7 @@ pub(super) async fn runs_with_mail(pool: &SqlitePool, runs: &[RunId]) -> Result<
 }
 
 /// Ids as one parameter: a JSON array of their bytes in hexadecimal digits, as `hex()` writes them.
-fn list(runs: &[RunId]) -> String {
+pub(super) fn list(runs: &[RunId]) -> String {
     let ids: Vec<_> = runs.iter().map(|run| format!("\"{:X}\"", run.0.simple())).collect();
     format!("[{}]", ids.join(","))
 }

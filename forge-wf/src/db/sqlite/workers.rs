@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{query, query_as, query_scalar};
 use uuid::Uuid;
 
 use super::error::{lost, micros, now, sorted, time};
+use super::mail;
 use super::unreadable::may_be_the_row;
 use super::writer::Writer;
 use crate::db::acknowledged::Acknowledged;
-use crate::model::{Timestamp, WorkerId};
+use crate::db::singly::{tell_of_blocked, write_in_halves};
+use crate::model::{RunId, Timestamp, WorkerId};
 use crate::store::{LeaseAhead, NewWorker, Renewal, StoreError, TakenOver};
 
 /// The one lane commits go through: there is one writer, so a second lane would only wait for the first.
@@ -19,7 +22,9 @@ pub(super) const COMMIT_LANES: i16 = 1;
 pub(super) async fn register(writer: &Writer, worker: &NewWorker) -> Result<Timestamp, StoreError> {
     let mut writing = writer.begin("register_worker").await?;
     let answer = insert(writing.connection(), worker).await;
-    writing.finish(answer).await
+    let now = writing.finish(answer).await?;
+    unblock(writer, worker).await?;
+    Ok(now)
 }
 
 async fn insert(connection: &mut SqliteConnection, worker: &NewWorker) -> Result<Timestamp, StoreError> {
@@ -78,9 +83,37 @@ async fn insert(connection: &mut SqliteConnection, worker: &NewWorker) -> Result
         .await
         .map_err(&fail)?;
     }
-    let unblock = query(include_str!("sql/unblock_runs.sql")).bind(now).bind(worker.build.clone()).bind(id);
-    unblock.execute(&mut *connection).await.map_err(&fail)?;
     Ok(time(now))
+}
+
+/// Makes ready what was blocked by the code of another build and what the worker offers. A transaction of its own: a run that the
+/// database refuses to change keeps no worker from being registered, and no other run blocked.
+async fn unblock(writer: &Writer, worker: &NewWorker) -> Result<(), StoreError> {
+    const CALL: &str = "register_worker";
+    const LIST: &str = concat!(include_str!("sql/unblock/blocked.sql"), include_str!("sql/unblock/list.sql"));
+    match make_ready(writer, worker, None).await {
+        Err(error) if may_be_the_row(&error) => {
+            tracing::warn!(worker = %worker.id, %error, "the database refuses to unblock runs; unblocking them in smaller pieces");
+        }
+        answer => return answer.map(drop),
+    }
+    let mut writing = writer.begin(CALL).await?;
+    let blocked = query_scalar::<_, Uuid>(LIST).bind(worker.build.clone()).bind(worker.id.0).bind(None::<String>);
+    let blocked = blocked.fetch_all(writing.connection()).await.map_err(sorted(CALL));
+    let blocked = writing.finish(blocked).await?.into_iter().map(RunId).collect();
+    let write = |runs: Vec<RunId>| async move { make_ready(writer, worker, Some(&runs)).await }.boxed();
+    tell_of_blocked(&write_in_halves(blocked, may_be_the_row, write).await?);
+    Ok(())
+}
+
+async fn make_ready(writer: &Writer, worker: &NewWorker, only: Option<&[RunId]>) -> Result<u64, StoreError> {
+    const CALL: &str = "register_worker";
+    const MAKE_READY: &str =
+        concat!(include_str!("sql/unblock/blocked.sql"), include_str!("sql/unblock/make_ready.sql"));
+    let mut writing = writer.begin(CALL).await?;
+    let ready = query(MAKE_READY).bind(worker.build.clone()).bind(worker.id.0).bind(only.map(mail::list)).bind(now());
+    let ready = ready.execute(writing.connection()).await.map_err(sorted(CALL));
+    Ok(writing.finish(ready).await?.rows_affected())
 }
 
 pub(super) async fn renew(writer: &Writer, worker: WorkerId) -> Result<Renewal, StoreError> {

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::support::*;
-use crate::model::RunId;
-use crate::store::{Claim, ClaimRequest, Store};
+use crate::model::{BlockReason, RunId, State};
+use crate::store::{Claim, ClaimRequest, NewWorker, Store};
 
 fn given(claim: &Claim) -> Vec<RunId> {
     claim.runs.iter().map(|run| run.id).collect()
@@ -46,4 +46,33 @@ pub async fn a_run_that_the_database_refuses_to_give_keeps_no_other_from_being_g
     worker.claim_no += 1;
     assert_eq!((given(&claim), refused(&claim)), (vec![third], vec![first]));
     assert_eq!(worker.claim_one().await.id, bad, "nothing refuses it any more");
+}
+
+/// `refuse` as above.
+pub async fn a_blocked_run_that_the_database_refuses_to_change_keeps_no_new_build_from_being_registered(
+    store: Arc<dyn Store>,
+    mut refuse: impl AsyncFnMut(Vec<RunId>),
+) {
+    let mut worker = Hand::new(&store).await;
+    let mut runs = Vec::new();
+    for _ in 0..5 {
+        let run = bound();
+        runs.push(run.id);
+        worker.bear(run).await;
+        worker.update(runs[runs.len() - 1], 0, blocked(BlockReason::Panic, "build-1")).await;
+    }
+    refuse(vec![runs[1], runs[4]]).await;
+    let states = async || {
+        let mut states = Vec::new();
+        for run in &runs {
+            states.push(view(&store, *run).await.state);
+        }
+        states
+    };
+    let build = |name: &str| NewWorker { build: name.into(), ..crate::store::conformance::support::worker(LONG) };
+    Hand::register(&store, build("build-2")).await;
+    assert_eq!(states().await, [State::Ready, State::Blocked, State::Ready, State::Ready, State::Blocked]);
+    refuse(vec![runs[4]]).await;
+    Hand::register(&store, build("build-3")).await;
+    assert_eq!(states().await, [State::Ready, State::Ready, State::Ready, State::Ready, State::Blocked]);
 }

@@ -1,8 +1,5 @@
 -- register_worker: the worker $1 (name $2, build $3, lease of $4 microseconds) with lanes 0 to $5, definitions $6 to $9
--- and $13, of which the signatures are kept, and offers $10 to $12; makes ready what was blocked by the code of another build and what it offers. Repeated, only its lease
--- changes. Answers with the database's time.
---
--- SKIP LOCKED: another worker that registers at the same moment does the same for the same runs.
+-- and $13, of which the signatures are kept, and offers $10 to $12. Repeated, only its lease changes. Answers with the database's time.
 WITH worker AS (
     INSERT INTO forge_wf.workers (id, name, build, lease, lease_until, started_at)
     VALUES ($1, $2, $3, $4 * interval '1 microsecond', now() + $4 * interval '1 microsecond', now())
@@ -26,15 +23,5 @@ WITH worker AS (
     INSERT INTO forge_wf.offers (worker_id, needs, definition, version)
     SELECT $1, it.* FROM unnest($10::uuid[], $11::uuid[], $12::text[]) AS it
     ON CONFLICT DO NOTHING
-), blocked AS MATERIALIZED (
-    SELECT run.id FROM forge_wf.runs AS run
-    WHERE run.state = 4 AND run.needs = ANY ($10) AND run.worker_id IS NULL
-      AND run.block_reason IN ('panic', 'foreign_await', 'divergence', 'refused', 'journal_limit', 'unreadable')
-      AND run.blocked_build IS DISTINCT FROM $3
-    FOR UPDATE SKIP LOCKED
-), unblocked AS (
-    UPDATE forge_wf.runs AS run
-    SET state = 0, ready_at = now(), block_reason = NULL, blocked_build = NULL, failure = NULL
-    FROM blocked WHERE run.id = blocked.id
 )
 SELECT now()

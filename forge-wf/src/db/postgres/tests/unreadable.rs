@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sqlx::{AssertSqlSafe, raw_sql};
+use sqlx::{AssertSqlSafe, PgConnection, raw_sql};
 
 use super::support::Scratch;
 use crate::model::RunId;
@@ -103,24 +103,26 @@ async fn mail_whose_body_cannot_be_read_hides_no_other() {
     assert_eq!(store.load_mail(&[run]).await.unwrap().remove(0).page.mail.len(), 3, "a command reaches it");
 }
 
+/// Has the server refuse each change of these runs' rows from now on, and of no others.
+async fn refuse(rows: &mut PgConnection, runs: Vec<RunId>) {
+    let runs: Vec<_> = runs.iter().map(|run| format!("'{}'", run.0)).collect();
+    let sql = format!(
+        "CREATE OR REPLACE FUNCTION public.refuses() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             IF NEW.id IN ({}) THEN RAISE EXCEPTION 'not this one'; END IF;
+             RETURN NEW;
+         END $$;
+         CREATE OR REPLACE TRIGGER refuses BEFORE UPDATE ON forge_wf.runs FOR EACH ROW EXECUTE FUNCTION public.refuses()",
+        runs.join(", ")
+    );
+    raw_sql(AssertSqlSafe(sql)).execute(rows).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_run_that_the_database_refuses_to_give_keeps_no_other_from_being_given() {
     let scratch = Scratch::new().await;
-    let mut rows = scratch.connection().await;
-    let refuse = async |runs: Vec<RunId>| {
-        let runs: Vec<_> = runs.iter().map(|run| format!("'{}'", run.0)).collect();
-        let sql = format!(
-            "CREATE OR REPLACE FUNCTION public.refuses() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                 IF NEW.id IN ({}) THEN RAISE EXCEPTION 'not this one'; END IF;
-                 RETURN NEW;
-             END $$;
-             CREATE OR REPLACE TRIGGER refuses BEFORE UPDATE ON forge_wf.runs FOR EACH ROW EXECUTE FUNCTION public.refuses()",
-            runs.join(", ")
-        );
-        raw_sql(AssertSqlSafe(sql)).execute(&mut rows).await.unwrap();
-    };
-    let store = Arc::new(scratch.store().await);
+    let (store, mut rows) = (Arc::new(scratch.store().await), scratch.connection().await);
+    let refuse = async |runs| refuse(&mut rows, runs).await;
     refusing::a_run_that_the_database_refuses_to_give_keeps_no_other_from_being_given(store, refuse).await;
 }
 
@@ -157,4 +159,14 @@ async fn times_beyond_the_calendar_are_read_as_the_first_or_the_last_time() {
             .await
             .unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
+async fn a_blocked_run_that_the_database_refuses_to_change_keeps_no_new_build_from_being_registered() {
+    let scratch = Scratch::new().await;
+    let (store, mut rows) = (Arc::new(scratch.store().await), scratch.connection().await);
+    let refuse = async |runs| refuse(&mut rows, runs).await;
+    refusing::a_blocked_run_that_the_database_refuses_to_change_keeps_no_new_build_from_being_registered(store, refuse)
+        .await;
 }
