@@ -260,3 +260,11 @@ async fn a_blocked_run_that_the_database_refuses_to_change_keeps_no_new_build_fr
     refusing::a_blocked_run_that_the_database_refuses_to_change_keeps_no_new_build_from_being_registered(store, refuse)
         .await;
 }
+
+#[tokio::test]
+async fn many_runs_that_cannot_be_written_keep_no_other_of_their_dead_worker() {
+    let file = File::new();
+    let (store, mut rows) = (file.store().await, file.connection().await);
+    let refuse = async |runs| refuse(&mut rows, runs).await;
+    refusing::many_runs_that_cannot_be_written_keep_no_other_of_their_dead_worker(store, refuse).await;
+}

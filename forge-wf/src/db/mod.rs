@@ -7,6 +7,8 @@ mod migrate;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod refusals;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod singly;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

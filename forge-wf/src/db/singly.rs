@@ -45,6 +45,22 @@ pub(super) async fn claim_singly<'c>(
     }
 }
 
+/// What a step of freeing the runs of a dead worker did.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Freed {
+    /// Runs that were freed.
+    pub(super) runs: u64,
+    /// Runs that were tried. None if there are no more.
+    pub(super) tried: u64,
+}
+
+impl Freed {
+    /// All that were tried.
+    pub(super) fn all(runs: u64) -> Self {
+        Self { runs, tried: runs }
+    }
+}
+
 /// How many statements the database may refuse before what it refuses is halved no more: enough for a thousand runs of which it refuses
 /// every one.
 const REFUSALS_MAX: usize = 2_000;

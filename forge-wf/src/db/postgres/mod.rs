@@ -52,6 +52,7 @@ use self::hints::{Ear, Voice};
 use self::read::Which;
 use super::acknowledged::Acknowledged;
 use super::detached;
+use super::refusals::Refusals;
 use crate::model::{Lane, Payload, RunId, Timestamp, WorkerId};
 use crate::store::address::Opening;
 use crate::store::{
@@ -81,6 +82,8 @@ struct Inner {
     /// Where the address led when the store was opened.
     place: String,
     acknowledged: Acknowledged,
+    /// Runs of dead workers that could not be freed.
+    not_freed: Refusals,
 }
 
 /// Connections that are not in the pool: the lanes, the lease, the hints.
@@ -149,6 +152,7 @@ impl PgStore {
                 opener,
                 place,
                 acknowledged: Acknowledged::default(),
+                not_freed: Refusals::default(),
             };
             inner.pool.add(link).await;
             Ok(Self(Arc::new(inner)))

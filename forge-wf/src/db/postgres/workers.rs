@@ -12,7 +12,7 @@ use super::columns::{Columns, micros};
 use super::error::{if_read_only, lost, sorted, unavailable};
 use super::time::time;
 use super::unreadable::{answer, is_too_slow, may_be_a_run, may_be_the_row};
-use crate::db::singly::{tell_of_blocked, write_in_halves};
+use crate::db::singly::{Freed, tell_of_blocked, write_in_halves};
 use crate::model::{RunId, Timestamp, WorkerId};
 use crate::store::{LeaseAhead, NewWorker, Renewal, StoreError, TakenOver};
 
@@ -106,10 +106,10 @@ pub(super) async fn take_over(inner: &Inner, worker: WorkerId) -> Result<TakenOv
     const CALL: &str = "take_over";
     let buried = inner.fetch(CALL, include_str!("sql/bury_workers.sql"), Columns::new().with(worker.0)).await?;
     let mut taken = TakenOver { workers: buried.len() as u64, ..TakenOver::default() };
-    let mut failed = None;
+    let (mut failed, mut tried) = (None, 0);
     for row in inner.fetch(CALL, include_str!("sql/gone_workers.sql"), Columns::new()).await? {
         let gone: Uuid = row.try_get(0).map_err(sorted(CALL))?;
-        if let Err(error) = free_runs_of(inner, CALL, gone, &mut taken).await {
+        if let Err(error) = free_runs_of(inner, CALL, gone, &mut taken, &mut tried).await {
             tracing::warn!(worker = %gone, %error, "the runs of a dead worker could not be freed; trying again");
             // Without an answer there is none about the others either.
             taken.more |= !is_an_answer(&error);
@@ -143,14 +143,18 @@ async fn free_runs_of(
     call: &'static str,
     worker: Uuid,
     taken: &mut TakenOver,
+    tried: &mut u64,
 ) -> Result<(), StoreError> {
     let mut gone = Gone::of(inner, call, worker, true).await?;
     while !taken.more {
-        match gone.free().await? {
-            0 => break,
-            runs => taken.runs += runs,
+        let freed = gone.free().await?;
+        if freed.tried == 0 {
+            break;
         }
-        taken.more = taken.runs >= FREED_AT_ONCE.unsigned_abs();
+        taken.runs += freed.runs;
+        *tried += freed.tried;
+        // Runs that are refused cost a new connection each.
+        taken.more = *tried >= FREED_AT_ONCE.unsigned_abs() || freed.runs < freed.tried;
     }
     Ok(())
 }
@@ -183,11 +187,12 @@ pub(super) async fn remove(inner: &Inner, worker: WorkerId) -> Result<(), StoreE
     const ROW: &str = "DELETE FROM forge_wf.workers WHERE id = $1";
     inner.fetch(CALL, LANES, Columns::new().with(worker.0)).await?;
     let mut gone = Gone::of(inner, CALL, worker.0, false).await?;
-    let mut freed = 0;
-    loop {
+    let (mut freed, mut refused) = (0, 0);
+    // A takeover tries the rest again.
+    while refused < FREED_AT_ONCE.unsigned_abs() {
         match gone.free().await? {
-            0 => break,
-            runs => freed += runs,
+            Freed { tried: 0, .. } => break,
+            Freed { runs, tried } => (freed, refused) = (freed + runs, refused + tried - runs.min(tried)),
         }
     }
     inner.fetch(CALL, ROW, Columns::new().with(worker.0)).await?;
@@ -222,9 +227,9 @@ impl<'i> Gone<'i> {
         Ok(Self { inner, call, worker, died, had_suspect, piece: FREED_AT_ONCE })
     }
 
-    /// Frees some of its runs; how many. A run whose journal cannot be read keeps no other from being freed. A statement that takes
-    /// too long is followed by smaller ones.
-    async fn free(&mut self) -> Result<u64, StoreError> {
+    /// Frees some of its runs, but none that was refused a while ago. A run whose journal cannot be read keeps no other from being
+    /// freed. A statement that takes too long is followed by smaller ones.
+    async fn free(&mut self) -> Result<Freed, StoreError> {
         loop {
             match self.free_up_to(self.piece, None).await {
                 Err(error) if is_too_slow(&error) && self.piece > 1 => {
@@ -235,33 +240,41 @@ impl<'i> Gone<'i> {
                     tracing::warn!(worker = %self.worker, %error, "runs of a dead worker could not be freed; trying one by one");
                     return self.free_singly().await;
                 }
-                answer => return answer,
+                answer => return answer.map(Freed::all),
             }
         }
     }
 
     async fn free_up_to(&self, limit: i64, only: Option<Uuid>) -> Result<u64, StoreError> {
         let columns = Columns::new().with(self.worker).with(limit).with(self.had_suspect).with(only).with(self.died);
+        let columns = columns.each(&self.inner.not_freed.recent(), |run| run.0);
         let rows = self.inner.fetch(self.call, include_str!("sql/free_runs.sql"), columns).await?;
         let freed = rows.first().map(|row| row.try_get::<i64, _>(0)).transpose().map_err(sorted(self.call))?;
         Ok(freed.unwrap_or_default().unsigned_abs())
     }
 
-    async fn free_singly(&self) -> Result<u64, StoreError> {
-        const OWNED: &str = "SELECT id FROM forge_wf.runs WHERE worker_id = $1 ORDER BY takeovers >= 2 LIMIT $2";
-        let mut freed = 0;
-        for row in self.inner.fetch(self.call, OWNED, Columns::new().with(self.worker).with(FREED_SINGLY)).await? {
+    /// A run that the database refuses to change is left as it is, and not tried again for a while.
+    async fn free_singly(&self) -> Result<Freed, StoreError> {
+        let not_freed = &self.inner.not_freed;
+        let columns = Columns::new().with(self.worker).with(FREED_SINGLY).each(&not_freed.recent(), |run| run.0);
+        let mut freed = Freed::default();
+        for row in self.inner.fetch(self.call, include_str!("sql/owned_by_gone.sql"), columns).await? {
             let run: Uuid = row.try_get(0).map_err(sorted(self.call))?;
-            freed += match self.free_up_to(1, Some(run)).await {
+            freed.tried += 1;
+            freed.runs += match self.free_up_to(1, Some(run)).await {
                 Err(error) if may_be_the_row(&error) || is_too_slow(&error) => {
-                    tracing::error!(%run, %error, "the journal of this run cannot be read; it is freed all the same");
                     let columns = Columns::new().with(self.worker).with(run);
                     match self.inner.fetch(self.call, include_str!("sql/free_unread.sql"), columns).await {
                         Err(error) if may_be_the_row(&error) => {
-                            tracing::error!(%run, %error, "the row of this run cannot be written; it is left as it is");
+                            tracing::error!(%run, %error, "the row of this run cannot be written; it is left as it is for some minutes");
+                            not_freed.add(RunId(run));
                             0
                         }
-                        answer => answer?.len() as u64,
+                        answer => {
+                            let rows = answer?;
+                            tracing::error!(%run, %error, "the journal of this run cannot be read; it was freed all the same");
+                            rows.len() as u64
+                        }
                     }
                 }
                 answer => answer?,

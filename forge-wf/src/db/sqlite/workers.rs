@@ -12,7 +12,7 @@ use super::mail;
 use super::unreadable::may_be_the_row;
 use super::writer::Writer;
 use crate::db::acknowledged::Acknowledged;
-use crate::db::singly::{tell_of_blocked, write_in_halves};
+use crate::db::singly::{Freed, tell_of_blocked, write_in_halves};
 use crate::model::{RunId, Timestamp, WorkerId};
 use crate::store::{LeaseAhead, NewWorker, Renewal, StoreError, TakenOver};
 
@@ -155,15 +155,17 @@ pub(super) async fn take_over(writer: &Writer, worker: WorkerId) -> Result<Taken
     let buried = bury(writing.connection(), worker).await;
     let (workers, gone) = writing.finish(buried).await?;
     let mut taken = TakenOver { workers, ..TakenOver::default() };
+    let mut tried = 0;
     'gone: for gone in gone {
         loop {
             let freed = free(writer, CALL, gone, true).await?;
-            taken.runs += freed;
-            if taken.runs >= FREED_AT_ONCE.unsigned_abs() {
+            taken.runs += freed.runs;
+            tried += freed.tried;
+            if tried >= FREED_AT_ONCE.unsigned_abs() || freed.runs < freed.tried {
                 taken.more = true;
                 break 'gone;
             }
-            if freed == 0 {
+            if freed.tried == 0 {
                 break;
             }
         }
@@ -221,7 +223,14 @@ pub(super) async fn remove(writer: &Writer, worker: WorkerId) -> Result<(), Stor
     let lanes = query("DELETE FROM forge_wf_lanes WHERE worker_id = ?1").bind(worker.0);
     let silenced = lanes.execute(writing.connection()).await.map(drop).map_err(sorted(CALL));
     writing.finish(silenced).await?;
-    while free(writer, CALL, worker.0, false).await? > 0 {}
+    let mut refused = 0;
+    // A takeover tries the rest again.
+    while refused < FREED_AT_ONCE.unsigned_abs() {
+        match free(writer, CALL, worker.0, false).await? {
+            Freed { tried: 0, .. } => break,
+            Freed { runs, tried } => refused += tried - runs.min(tried),
+        }
+    }
     let mut writing = writer.begin(CALL).await?;
     let removed = delete(writing.connection(), worker).await;
     writing.finish(removed).await?;
@@ -238,7 +247,7 @@ async fn delete(connection: &mut SqliteConnection, worker: WorkerId) -> Result<(
 pub(super) async fn dismiss(connection: &mut SqliteConnection, worker: WorkerId) -> Result<(), StoreError> {
     delete(connection, worker).await?;
     loop {
-        match free_some(connection, "remove_worker", worker.0, false, FREED_AT_ONCE, None).await {
+        match free_some(connection, "remove_worker", worker.0, false, Which::All { but: &[] }).await {
             Ok(0) => return Ok(()),
             Ok(_) => {}
             Err(error) if may_be_the_row(&error) => {
@@ -250,36 +259,42 @@ pub(super) async fn dismiss(connection: &mut SqliteConnection, worker: WorkerId)
     }
 }
 
-/// Frees some runs of a worker that writes nothing more; how many. One that has `died` may have died of a run. A run whose journal cannot be
-/// read keeps no other from being freed.
-async fn free(writer: &Writer, call: &'static str, gone: Uuid, died: bool) -> Result<u64, StoreError> {
+/// Frees some runs of a worker that writes nothing more, but none that was refused a while ago. One that has `died` may have died of a run.
+/// A run whose journal cannot be read keeps no other from being freed. One that SQLite refuses to change is left as it is, and not tried
+/// again for a while.
+async fn free(writer: &Writer, call: &'static str, gone: Uuid, died: bool) -> Result<Freed, StoreError> {
+    let refused = writer.not_freed.recent();
     let mut writing = writer.begin(call).await?;
-    let freed = free_some(writing.connection(), call, gone, died, FREED_AT_ONCE, None).await;
+    let freed = free_some(writing.connection(), call, gone, died, Which::All { but: &refused }).await;
     let error = match writing.finish(freed).await {
         Err(error) if may_be_the_row(&error) => error,
-        answer => return answer,
+        answer => return answer.map(Freed::all),
     };
     tracing::warn!(worker = %gone, %error, "runs of a dead worker could not be freed; trying one by one");
     let mut writing = writer.begin(call).await?;
-    const OWNED: &str = "SELECT id FROM forge_wf_runs WHERE worker_id = ?1 ORDER BY takeovers >= 2 LIMIT ?2";
-    let owned = query_scalar::<_, Uuid>(OWNED).bind(gone).bind(FREED_SINGLY);
-    let owned = owned.fetch_all(writing.connection()).await.map_err(sorted(call));
-    let mut freed = 0;
+    let owned = query_scalar::<_, Uuid>(include_str!("sql/owned_by_gone.sql")).bind(gone).bind(FREED_SINGLY);
+    let owned = owned.bind(mail::list(&refused)).fetch_all(writing.connection()).await.map_err(sorted(call));
+    let mut freed = Freed::default();
     for run in writing.finish(owned).await? {
         let mut writing = writer.begin(call).await?;
-        let one = free_some(writing.connection(), call, gone, died, 1, Some(run)).await;
-        freed += match writing.finish(one).await {
+        let one = free_some(writing.connection(), call, gone, died, Which::Only(run)).await;
+        freed.tried += 1;
+        freed.runs += match writing.finish(one).await {
             Err(error) if may_be_the_row(&error) => {
-                tracing::error!(%run, %error, "the journal of this run cannot be read; it is freed all the same");
                 let mut writing = writer.begin(call).await?;
                 let unread = query(include_str!("sql/free_unread.sql")).bind(now()).bind(gone).bind(run);
                 let unread = unread.execute(writing.connection()).await.map_err(sorted(call));
                 match writing.finish(unread).await {
                     Err(error) if may_be_the_row(&error) => {
-                        tracing::error!(%run, %error, "the row of this run cannot be written; it is left as it is");
+                        tracing::error!(%run, %error, "the row of this run cannot be written; it is left as it is for some minutes");
+                        writer.not_freed.add(RunId(run));
                         0
                     }
-                    answer => answer?.rows_affected(),
+                    answer => {
+                        let runs = answer?.rows_affected();
+                        tracing::error!(%run, %error, "the journal of this run cannot be read; it was freed all the same");
+                        runs
+                    }
                 }
             }
             answer => answer?,
@@ -288,21 +303,33 @@ async fn free(writer: &Writer, call: &'static str, gone: Uuid, died: bool) -> Re
     Ok(freed)
 }
 
+/// Which runs of a worker are freed.
+enum Which<'r> {
+    /// As many as one transaction frees, but none of these.
+    All {
+        but: &'r [RunId],
+    },
+    Only(Uuid),
+}
+
 /// Suspects are freed last, so whether there was one is known until the others are free.
 async fn free_some(
     connection: &mut SqliteConnection,
     call: &'static str,
     gone: Uuid,
     died: bool,
-    limit: i64,
-    only: Option<Uuid>,
+    which: Which<'_>,
 ) -> Result<u64, StoreError> {
+    let (limit, only, but) = match which {
+        Which::All { but } => (FREED_AT_ONCE, None, but),
+        Which::Only(run) => (1, Some(run), [].as_slice()),
+    };
     let suspect = query_scalar::<_, bool>(include_str!("sql/executed_suspect.sql")).bind(gone);
     // If its journal cannot be read it says nothing.
     let had_suspect = suspect.fetch_one(&mut *connection).await.unwrap_or_default();
     for taken_over_twice in [false, true] {
         let free = query(include_str!("sql/free_runs.sql")).bind(now()).bind(gone).bind(limit).bind(had_suspect);
-        let free = free.bind(only).bind(taken_over_twice).bind(died);
+        let free = free.bind(only).bind(taken_over_twice).bind(died).bind(mail::list(but));
         let freed = free.execute(&mut *connection).await.map_err(sorted(call))?.rows_affected();
         if freed > 0 {
             return Ok(freed);

@@ -15,6 +15,7 @@ use super::file::Files;
 use super::follow::{Followed, Workers, close};
 use super::open;
 use crate::db::acknowledged::Acknowledged;
+use crate::db::refusals::Refusals;
 use crate::store::StoreError;
 
 /// The writer: a connection, or `None` while there is none to trust; and which file it and the readers lead to.
@@ -24,6 +25,8 @@ pub(super) struct Writer {
     pub(super) followed: std::sync::Mutex<Followed>,
     pub(super) workers: std::sync::Mutex<Workers>,
     pub(super) acknowledged: Acknowledged,
+    /// Runs of dead workers that could not be freed.
+    pub(super) not_freed: Refusals,
 }
 
 pub(super) struct Slot {
@@ -58,6 +61,7 @@ impl Writer {
             followed: std::sync::Mutex::new(followed),
             workers: std::sync::Mutex::default(),
             acknowledged: Acknowledged::default(),
+            not_freed: Refusals::default(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::support::*;
 use crate::model::{BlockReason, RunId, State};
-use crate::store::{Claim, ClaimRequest, NewWorker, Store};
+use crate::store::{Batch, Birth, Claim, ClaimRequest, NewWorker, Store};
 
 fn given(claim: &Claim) -> Vec<RunId> {
     claim.runs.iter().map(|run| run.id).collect()
@@ -75,4 +75,31 @@ pub async fn a_blocked_run_that_the_database_refuses_to_change_keeps_no_new_buil
     refuse(vec![runs[4]]).await;
     Hand::register(&store, build("build-3")).await;
     assert_eq!(states().await, [State::Ready, State::Ready, State::Ready, State::Ready, State::Blocked]);
+}
+
+/// `refuse` as above.
+pub async fn many_runs_that_cannot_be_written_keep_no_other_of_their_dead_worker(
+    store: Arc<dyn Store>,
+    mut refuse: impl AsyncFnMut(Vec<RunId>),
+) {
+    // More than are tried one by one at a time.
+    const BAD: usize = 230;
+    let (heir, mut dead) = (Hand::new(&store).await, Hand::expired(&store).await);
+    let births: Vec<_> = (0..BAD + 20).map(|_| Birth { run: bound(), image: executing() }).collect();
+    let runs: Vec<_> = births.iter().map(|birth| birth.run.id).collect();
+    dead.commit(Batch { births, ..Batch::default() }).await;
+    let (bad, good) = runs.split_at(BAD);
+    refuse(bad.to_vec()).await;
+    let (mut freed, mut more) = (0, true);
+    while more {
+        let taken = store.take_over(heir.id).await.unwrap();
+        (freed, more) = (freed + taken.runs, taken.more);
+    }
+    assert_eq!(freed, good.len() as u64);
+    for run in good {
+        assert!(view(&store, *run).await.worker.is_none());
+    }
+    assert!(view(&store, bad[0]).await.worker.is_some());
+    let taken = store.take_over(heir.id).await.unwrap();
+    assert_eq!((taken.runs, taken.more), (0, false), "what was refused is left alone for a while");
 }

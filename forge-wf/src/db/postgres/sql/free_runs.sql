@@ -1,4 +1,5 @@
--- free_runs: makes ready up to $2 runs of worker $1, which is gone; only run $4, unless that is null. Answers with their number.
+-- free_runs: makes ready up to $2 runs of worker $1, which is gone, but none of $6; only run $4, unless that is null. Answers with their
+-- number.
 --
 -- Progress is the number of entries of the present generation, of those with a seq and of those undone: it grows with a new entry and
 -- with an outcome. The generation is mixed in, so a new generation is progress, and older generations are not read. A takeover that
@@ -12,15 +13,16 @@
 WITH orphan AS MATERIALIZED (
     SELECT locked.* FROM (
         SELECT run.id, run.generation, run.state = 1 AND $5 AND NOT $3 AS counts FROM forge_wf.runs AS run
-        WHERE run.worker_id = $1 AND run.takeovers < 2 AND ($4::uuid IS NULL OR run.id = $4)
+        WHERE run.worker_id = $1 AND run.takeovers < 2 AND ($4::uuid IS NULL OR run.id = $4) AND run.id <> ALL ($6::uuid[])
         LIMIT $2 FOR UPDATE SKIP LOCKED
     ) AS locked
     UNION ALL
     SELECT locked.* FROM (
         SELECT run.id, run.generation, run.state = 1 AND $5 AS counts FROM forge_wf.runs AS run
-        WHERE run.worker_id = $1 AND run.takeovers >= 2 AND ($4::uuid IS NULL OR run.id = $4)
+        WHERE run.worker_id = $1 AND run.takeovers >= 2 AND ($4::uuid IS NULL OR run.id = $4) AND run.id <> ALL ($6)
           AND ($4 IS NOT NULL OR NOT EXISTS (
-              SELECT FROM forge_wf.runs AS other WHERE other.worker_id = $1 AND other.takeovers < 2
+              SELECT FROM forge_wf.runs AS other
+              WHERE other.worker_id = $1 AND other.takeovers < 2 AND other.id <> ALL ($6)
           ))
         LIMIT $2 FOR UPDATE SKIP LOCKED
     ) AS locked

@@ -170,3 +170,12 @@ async fn a_blocked_run_that_the_database_refuses_to_change_keeps_no_new_build_fr
     refusing::a_blocked_run_that_the_database_refuses_to_change_keeps_no_new_build_from_being_registered(store, refuse)
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
+async fn many_runs_that_cannot_be_written_keep_no_other_of_their_dead_worker() {
+    let scratch = Scratch::new().await;
+    let (store, mut rows) = (Arc::new(scratch.store().await), scratch.connection().await);
+    let refuse = async |runs| refuse(&mut rows, runs).await;
+    refusing::many_runs_that_cannot_be_written_keep_no_other_of_their_dead_worker(store, refuse).await;
+}

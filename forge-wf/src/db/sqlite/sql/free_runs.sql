@@ -1,5 +1,5 @@
--- free_runs: makes ready, at ?1, up to ?3 runs of worker ?2, which is gone; only run ?5, unless that is null; runs that were taken over
--- twice or more (?6), or the others.
+-- free_runs: makes ready, at ?1, up to ?3 runs of worker ?2, which is gone, but none of ?8 (JSON: ids in hex); only run ?5, unless that
+-- is null; runs that were taken over twice or more (?6), or the others.
 --
 -- Progress is the number of entries of the present generation, of those with a seq and of those undone: it grows with a new entry and
 -- with an outcome. The generation is mixed in, so a new generation is progress, and older generations are not read. A takeover that
@@ -26,6 +26,7 @@ WITH journal AS MATERIALIZED (
     FROM (
         SELECT id, generation, state FROM forge_wf_runs INDEXED BY forge_wf_runs_worker
         WHERE worker_id = ?2 AND worker_id IS NOT NULL AND (takeovers >= 2) = ?6 AND (?5 IS NULL OR id = ?5)
+          AND (?8 = '[]' OR id NOT IN (SELECT unhex(value) FROM json_each(?8)))
         LIMIT ?3
     ) AS orphan
 )
