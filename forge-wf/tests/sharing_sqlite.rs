@@ -268,3 +268,18 @@ async fn many_runs_that_cannot_be_written_keep_no_other_of_their_dead_worker() {
     let refuse = async |runs| refuse(&mut rows, runs).await;
     refusing::many_runs_that_cannot_be_written_keep_no_other_of_their_dead_worker(store, refuse).await;
 }
+
+#[tokio::test]
+async fn a_run_whose_mail_is_refused_keeps_no_other_from_its_deadline() {
+    let file = File::new();
+    let (store, mut rows) = (file.store().await, file.connection().await);
+    let refuse_mail = async |run: RunId| {
+        let sql = format!(
+            "CREATE TRIGGER refuses BEFORE INSERT ON forge_wf_inbox WHEN NEW.run_id = x'{}'
+                 BEGIN SELECT RAISE(ABORT, 'no mail'); END",
+            run.0.simple()
+        );
+        rows.execute(AssertSqlSafe(sql)).await.unwrap();
+    };
+    refusing::a_run_whose_mail_is_refused_keeps_no_other_from_its_deadline(store, refuse_mail).await;
+}

@@ -4,6 +4,7 @@
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
+use super::refusals::Refusals;
 use crate::model::RunId;
 use crate::store::{Claim, ClaimRequest, StoreError};
 
@@ -104,6 +105,14 @@ pub(super) async fn write_in_halves<'c>(
         }
     }
     Ok(done)
+}
+
+/// Says which runs past their deadline could not be reminded, and has them left alone for a while.
+pub(super) fn leave_alone(pieces: &Pieces, refusals: &Refusals) {
+    for (run, error) in &pieces.refused {
+        tracing::error!(%run, %error, "the database refuses the reminder that this run is past its deadline; trying again in some minutes");
+        refusals.add(*run);
+    }
 }
 
 /// Says which blocked runs stay blocked because the database refuses their change.

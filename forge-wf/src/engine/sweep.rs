@@ -153,7 +153,10 @@ impl Engine {
                 );
                 self.runs_are_ready();
             }
-            Err(error) => tracing::debug!(%error, "could not look for runs past their deadline; trying again"),
+            Err(error) if error.is_passing() => {
+                tracing::debug!(%error, "could not look for runs past their deadline; trying again");
+            }
+            Err(error) => tracing::warn!(%error, "could not remind runs that are past their deadline; trying again"),
         }
     }
 

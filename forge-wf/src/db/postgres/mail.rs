@@ -4,6 +4,7 @@
 
 use std::sync::LazyLock;
 
+use futures_util::FutureExt;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -12,8 +13,9 @@ use super::Inner;
 use super::columns::{Columns, text};
 use super::error::sorted;
 use super::rows::{mail, posted};
-use super::unreadable::may_be_the_row;
+use super::unreadable::{may_be_a_run, may_be_the_row};
 use crate::db::bags;
+use crate::db::singly::{leave_alone, write_in_halves};
 use crate::model::{Payload, RunId, WorkerId};
 use crate::store::{Inbox, MAIL_PAGE, MAIL_PAGE_BYTES, Mail, MailKind, Mailbag, NewMail, Posted, StoreError};
 
@@ -31,9 +33,28 @@ pub(super) async fn send(inner: &Inner, columns: Columns) -> Result<Posted, Stor
 
 pub(super) async fn remind_overdue(inner: &Inner) -> Result<u64, StoreError> {
     const CALL: &str = "remind_overdue";
-    let columns = Columns::new().with(MailKind::Deadline as i16);
-    let rows = inner.fetch(CALL, include_str!("sql/remind_overdue.sql"), columns).await?;
-    Ok(rows.len() as u64)
+    const REMIND: &str = concat!(include_str!("sql/overdue/late.sql"), include_str!("sql/overdue/remind.sql"));
+    const LIST: &str = concat!(include_str!("sql/overdue/late.sql"), include_str!("sql/overdue/list.sql"));
+    let refused = inner.not_reminded.recent();
+    let columns = |only: Option<Vec<RunId>>| {
+        let columns = Columns::new().with(MailKind::Deadline as i16).each(&refused, |run| run.0);
+        columns.with(only.map(|runs| runs.iter().map(|run| run.0).collect::<Vec<_>>()))
+    };
+    match inner.fetch(CALL, REMIND, columns(None)).await {
+        Err(error) if may_be_a_run(&error) => {
+            tracing::warn!(%error, "the database refuses reminders of overdue runs; sending them in smaller pieces");
+        }
+        answer => return Ok(answer?.len() as u64),
+    }
+    let late = inner.fetch(CALL, LIST, columns(None)).await?;
+    let late = late.iter().map(|row| row.try_get(0).map(RunId)).collect::<Result<_, _>>().map_err(sorted(CALL))?;
+    let write = |runs| {
+        let rows = inner.fetch(CALL, REMIND, columns(Some(runs)));
+        async move { Ok(rows.await?.len() as u64) }.boxed()
+    };
+    let pieces = write_in_halves(late, may_be_a_run, write).await?;
+    leave_alone(&pieces, &inner.not_reminded);
+    Ok(pieces.written)
 }
 
 pub(super) async fn unnoticed(inner: &Inner, worker: WorkerId, except: &[RunId]) -> Result<Vec<Mail>, StoreError> {

@@ -84,6 +84,8 @@ struct Inner {
     acknowledged: Acknowledged,
     /// Runs of dead workers that could not be freed.
     not_freed: Refusals,
+    /// Runs past their deadline whose reminder was refused.
+    not_reminded: Refusals,
 }
 
 /// Connections that are not in the pool: the lanes, the lease, the hints.
@@ -153,6 +155,7 @@ impl PgStore {
                 place,
                 acknowledged: Acknowledged::default(),
                 not_freed: Refusals::default(),
+                not_reminded: Refusals::default(),
             };
             inner.pool.add(link).await;
             Ok(Self(Arc::new(inner)))

@@ -4,6 +4,7 @@
 
 use std::sync::LazyLock;
 
+use futures_util::FutureExt;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{Row, query, query_scalar};
 use uuid::Uuid;
@@ -13,6 +14,7 @@ use super::rows::{Bound, bind_mail, mail, returned};
 use super::unreadable::may_be_the_row;
 use super::writer::Writer;
 use crate::db::bags;
+use crate::db::singly::{leave_alone, write_in_halves};
 use crate::model::{Payload, RunId, WorkerId};
 use crate::store::{Inbox, MAIL_PAGE, MAIL_PAGE_BYTES, Mail, MailKind, Mailbag, NewMail, Posted, StoreError};
 
@@ -43,19 +45,25 @@ pub(super) async fn remind_overdue(pool: &SqlitePool, writer: &Writer) -> Result
     const CALL: &str = "remind_overdue";
     // Mostly there are none, and then nobody is to wait for the one writer.
     let overdue = query_scalar::<_, Uuid>(include_str!("sql/overdue.sql")).bind(now()).bind(MailKind::Deadline as i16);
-    let overdue = overdue.fetch_all(pool).await.map_err(sorted(CALL))?;
-    if overdue.is_empty() {
-        return Ok(0);
-    }
-    let mut writing = writer.begin(CALL).await?;
-    let answer = remind(writing.connection(), &overdue).await;
-    writing.finish(answer).await
+    let overdue = overdue.bind(list(&writer.not_reminded.recent())).fetch_all(pool).await.map_err(sorted(CALL))?;
+    let overdue = overdue.into_iter().map(RunId).collect();
+    let write = |runs: Vec<RunId>| {
+        async move {
+            let mut writing = writer.begin(CALL).await?;
+            let answer = remind(writing.connection(), &runs).await;
+            writing.finish(answer).await
+        }
+        .boxed()
+    };
+    let pieces = write_in_halves(overdue, may_be_the_row, write).await?;
+    leave_alone(&pieces, &writer.not_reminded);
+    Ok(pieces.written)
 }
 
-async fn remind(connection: &mut SqliteConnection, overdue: &[Uuid]) -> Result<u64, StoreError> {
+async fn remind(connection: &mut SqliteConnection, overdue: &[RunId]) -> Result<u64, StoreError> {
     for run in overdue {
-        let (id, run, name) = (Uuid::now_v7(), RunId(*run), "deadline".into());
-        post(connection, &NewMail { id, run, kind: MailKind::Deadline, name, body: None }).await?;
+        let (id, name) = (Uuid::now_v7(), "deadline".into());
+        post(connection, &NewMail { id, run: *run, kind: MailKind::Deadline, name, body: None }).await?;
     }
     Ok(overdue.len() as u64)
 }

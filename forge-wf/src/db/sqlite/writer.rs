@@ -27,6 +27,8 @@ pub(super) struct Writer {
     pub(super) acknowledged: Acknowledged,
     /// Runs of dead workers that could not be freed.
     pub(super) not_freed: Refusals,
+    /// Runs past their deadline whose reminder was refused.
+    pub(super) not_reminded: Refusals,
 }
 
 pub(super) struct Slot {
@@ -62,6 +64,7 @@ impl Writer {
             workers: std::sync::Mutex::default(),
             acknowledged: Acknowledged::default(),
             not_freed: Refusals::default(),
+            not_reminded: Refusals::default(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::support::*;
 use crate::model::{BlockReason, RunId, State};
-use crate::store::{Batch, Birth, Claim, ClaimRequest, NewWorker, Store};
+use crate::store::{Batch, Birth, Claim, ClaimRequest, MailKind, NewRun, NewWorker, Store};
 
 fn given(claim: &Claim) -> Vec<RunId> {
     claim.runs.iter().map(|run| run.id).collect()
@@ -102,4 +102,32 @@ pub async fn many_runs_that_cannot_be_written_keep_no_other_of_their_dead_worker
     assert!(view(&store, bad[0]).await.worker.is_some());
     let taken = store.take_over(heir.id).await.unwrap();
     assert_eq!((taken.runs, taken.more), (0, false), "what was refused is left alone for a while");
+}
+
+/// `refuse_mail` has the database refuse all mail to this run, and to no other.
+pub async fn a_run_whose_mail_is_refused_keeps_no_other_from_its_deadline(
+    store: Arc<dyn Store>,
+    mut refuse_mail: impl AsyncFnMut(RunId),
+) {
+    let mut worker = Hand::new(&store).await;
+    let mut runs = Vec::new();
+    for _ in 0..5 {
+        let run = NewRun { deadline_at: Some(now()), ..bound() };
+        runs.push(run.id);
+        worker.bear(run).await;
+        worker.update(runs[runs.len() - 1], 0, paused()).await;
+    }
+    refuse_mail(runs[1]).await;
+    let mut reminded = 0;
+    until("all that can be are late by the database's clock, too", async || {
+        reminded += store.remind_overdue().await.unwrap();
+        reminded == 4
+    })
+    .await;
+    for (n, run) in runs.iter().enumerate() {
+        let mail = store.load_mail(&[*run]).await.unwrap().remove(0).page.mail;
+        let kinds: Vec<_> = mail.iter().map(|mail| mail.mail.kind).collect();
+        assert_eq!(kinds, if n == 1 { vec![] } else { vec![MailKind::Deadline] });
+    }
+    assert_eq!(store.remind_overdue().await.unwrap(), 0, "what was refused is left alone for a while");
 }

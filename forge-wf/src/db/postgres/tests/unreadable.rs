@@ -179,3 +179,20 @@ async fn many_runs_that_cannot_be_written_keep_no_other_of_their_dead_worker() {
     let refuse = async |runs| refuse(&mut rows, runs).await;
     refusing::many_runs_that_cannot_be_written_keep_no_other_of_their_dead_worker(store, refuse).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
+async fn a_run_whose_mail_is_refused_keeps_no_other_from_its_deadline() {
+    let scratch = Scratch::new().await;
+    let (store, mut rows) = (Arc::new(scratch.store().await), scratch.connection().await);
+    let refuse_mail = async |run: RunId| {
+        let sql = format!(
+            "CREATE FUNCTION public.refuses() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no mail'; END $$;
+             CREATE TRIGGER refuses BEFORE INSERT ON forge_wf.inbox FOR EACH ROW
+                 WHEN (NEW.run_id = '{}') EXECUTE FUNCTION public.refuses()",
+            run.0
+        );
+        raw_sql(AssertSqlSafe(sql)).execute(&mut rows).await.unwrap();
+    };
+    refusing::a_run_whose_mail_is_refused_keeps_no_other_from_its_deadline(store, refuse_mail).await;
+}

@@ -1,0 +1,2 @@
+-- list: their ids.
+SELECT id FROM late
