@@ -133,7 +133,8 @@ on_every_backend!(one_order_reaches_many_runs_up_to_a_number, |database| {
         client.list(&filter).await.unwrap().runs.len()
     };
     eventually("ten that are paused", async || (count(Status::Paused).await == 10).then_some(())).await;
-    client.resume_all(sleepers.clone().status(Status::Paused), 1_000, "go on").await.unwrap();
+    let resumed = client.resume_all(sleepers.clone().status(Status::Paused), 1_000, "go on").await.unwrap();
+    assert!(resumed.failed.is_empty());
     eventually("all asleep again", async || (count(Status::Sleeping).await == 30).then_some(())).await;
     let cancelled = client.cancel_all(sleepers.clone(), 1_000, "all of them").await.unwrap();
     assert_eq!(cancelled.given, 30);

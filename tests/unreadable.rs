@@ -110,6 +110,40 @@ on_every_backend!(a_run_whose_row_the_database_refuses_to_change_stops_no_other_
     client.close().await;
 });
 
+on_every_backend!(a_run_that_cannot_be_given_an_order_keeps_no_other_from_it, |database| {
+    let client = Client::connect(database.url()).await.unwrap();
+    let mut runs = Vec::new();
+    for n in 0..40 {
+        runs.push(client.start_by_name("keeps_pages", json!(n)).await.unwrap().id());
+    }
+    // Lists show the newest first.
+    let refused = runs[30];
+    let id = refused.to_string();
+    execute(
+        database,
+        &format!(
+            "CREATE TRIGGER refuses BEFORE INSERT ON forge_wf_inbox WHEN NEW.run_id = x'{}'
+                 BEGIN SELECT RAISE(ABORT, 'no mail'); END",
+            id.replace('-', "")
+        ),
+        &format!(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no mail'; END $$;
+             CREATE TRIGGER refuses BEFORE INSERT ON forge_wf.inbox FOR EACH ROW
+                 WHEN (NEW.run_id = '{id}') EXECUTE FUNCTION refuse()"
+        ),
+    )
+    .await;
+    let given = client.cancel_all(Filter::new().page_size(7), 1_000, "enough").await.unwrap();
+    assert_eq!((given.given, given.ended, given.failed.len()), (39, 0, 1));
+    let (run, error) = &given.failed[0];
+    assert!(*run == refused && error.to_string().contains("no mail"), "{run}: {error}");
+    for run in runs {
+        let told = client.audit(run).await.unwrap();
+        assert_eq!(told.iter().any(|line| line.action == "cancel"), run != refused);
+    }
+    client.close().await;
+});
+
 on_every_backend!(a_journal_that_makes_no_sense_is_unreadable_and_is_tried_again, |database| {
     let rt = quick(database).park_for(Duration::ZERO).build().await.unwrap();
     let run = rt.start(keeps_pages, 1).await.unwrap();

@@ -10,17 +10,20 @@ use super::error::Error;
 use super::handle::Source;
 use super::list::Filter;
 use super::order::GiveOrder;
-use crate::store::MailKind;
+use crate::model::RunId;
+use crate::store::{MailKind, StoreError};
 
 /// Orders on their way at once.
 const AT_ONCE: usize = 16;
 
 /// An order to all runs that fit a filter, up to a number; given when this is awaited.
 ///
-/// Each run gets an order of its own, as if it had been given alone, with its own line in its audit.
+/// Each run gets an order of its own, as if it had been given alone, with its own line in its audit. A run that cannot be given the order
+/// keeps no other from it: see [`OrdersGiven::failed`].
 ///
 /// # Errors
-/// When awaited: `InvalidName`, or the database does not answer; some runs have their order then, and giving it again is safe.
+/// When awaited: `InvalidName`, with nothing given, or the database does not answer; some runs have their order then, and giving it again
+/// is safe.
 #[must_use = "orders are not given until this is awaited"]
 pub struct GiveOrders {
     source: Source,
@@ -31,14 +34,27 @@ pub struct GiveOrders {
     who: Option<String>,
 }
 
-/// How many runs an order was given to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How many runs an order was given to, and which could not be given it.
+#[derive(Debug, Default)]
+#[must_use = "some runs may not have got the order: see `failed`"]
 #[non_exhaustive]
 pub struct OrdersGiven {
     /// Runs that got the order.
     pub given: usize,
     /// Runs that had ended before it came.
     pub ended: usize,
+    /// Runs that could not be given it, in no order, and why: the database refuses their order, because of a trigger for example.
+    /// Nothing was written for these, also no line in their audits.
+    pub failed: Vec<(RunId, Error)>,
+}
+
+/// Whether the next run would be answered alike.
+fn is_about_all(error: &Error) -> bool {
+    match error {
+        Error::InvalidName(_) | Error::Store(StoreError::SchemaTooNew { .. }) => true,
+        Error::Store(error) => error.is_passing(),
+        _ => false,
+    }
 }
 
 impl GiveOrders {
@@ -66,14 +82,15 @@ impl GiveOrders {
                     Some(who) => order.by(who.as_str()),
                     None => order,
                 };
-                order.into_future()
+                async move { (run, order.await) }
             });
             let mut answers = stream::iter(orders).buffer_unordered(AT_ONCE);
-            while let Some(answer) = answers.next().await {
+            while let Some((run, answer)) = answers.next().await {
                 match answer {
                     Ok(()) => done.given += 1,
                     Err(Error::RunEnded { .. }) => done.ended += 1,
-                    Err(error) => return Err(error),
+                    Err(error) if is_about_all(&error) => return Err(error),
+                    Err(error) => done.failed.push((run, error)),
                 }
             }
             match page.next {
