@@ -1,7 +1,7 @@
 //! What an operator sees: lists, one sentence about each run, and orders to many.
 
 use forge_wf::prelude::*;
-use forge_wf::{Filter, RunId, Status};
+use forge_wf::{Filter, RunId, Status, Timestamp};
 use forge_wf_tests::family::*;
 use forge_wf_tests::undoing::*;
 use forge_wf_tests::waiting::*;
@@ -113,6 +113,10 @@ on_every_backend!(pages_hold_every_run_once_while_others_are_started, |database|
     let from = client.show(expected[10]).await.unwrap().created_at;
     let later = client.list(&Filter::new().created_from(from).created_until(from + hours(1)).page_size(1_000)).await;
     assert!(later.unwrap().runs.iter().any(|run| run.id == expected[10]));
+    for (from, until) in [(Timestamp::MIN_UTC, Timestamp::MAX_UTC), (Timestamp::MAX_UTC, Timestamp::MIN_UTC)] {
+        let page = client.list(&Filter::new().created_from(from).created_until(until)).await.unwrap();
+        assert_eq!(page.runs.is_empty(), from > until);
+    }
     let earlier = client.list(&Filter::new().created_until(from)).await.unwrap();
     assert!(earlier.runs.iter().all(|run| run.created_at < from) && !earlier.runs.is_empty());
     rt.shutdown().await;

@@ -145,17 +145,18 @@ impl Filter {
         self
     }
 
-    /// Inserted then or later, by the database's clock.
+    /// Inserted then or later, by the database's clock. A time before 1970 counts as 1970.
     #[must_use]
     pub fn created_from(mut self, time: Timestamp) -> Self {
-        self.list.created_from = Some(time);
+        // Also a date that no database could compare with.
+        self.list.created_from = Some(time.max(Timestamp::UNIX_EPOCH));
         self
     }
 
-    /// Inserted before then, by the database's clock.
+    /// Inserted before then, by the database's clock. A time before 1970 counts as 1970.
     #[must_use]
     pub fn created_until(mut self, time: Timestamp) -> Self {
-        self.list.created_until = Some(time);
+        self.list.created_until = Some(time.max(Timestamp::UNIX_EPOCH));
         self
     }
 
