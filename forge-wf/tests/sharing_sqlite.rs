@@ -8,7 +8,7 @@ use forge_wf::db::sqlite::SqliteStore;
 use forge_wf::model::{RunId, State};
 use forge_wf::store::conformance::support::*;
 use forge_wf::store::conformance::{newer, refusing};
-use forge_wf::store::{Due, Join, Posted, Store, StoreError};
+use forge_wf::store::{Due, Join, ListRuns, Posted, Store, StoreError};
 use sqlx::{AssertSqlSafe, Connection, Executor, SqliteConnection};
 use tempfile::TempDir;
 
@@ -282,4 +282,52 @@ async fn a_run_whose_mail_is_refused_keeps_no_other_from_its_deadline() {
         rows.execute(AssertSqlSafe(sql)).await.unwrap();
     };
     refusing::a_run_whose_mail_is_refused_keeps_no_other_from_its_deadline(store, refuse_mail).await;
+}
+
+#[tokio::test]
+async fn a_run_whose_workflow_cannot_be_read_is_listed_beside_the_others() {
+    let file = File::new();
+    let store = file.store().await;
+    let (fine, bad) = (start(&store, checkout()).await, start(&store, checkout()).await);
+    let mut rows = file.connection().await;
+    let damage = sqlx::query("UPDATE forge_wf_runs SET workflow = CAST(x'636865ff' AS TEXT) WHERE id = ?1");
+    damage.bind(bad.0).execute(&mut rows).await.unwrap();
+    let list = ListRuns { limit: 10, look_at: 100, ..ListRuns::default() };
+    let listed = store.list_runs(&list, Duration::ZERO).await.unwrap();
+    assert_eq!(listed.runs.iter().map(|run| run.id).collect::<Vec<_>>(), [fine]);
+    let unknown: Vec<_> = listed.unknown.iter().map(|it| (it.run, &*it.workflow)).collect();
+    assert_eq!(unknown, [(bad, "che\u{FFFD}")]);
+}
+
+#[tokio::test]
+async fn a_row_whose_id_is_too_short_keeps_no_other_from_being_claimed_and_listed() {
+    let file = File::new();
+    let store = file.store().await;
+    let mut runs = Vec::new();
+    for _ in 0..4 {
+        runs.push(start(&store, bound()).await);
+    }
+    let mut worker = Hand::new(&store).await;
+    let mut rows = file.connection().await;
+    let damage = async |rows: &mut SqliteConnection, run: RunId, id: &str| {
+        let sql = format!("UPDATE forge_wf_runs SET id = x'{id}' WHERE id = x'{}'", run.0.simple());
+        rows.execute(AssertSqlSafe(sql)).await.unwrap();
+    };
+    damage(&mut rows, runs[0], "01").await;
+    damage(&mut rows, runs[3], "ff02").await;
+    assert_eq!(worker.claim(1).await[0].id, runs[1], "though the first in line is none");
+    let list = |look_at| ListRuns { limit: 1, look_at, ..ListRuns::default() };
+    let first = store.list_runs(&list(100), Duration::ZERO).await.unwrap();
+    assert_eq!((first.runs[0].id, first.next), (runs[2], Some(runs[2])));
+    let second = ListRuns { before: first.next, ..list(100) };
+    assert_eq!(store.list_runs(&second, Duration::ZERO).await.unwrap().runs[0].id, runs[1]);
+    assert_eq!(worker.claim(10).await.len(), 1);
+    assert!(worker.claim(10).await.is_empty());
+    assert_eq!(store.owned_runs(worker.id).await.unwrap().len(), 2);
+    let mut owned = runs[1..3].to_vec();
+    damage(&mut rows, runs[1], "03").await;
+    owned.remove(0);
+    assert_eq!(store.owned_runs(worker.id).await.unwrap(), owned);
+    store.remove_worker(worker.id).await.unwrap();
+    assert_eq!(view(&store, runs[2]).await.worker, None);
 }

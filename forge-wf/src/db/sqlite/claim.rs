@@ -2,15 +2,14 @@
 
 use futures_util::FutureExt;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{query, query_scalar};
+use sqlx::{Row, query, query_as, query_scalar};
 use uuid::Uuid;
 
 use super::commit::insert_entries;
 use super::error::{lost, micros, now, refused, sorted, time};
-use super::rows::{bind_run, claimed_id, claimed_run};
+use super::rows::{bind_run, claimed_run};
 use super::unreadable::may_be_the_row;
 use super::writer::Writer;
-use crate::db::acknowledged::Acknowledged;
 use crate::db::singly::claim_singly;
 use crate::journal::Entry;
 use crate::model::{Digest, Lane, RunId, Timestamp};
@@ -70,7 +69,7 @@ async fn list_due(connection: &mut SqliteConnection, request: &ClaimRequest) -> 
 /// Of the runs that are due perhaps `only` this one.
 async fn claim(writer: &Writer, request: &ClaimRequest, only: Option<RunId>) -> Result<Claim, StoreError> {
     let mut writing = writer.begin(CLAIM).await?;
-    let answer = claim_by(writing.connection(), &writer.acknowledged, request, only).await;
+    let answer = claim_by(writing.connection(), writer, request, only).await;
     let claim = writing.finish(answer).await?;
     if !claim.runs.is_empty() {
         writer.acknowledged.moved(request.worker, Lane::CLAIMS, request.claim_no);
@@ -80,7 +79,7 @@ async fn claim(writer: &Writer, request: &ClaimRequest, only: Option<RunId>) -> 
 
 async fn claim_by(
     connection: &mut SqliteConnection,
-    acknowledged: &Acknowledged,
+    writer: &Writer,
     request: &ClaimRequest,
     only: Option<RunId>,
 ) -> Result<Claim, StoreError> {
@@ -89,18 +88,22 @@ async fn claim_by(
         .bind(request.worker.0)
         .bind(Lane::CLAIMS.0);
     let last = lane.fetch_optional(&mut *connection).await.map_err(sorted(CLAIM))?.ok_or(lost(request.worker))?;
-    acknowledged.check_lane(request.worker, Lane::CLAIMS, last)?;
+    writer.acknowledged.check_lane(request.worker, Lane::CLAIMS, last)?;
     // A claim that finds nothing writes nothing, so an idle worker costs no disk; its number stays free, and whether the
     // worker uses it again or goes on to the next makes no difference.
     if last < request.claim_no {
         let offers = offers(request)?;
         if take(connection, request, only, &offers, now).await? == 0 {
-            let next = query_scalar::<_, Option<i64>>(include_str!("sql/next_due.sql")).bind(offers).bind(now);
-            let next_due = match request.slots {
-                0 => None,
-                _ => next.fetch_one(&mut *connection).await.map_err(sorted(CLAIM))?.map(time),
-            };
-            return Ok(none(now, next_due));
+            if request.slots == 0 {
+                return Ok(none(now, None));
+            }
+            let next = query_as::<_, (Option<i64>, Option<Vec<u8>>)>(include_str!("sql/next_due.sql"));
+            let next = next.bind(offers).bind(now).fetch_one(&mut *connection).await;
+            let (next_due, strange) = next.map_err(sorted(CLAIM))?;
+            if let Some(id) = strange {
+                writer.strange.run(&id);
+            }
+            return Ok(none(now, next_due.map(time)));
         }
         query("UPDATE forge_wf_lanes SET batch_no = ?3 WHERE worker_id = ?1 AND lane = ?2")
             .bind(request.worker.0)
@@ -114,7 +117,8 @@ async fn claim_by(
     let rows = rows.fetch_all(&mut *connection).await.map_err(sorted(CLAIM))?;
     let mut claim = none(now, None);
     for row in &rows {
-        let id = claimed_id(row)?;
+        let id = row.try_get::<&[u8], _>(0).map_err(sorted(CLAIM))?;
+        let Some(id) = writer.strange.run(id) else { continue };
         match claimed_run(id, row) {
             Err(error) => claim.unreadable.push((id, error)),
             Ok((mut run, entries)) => {

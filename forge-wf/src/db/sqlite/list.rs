@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Row, query, query_as};
-use uuid::Uuid;
 
 use super::error::sorted;
 use super::read::moments;
 use super::read::run_view_sql;
 use super::rows::run_view;
+use super::strange::{StrangeIds, lossy};
 use crate::model::RunId;
 use crate::store::{ListRuns, Listed, StoreError};
 
@@ -21,10 +21,15 @@ static RUNS_BY_ID: LazyLock<String> = LazyLock::new(|| {
     run_view_sql("run.id IN (SELECT unhex(value) FROM json_each(?3)) ORDER BY run.id DESC", "NULL, NULL, 0")
 });
 
-pub(super) async fn list(pool: &SqlitePool, list: &ListRuns, grace: Duration) -> Result<Listed, StoreError> {
+pub(super) async fn list(
+    pool: &SqlitePool,
+    strange: &StrangeIds,
+    list: &ListRuns,
+    grace: Duration,
+) -> Result<Listed, StoreError> {
     let states = list.states.as_ref().map(|states| states.iter().map(|state| *state as i16).collect::<Vec<_>>());
     let (tag, value) = list.tag.as_ref().map_or((None, None), |(tag, value)| (Some(&**tag), Some(&**value)));
-    let ids = query_as::<_, (Uuid, bool)>(include_str!("sql/list_runs.sql"))
+    let ids = query_as::<_, (Vec<u8>, i64)>(include_str!("sql/list_runs.sql"))
         .bind(list.workflow.as_deref())
         .bind(list.version.as_deref())
         .bind(list.key.as_deref())
@@ -39,7 +44,8 @@ pub(super) async fn list(pool: &SqlitePool, list: &ListRuns, grace: Duration) ->
         .bind(i64::from(list.look_at));
     let (mut fitting, mut last) = (Vec::new(), None);
     for (id, fits) in ids.fetch_all(pool).await.map_err(sorted(CALL))? {
-        if fits { fitting.push(RunId(id)) } else { last = Some(RunId(id)) }
+        let Some(run) = strange.run(&id) else { continue };
+        if fits == 1 { fitting.push(run) } else { last = Some(run) }
     }
     let ids: Vec<_> = fitting.iter().map(|run| format!("\"{}\"", run.0.simple())).collect();
     let (now, since) = moments(grace);
@@ -47,8 +53,8 @@ pub(super) async fn list(pool: &SqlitePool, list: &ListRuns, grace: Duration) ->
     let rows = rows.fetch_all(pool).await.map_err(sorted(CALL))?;
     let mut listed = Listed { next: list.next(&fitting, last), ..Listed::default() };
     for row in &rows {
-        let (id, workflow) = (row.try_get(0).map_err(sorted(CALL))?, row.try_get(1).map_err(sorted(CALL))?);
-        listed.add(RunId(id), workflow, run_view(row))?;
+        let (id, workflow) = (row.try_get(0).map_err(sorted(CALL))?, lossy(CALL, row, 1)?);
+        listed.add(RunId(id), &workflow, run_view(row))?;
     }
     Ok(listed)
 }

@@ -21,6 +21,7 @@ mod open;
 mod read;
 mod rows;
 mod shapes;
+mod strange;
 mod unreadable;
 mod workers;
 mod writer;
@@ -303,7 +304,11 @@ impl Inspect for SqliteStore {
 
     async fn list_runs(&self, list: &ListRuns, grace: Duration) -> Result<Listed, StoreError> {
         let (it, list) = (self.0.clone(), list.clone());
-        detached("list_runs", async move { list::list(&it.readers("list_runs").await?, &list, grace).await }).await
+        detached(
+            "list_runs",
+            async move { list::list(&it.readers("list_runs").await?, &it.strange, &list, grace).await },
+        )
+        .await
     }
 
     async fn audit(&self, run: RunId) -> Result<Vec<(Timestamp, Audit)>, StoreError> {
@@ -318,7 +323,11 @@ impl Inspect for SqliteStore {
 
     async fn unknown_runs(&self) -> Result<Vec<UnknownRun>, StoreError> {
         let it = self.0.clone();
-        detached("unknown_runs", async move { read::unknown_runs(&it.readers("unknown_runs").await?).await }).await
+        detached(
+            "unknown_runs",
+            async move { read::unknown_runs(&it.readers("unknown_runs").await?, &it.strange).await },
+        )
+        .await
     }
 
     async fn known_versions(&self) -> Result<Vec<KnownVersion>, StoreError> {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::error::{micros, now, sorted};
 use super::rows::{entry, known_version, run_view};
+use super::strange::{StrangeIds, lossy};
 use crate::model::{Digest, Payload, RunId, WorkerId};
 use crate::store::{Journal, KnownVersion, RunView, StoreError, UnknownRun, Unserved};
 
@@ -52,7 +53,9 @@ pub(super) async fn load_journal(
 }
 
 pub(super) async fn owned_runs(pool: &SqlitePool, worker: WorkerId) -> Result<Vec<RunId>, StoreError> {
-    let ids = query_scalar::<_, Uuid>("SELECT id FROM forge_wf_runs WHERE worker_id = ?1 ORDER BY id").bind(worker.0);
+    let ids =
+        query_scalar::<_, Uuid>("SELECT id FROM forge_wf_runs WHERE worker_id = ?1 AND length(id) = 16 ORDER BY id")
+            .bind(worker.0);
     Ok(ids.fetch_all(pool).await.map_err(sorted("owned_runs"))?.into_iter().map(RunId).collect())
 }
 
@@ -128,13 +131,16 @@ pub(super) async fn unserved(pool: &SqlitePool, grace: Duration) -> Result<Vec<U
     Ok(found)
 }
 
-pub(super) async fn unknown_runs(pool: &SqlitePool) -> Result<Vec<UnknownRun>, StoreError> {
-    let rows = query_as::<_, (Uuid, String, i16, i16)>(include_str!("sql/unknown_runs.sql")).bind(UnknownRun::AT_MOST);
-    let rows = rows.fetch_all(pool).await.map_err(sorted("unknown_runs"))?;
-    Ok(rows
-        .into_iter()
-        .map(|(id, workflow, phase, state)| UnknownRun::of(RunId(id), &workflow, phase, state))
-        .collect())
+pub(super) async fn unknown_runs(pool: &SqlitePool, strange: &StrangeIds) -> Result<Vec<UnknownRun>, StoreError> {
+    const CALL: &str = "unknown_runs";
+    let rows = query(include_str!("sql/unknown_runs.sql")).bind(UnknownRun::AT_MOST);
+    let mut unknown = Vec::new();
+    for row in rows.fetch_all(pool).await.map_err(sorted(CALL))? {
+        let Some(run) = strange.run(row.try_get(0).map_err(sorted(CALL))?) else { continue };
+        let (phase, state) = (row.try_get(2).map_err(sorted(CALL))?, row.try_get(3).map_err(sorted(CALL))?);
+        unknown.push(UnknownRun::of(run, &lossy(CALL, &row, 1)?, phase, state));
+    }
+    Ok(unknown)
 }
 
 pub(super) async fn known_versions(pool: &SqlitePool) -> Result<Vec<KnownVersion>, StoreError> {

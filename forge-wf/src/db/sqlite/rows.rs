@@ -226,10 +226,6 @@ pub(super) fn entry(row: &SqliteRow) -> Result<Entry, StoreError> {
     })
 }
 
-pub(super) fn claimed_id(row: &SqliteRow) -> Result<RunId, StoreError> {
-    Columns::new("claim_runs", row).take().map(RunId)
-}
-
 /// The run in a row of a claim's answer, and the progress its journal had made when it was last taken over.
 pub(super) fn claimed_run(id: RunId, row: &SqliteRow) -> Result<(ClaimedRun, i64), StoreError> {
     let mut row = Columns { next: 1, ..Columns::new("claim_runs", row) };

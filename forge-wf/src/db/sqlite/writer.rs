@@ -14,6 +14,7 @@ use super::error::{sort, sorted};
 use super::file::Files;
 use super::follow::{Followed, Workers, close};
 use super::open;
+use super::strange::StrangeIds;
 use crate::db::acknowledged::Acknowledged;
 use crate::db::refusals::Refusals;
 use crate::store::StoreError;
@@ -29,6 +30,7 @@ pub(super) struct Writer {
     pub(super) not_freed: Refusals,
     /// Runs past their deadline whose reminder was refused.
     pub(super) not_reminded: Refusals,
+    pub(super) strange: StrangeIds,
 }
 
 pub(super) struct Slot {
@@ -65,6 +67,7 @@ impl Writer {
             acknowledged: Acknowledged::default(),
             not_freed: Refusals::default(),
             not_reminded: Refusals::default(),
+            strange: StrangeIds::default(),
         }
     }
 

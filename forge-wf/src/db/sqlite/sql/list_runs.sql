@@ -1,6 +1,6 @@
 -- list_runs: ids of runs, newest first, at most ?11, from below ?8 on; of workflow ?1, version ?2, key ?3, owner ?4, with the
 -- text ?6 under the tag ?5, in one of the states ?7 (JSON), created from ?9 until before ?10. Null asks for nothing. At most
--- ?12 runs are looked at; if that was not all, the last of them comes behind, as false.
+-- ?12 runs are looked at; if that was not all, the last of them comes behind, as 0. What is no id comes last, as 2, at most ten.
 --
 -- Ids are ordered by the time of the start (a child's by that of its oldest ancestor), so this walks the primary key from its
 -- end, and never for long.
@@ -11,7 +11,7 @@ WITH looked_at AS MATERIALIZED (
         AND (?3 IS NULL OR run.key = ?3)
         AND (?4 IS NULL OR run.owner = ?4)
         AND (?5 IS NULL OR EXISTS (
-            SELECT 1 FROM json_each(run.tags) AS tag WHERE tag.key = ?5 AND tag.type = 'text' AND tag.value = ?6
+            SELECT 1 FROM json_each(iif(json_valid(run.tags), run.tags, '{}')) AS tag WHERE tag.key = ?5 AND tag.type = 'text' AND tag.value = ?6
         ))
         AND (?7 IS NULL OR run.state IN (SELECT value FROM json_each(?7)))
         AND (?9 IS NULL OR run.created_at >= ?9)
@@ -21,6 +21,8 @@ WITH looked_at AS MATERIALIZED (
     WHERE ?8 IS NULL OR run.id < ?8
     ORDER BY run.id DESC LIMIT ?12
 )
-SELECT * FROM (SELECT id, 1 FROM looked_at WHERE fits ORDER BY id DESC LIMIT ?11)
+SELECT * FROM (SELECT id, 1 FROM looked_at WHERE fits AND length(id) = 16 ORDER BY id DESC LIMIT ?11)
 UNION ALL
-SELECT * FROM (SELECT id, 0 FROM looked_at WHERE (SELECT count(*) FROM looked_at) = ?12 ORDER BY id LIMIT 1)
+SELECT * FROM (SELECT id, 0 FROM looked_at WHERE (SELECT count(*) FROM looked_at) = ?12 AND length(id) = 16 ORDER BY id LIMIT 1)
+UNION ALL
+SELECT * FROM (SELECT id, 2 FROM looked_at WHERE length(id) <> 16 LIMIT 10)

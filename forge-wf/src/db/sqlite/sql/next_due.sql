@@ -1,4 +1,5 @@
--- next_due: when, after ?2, the first run is due that nobody owns and that needs one of the offers ?1 (JSON as in claim_runs).
+-- next_due: when, after ?2, the first run is due that nobody owns and that needs one of the offers ?1 (JSON as in claim_runs); and of what
+-- is due at ?2 something that has no id of 16 bytes. After a claim that found nothing, little else is due.
 -- Hops from one priority to the next as claim_runs does, and looks at one run of each.
 WITH RECURSIVE level (needs, priority) AS (
     SELECT wanted.needs, (
@@ -17,4 +18,9 @@ SELECT min((
     SELECT min(run.ready_at) FROM forge_wf_runs AS run
     WHERE run.needs = level.needs AND run.priority = level.priority AND run.ready_at > ?2
       AND run.worker_id IS NULL AND run.state IN (0, 2)
-)) FROM level WHERE level.priority IS NOT NULL
+)), (
+    SELECT run.id FROM level CROSS JOIN forge_wf_runs AS run
+    WHERE run.needs = level.needs AND run.priority = level.priority AND run.ready_at <= ?2
+      AND run.worker_id IS NULL AND run.state IN (0, 2) AND length(run.id) <> 16
+    LIMIT 1
+) FROM level WHERE level.priority IS NOT NULL

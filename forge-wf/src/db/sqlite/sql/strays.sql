@@ -22,6 +22,6 @@ WITH stray (signature) AS MATERIALIZED (
 )
 SELECT run.id, run.generation, run.seed, run.workflow, run.version
 FROM due CROSS JOIN forge_wf_runs AS run
-WHERE run.id = due.id AND (?4 IS NULL OR run.id > ?4)
+WHERE run.id = due.id AND length(run.id) = 16 AND (?4 IS NULL OR run.id > ?4)
 ORDER BY run.id
 LIMIT ?5

@@ -1,7 +1,7 @@
 -- due: runs due at ?2 that need one of the offers ?1 (JSON: [needs, definition, version, timeout], in hex, and microseconds that
 -- count from when a run that is bound was due), but none of ?5 (JSON: ids in hex); enough of them for a claim of ?3 runs. Mail of kinds
 -- above ?4, which this build cannot read, makes no run due, and a run of an unknown phase is not due here: a newer build may have
--- written them. The first part of a statement; `take` or `list` follows.
+-- written them. Nor is what has no id of 16 bytes. The first part of a statement; `take` or `list` follows.
 --
 -- A million sleeping runs must not slow down the claim of ten due ones, nor a million due ones the claim of ten. So `level`
 -- hops through the index from one priority to the next, and of each level no more than ?3 heads are looked at. Nor must a
@@ -43,7 +43,7 @@ due (id, priority, since) AS (
     WHERE level.priority IS NOT NULL AND run.id IN (
         SELECT head.id FROM forge_wf_runs AS head
         WHERE head.needs = level.needs AND head.priority = level.priority AND head.ready_at <= ?2
-          AND head.worker_id IS NULL AND head.state IN (0, 2) AND head.phase IN (0, 1)
+          AND head.worker_id IS NULL AND head.state IN (0, 2) AND head.phase IN (0, 1) AND length(head.id) = 16
           AND (?5 = '[]' OR head.id NOT IN (SELECT unhex(value) FROM json_each(?5)))
         ORDER BY head.ready_at LIMIT ?3
     )
@@ -55,7 +55,7 @@ due (id, priority, since) AS (
     )
     FROM letter CROSS JOIN forge_wf_runs AS run
     WHERE run.id = letter.run_id AND run.worker_id IS NULL AND run.state = 2 AND run.needs IN (SELECT needs FROM offer)
-      AND run.phase IN (0, 1) AND (?5 = '[]' OR run.id NOT IN (SELECT unhex(value) FROM json_each(?5)))
+      AND run.phase IN (0, 1) AND length(run.id) = 16 AND (?5 = '[]' OR run.id NOT IN (SELECT unhex(value) FROM json_each(?5)))
     UNION ALL
     SELECT run.id, run.priority, mail.sent_at
     FROM forge_wf_inbox AS mail INDEXED BY forge_wf_inbox_orders CROSS JOIN forge_wf_runs AS run
@@ -64,5 +64,5 @@ due (id, priority, since) AS (
       AND (mail.retries IS NULL OR mail.retries = coalesce(run.retries, 0))
       AND (mail.kind IN (2, 5, 10, 11)
           OR (run.state <> 0 OR run.ready_at <= ?2) AND run.needs IN (SELECT needs FROM offer))
-      AND run.phase IN (0, 1) AND (?5 = '[]' OR run.id NOT IN (SELECT unhex(value) FROM json_each(?5)))
+      AND run.phase IN (0, 1) AND length(run.id) = 16 AND (?5 = '[]' OR run.id NOT IN (SELECT unhex(value) FROM json_each(?5)))
 )
