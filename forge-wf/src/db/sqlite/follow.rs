@@ -23,8 +23,7 @@ use crate::store::StoreError;
 const LAST_READS: Duration = Duration::from_secs(5);
 
 const REPLACED: &str = "was replaced by another file";
-const TORN: &str =
-    "is open here, and the log or the index beside it (-wal, -shm) was deleted or replaced by another program";
+const TORN: &str = "lost its log or its index (-wal, -shm) to another program";
 
 /// The file that is followed, and the readers of it.
 #[derive(Clone)]
