@@ -62,7 +62,7 @@ async fn a_worker_whose_file_was_deleted_waits_for_another_and_goes_on_with_that
 
     remove(&file);
     OPEN.store(true, Ordering::SeqCst);
-    let error = run.result().await.unwrap_err();
+    let error = eventually("its file missed", async || run.status().await.err()).await;
     assert!(error.to_string().contains("runs.db was deleted or moved away"), "{error}");
     let waits = || log.lines(&["could not register", "runs.db was deleted or moved away"]).len();
     eventually("a line a second", async || (waits() >= 2).then_some(())).await;
@@ -73,7 +73,7 @@ async fn a_worker_whose_file_was_deleted_waits_for_another_and_goes_on_with_that
     assert!(log.lines(&["was deleted or moved away under this process"]).len() <= 2, "once for each of the two");
 
     std::fs::rename(copy, &file).unwrap();
-    assert_eq!(eventually("its result", async || run.result().await.ok()).await, 3);
+    assert_eq!(run.result().await.unwrap(), 3);
     let effects = std::fs::read_to_string(effects.path()).unwrap();
     assert_eq!(effects.lines().count(), 2, "what the copy holds did not run again: {effects}");
     assert_eq!(client.start(three, Job::of(1)).await.unwrap().result().await.unwrap(), 4);

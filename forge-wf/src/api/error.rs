@@ -29,6 +29,16 @@ pub enum Error {
         /// What happened, and what to do.
         message: String,
     },
+    /// The runtime or the client of the handle was shut down while it waited for the run. The run goes on as before: ask for its
+    /// result with another runtime or client.
+    #[error(
+        "run {run} is not waited for any more: its runtime was shut down or its client closed; the run goes on, ask for its \
+         result with another one"
+    )]
+    ShutDown {
+        /// The run.
+        run: RunId,
+    },
     /// There is no such run.
     #[error("there is no run {run} in this database")]
     NoSuchRun {

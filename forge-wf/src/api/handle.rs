@@ -204,7 +204,8 @@ impl<T: DeserializeOwned> RunHandle<T> {
     /// - `RunBlocked` if the run is blocked until its code changes or an operator acts. The run is not lost: calling this again
     ///   after that waits on. A run that no live worker serves is waited for, unless [`AwaitResult::or_blocked`] says otherwise.
     /// - `OutputUnusable` if the output does not fit `T`.
-    /// - `NoSuchRun`, or the database does not answer.
+    /// - `ShutDown` if the runtime of this handle was shut down, or its client closed.
+    /// - `NoSuchRun`, or `Store` if the database refuses to be read. A database that does not answer is waited for.
     pub fn result(&self) -> AwaitResult<'_, T> {
         AwaitResult::new(self)
     }

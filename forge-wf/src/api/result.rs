@@ -6,6 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
@@ -14,10 +15,11 @@ use tokio::sync::oneshot;
 use super::error::Error;
 use super::handle::{RunHandle, Source};
 use super::pace::{LOOK_AGAIN, longest_pause};
+use crate::engine::config::DATABASE_RETRY;
 use crate::engine::pauses::Pauses;
 use crate::engine::waiters::Outcome;
 use crate::model::{BlockReason, Failure, Payload, Phase, Served, State, Status};
-use crate::store::RunView;
+use crate::store::{RunView, StoreError};
 
 /// Waits for the end of a run, once it is awaited. `T` is what its workflow returns.
 ///
@@ -28,6 +30,9 @@ use crate::store::RunView;
 /// A run that no live worker serves (`blocked_missing_handler`, `blocked_missing_version`, `blocked_signature_mismatch`) is waited
 /// for, however long that takes, since a deploy that takes a while shows the same. One line in the log, at level warn, says when
 /// such a wait begins. [`AwaitResult::or_blocked`] returns instead.
+///
+/// While the database does not answer, the wait goes on too, with pauses that grow to two seconds; one line in the log, at level
+/// warn, says when that begins. It ends with [`Error::ShutDown`] once the runtime of the handle is shut down or its client closed.
 #[must_use = "a result is not waited for until it is awaited"]
 pub struct AwaitResult<'h, T> {
     run: &'h RunHandle<T>,
@@ -75,6 +80,7 @@ impl<T: DeserializeOwned> RunHandle<T> {
         let _gone = Gone(self);
         let mut waiting = self.wait();
         let mut unserved = false;
+        let mut outage: Option<Pauses> = None;
         loop {
             if self.is_resident() {
                 match told(&mut waiting).await {
@@ -87,21 +93,26 @@ impl<T: DeserializeOwned> RunHandle<T> {
             }
             // What stirs from here on may have ended what the view shows.
             let stirs = self.stirs();
-            let view = self.source.view(self.id).await?;
-            let status = view.status();
-            // It may have been claimed here since it was looked at.
-            let was_unserved = std::mem::replace(&mut unserved, is_unserved(status) && !self.is_resident());
-            if unserved && !or_blocked {
-                if !was_unserved {
-                    tracing::warn!(
-                        run = %self.id, workflow = %view.workflow, version = view.version.as_deref(), %status,
-                        "no live worker serves this run; its result is waited for until a worker does"
-                    );
+            let pause = match self.source.view(self.id).await {
+                Err(error) => self.pause_of_outage(error, &mut outage)?,
+                Ok(view) => {
+                    outage = None;
+                    let status = view.status();
+                    // It may have been claimed here since it was looked at.
+                    let was_unserved = std::mem::replace(&mut unserved, is_unserved(status) && !self.is_resident());
+                    if unserved && !or_blocked {
+                        if !was_unserved {
+                            tracing::warn!(
+                                run = %self.id, workflow = %view.workflow, version = view.version.as_deref(), %status,
+                                "no live worker serves this run; its result is waited for until a worker does"
+                            );
+                        }
+                    } else if view.state.is_ended() || (status.is_blocked() && (unserved || !is_unserved(status))) {
+                        return self.read_view(view);
+                    }
+                    pauses.take_up_to(longest_pause(&view, self.source.now()))
                 }
-            } else if view.state.is_ended() || (status.is_blocked() && (unserved || !is_unserved(status))) {
-                return self.read_view(view);
-            }
-            let pause = pauses.take_up_to(longest_pause(&view, self.source.now()));
+            };
             tokio::select! {
                 told = told(&mut waiting) => match told {
                     Some(outcome) => return self.read(outcome),
@@ -112,6 +123,24 @@ impl<T: DeserializeOwned> RunHandle<T> {
                 () = stirs => pauses.shorten_to(LOOK_AGAIN.1),
             }
         }
+    }
+
+    /// How long to pause until the database is asked again; says once that the wait goes on. `outage` has the pauses of this outage.
+    ///
+    /// # Errors
+    /// It will not answer, whenever it is asked.
+    fn pause_of_outage(&self, error: Error, outage: &mut Option<Pauses>) -> Result<Duration, Error> {
+        match &error {
+            Error::Store(StoreError::Closed { .. }) => return Err(Error::ShutDown { run: self.id }),
+            Error::Store(passing) if passing.is_passing() => {}
+            _ => return Err(error),
+        }
+        if outage.is_none() {
+            tracing::warn!(
+                run = %self.id, %error, "the database does not answer; the result of this run is waited for until it does"
+            );
+        }
+        Ok(outage.get_or_insert_with(|| Pauses::new(DATABASE_RETRY)).take())
     }
 
     /// Whether the run is in this process's memory.

@@ -53,6 +53,12 @@ pub enum StoreError {
         /// What the driver said.
         source: BoxError,
     },
+    /// The store was closed, and with it its connections: nothing was sent, and no later call will be.
+    #[error("{call} was not sent: the connections are closed, since this runtime was shut down or this client closed")]
+    Closed {
+        /// The store method.
+        call: &'static str,
+    },
     /// Another transaction holds what this call needs; call again.
     #[error("another transaction holds what {call} needs; try again")]
     Busy {

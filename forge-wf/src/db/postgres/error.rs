@@ -86,6 +86,8 @@ pub(super) fn sort(call: &'static str, error: sqlx::Error) -> StoreError {
         }
         sqlx::Error::Decode(source) => StoreError::Corrupt { what: format!("a column read by {call}: {source}") },
         sqlx::Error::Encode(source) => StoreError::Refused { call, source },
+        // Of pools that this store closed itself.
+        sqlx::Error::PoolClosed => StoreError::Closed { call },
         other => StoreError::Unavailable { call, source: other.into() },
     }
 }

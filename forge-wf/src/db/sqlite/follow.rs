@@ -6,13 +6,14 @@
 //! file since. What this process has registered as workers belongs to the former files: their lease is lost.
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 
-use super::error::{lost, sort, sorted};
+use super::error::{lost, sorted};
 use super::file::{FileId, Files, Found};
 use super::writer::{NEVER, Slot, Writer};
 use super::{open, workers};
@@ -88,8 +89,12 @@ impl Writer {
     /// The readers of the file at the path.
     ///
     /// # Errors
-    /// `Unavailable` while no file stands there, or while the one that stands there cannot be opened.
+    /// `Unavailable` while no file stands there, or while the one that stands there cannot be opened; `Closed` once the store is.
     pub(super) async fn readers(&self, call: &'static str) -> Result<SqlitePool, StoreError> {
+        // Their pool alone does not tell: that of a former file is closed as well.
+        if self.closed.load(Ordering::Acquire) {
+            return Err(StoreError::Closed { call });
+        }
         if !matches!(self.found(), Found::Same) {
             self.follow(&mut *self.slot.lock().await, call).await?;
         }
@@ -103,7 +108,7 @@ impl Writer {
     /// `Misconfigured` as when a store is opened.
     pub(super) async fn follow(&self, slot: &mut Slot, call: &'static str) -> Result<(), StoreError> {
         if slot.closed {
-            return Err(sort(call, sqlx::Error::PoolClosed));
+            return Err(StoreError::Closed { call });
         }
         match self.found() {
             Found::Same if self.followed().said => {

@@ -5,6 +5,7 @@
 //! says that something is committed while another file, or none, stands at the path: see [`follow`](super::follow).
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{query, query_scalar};
@@ -31,6 +32,8 @@ pub(super) struct Writer {
     /// Runs past their deadline whose reminder was refused.
     pub(super) not_reminded: Refusals,
     pub(super) strange: StrangeIds,
+    /// Whether nothing is read any more.
+    pub(super) closed: AtomicBool,
 }
 
 pub(super) struct Slot {
@@ -64,6 +67,7 @@ impl Writer {
             slot: Mutex::new(slot),
             followed: std::sync::Mutex::new(followed),
             workers: std::sync::Mutex::default(),
+            closed: AtomicBool::new(false),
             acknowledged: Acknowledged::default(),
             not_freed: Refusals::default(),
             not_reminded: Refusals::default(),
@@ -109,6 +113,7 @@ impl Writer {
     }
 
     pub(super) async fn close(&self) {
+        self.closed.store(true, Ordering::Release);
         let readers = self.followed().readers.clone();
         readers.close().await;
         let mut slot = self.slot.lock().await;
