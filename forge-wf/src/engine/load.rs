@@ -12,17 +12,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::config::DATABASE_RETRY;
-use super::drive::Stuck;
 use super::leaving::given_back_image;
 use super::pauses::Pauses;
 use super::room::Held;
 use super::session::Session;
 use super::{ClaimId, Engine};
-use crate::model::{BlockReason, RunId};
-use crate::store::{BAD_IN_A_ROW, ClaimedRun, Due, Inbox, Journal, MailKind, Mark, StoreError, fault_of};
+use crate::model::RunId;
+use crate::store::{BAD_IN_A_ROW, ClaimedRun, Due, Inbox, Journal, StoreError, fault_of};
 
 /// How long this worker leaves a run to others that it could not take up.
-const LEFT_TO_OTHERS: Duration = Duration::from_secs(60);
+pub(super) const LEFT_TO_OTHERS: Duration = Duration::from_secs(60);
 /// Runs that are loaded together at the most. Of each the mail is up to two pages of some MB, whatever room there is for journals.
 const PIECE: usize = 16;
 /// Runs that are left to others, up to this number: each claim names them all.
@@ -246,30 +245,6 @@ impl Engine {
                 () = session.lost() => return,
             }
         }
-    }
-
-    /// Blocks a claimed run whose journal or mail cannot be read. What asked to retry it is done with: it was tried.
-    pub(super) async fn set_unreadable(&self, session: &Session, run: &ClaimedRun, what: &str) {
-        // A worker that was frozen between its claim and here reads what a new owner wrote since: none of its business.
-        if !session.is_fresh() {
-            return;
-        }
-        let message = format!(
-            "the journal or the mail of run {} ({}) cannot be read, while other runs can: {what}; repair the database or restore the \
-             run's rows from a backup, then retry the run",
-            run.id, run.workflow
-        );
-        tracing::error!(run = %run.id, workflow = %run.workflow, "{message}");
-        let inboxes = self.store.load_mail(&[run.id]).await.unwrap_or_default();
-        let mail = inboxes.iter().flat_map(|inbox| inbox.page.mail.iter().chain(&inbox.beyond));
-        let (retries, others): (Vec<_>, Vec<_>) =
-            mail.filter(|mail| mail.mail.kind.is_order()).partition(|mail| mail.mail.kind == MailKind::Retry);
-        let marks = retries.iter().map(|mail| Mark { mail: mail.mail.id, taken: true }).collect();
-        if !others.is_empty() || inboxes.iter().all(|inbox| inbox.unreadable.is_some()) {
-            // Other commands stay, and make it due: it is tried again now and then.
-            self.avoid(run.id, LEFT_TO_OTHERS);
-        }
-        self.block(session, run, &Stuck { reason: BlockReason::Unreadable, message }, marks).await;
     }
 
     /// Gives back a claimed run of which this build does not know all: ready for a newer build, which may have written it.

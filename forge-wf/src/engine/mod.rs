@@ -46,6 +46,7 @@ mod suspects;
 mod sweep;
 mod tick;
 mod turn;
+mod unreadable;
 pub mod unwind;
 pub mod waiters;
 mod waits;
