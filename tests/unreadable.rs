@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use forge_wf::prelude::*;
-use forge_wf::{Client, Filter, Status, preflight};
+use forge_wf::{Client, Error, Filter, Status, preflight};
 use forge_wf_tests::workflows::*;
 use forge_wf_tests::{Database, Log, eventually, on_every_backend};
 use serde::{Deserialize, Serialize};
@@ -168,6 +168,93 @@ on_every_backend!(a_journal_that_makes_no_sense_is_unreadable_and_is_tried_again
     rt.client().retry(id, "the row is repaired").await.unwrap();
     let run = rt.run::<u64>(id).await.unwrap();
     eventually("the end", async || (run.status().await.unwrap() == Status::Cancelled).then_some(())).await;
+    rt.shutdown().await;
+});
+
+/// Calls a child that keeps pages.
+#[workflow]
+async fn has_pages_kept(ctx: &WorkflowContext, n: usize) -> Result<u64> {
+    Ok(keeps_pages(ctx, n).await?)
+}
+
+/// Makes the rows of `keeps_pages` say that they turned back, which no entry of theirs does.
+async fn confuse(database: &Database) {
+    let change = "SET phase = 1 WHERE workflow = 'keeps_pages' AND phase = 0";
+    execute(database, &format!("UPDATE forge_wf_runs {change}"), &format!("UPDATE forge_wf.runs {change}")).await;
+}
+
+/// The kinds of mail to `keeps_pages` that is not used up.
+async fn untaken(database: &Database) -> Vec<String> {
+    database
+        .texts(
+            "SELECT CAST(kind AS TEXT) FROM forge_wf_inbox WHERE taken_at IS NULL",
+            "SELECT kind::text FROM forge_wf.inbox WHERE taken_at IS NULL",
+        )
+        .await
+}
+
+on_every_backend!(a_kill_and_a_retire_end_a_run_whose_journal_makes_no_sense, |database| {
+    let rt = quick(database).park_for(Duration::ZERO).build().await.unwrap();
+    for status in [Status::Killed, Status::Retired] {
+        let run = rt.start(keeps_pages, 1).await.unwrap();
+        eventually("it waits", async || (run.status().await.unwrap() == Status::Waiting).then_some(())).await;
+        confuse(database).await;
+        let order = match status {
+            Status::Killed => rt.client().kill(&run, "given up"),
+            _ => rt.client().retire(&run, "given up"),
+        };
+        order.by("ada").await.unwrap();
+        let error = run.result().await.unwrap_err();
+        let said = format!("{} by ada: given up", status.name());
+        let Error::RunFailed { status: ended, failure, .. } = error else { panic!("{error}") };
+        assert_eq!((ended, failure.message()), (status, &*said));
+        assert_eq!(run.show().await.unwrap().why, format!("{said}; nothing was undone"));
+        assert_eq!(untaken(database).await, [""; 0], "the order is used up");
+    }
+    let rows = database.texts(
+        "SELECT CAST(phase || ' ' || state || ' ' || (worker_id IS NULL) || ' ' || (ended_at IS NOT NULL) AS TEXT) FROM forge_wf_runs",
+        "SELECT concat(phase, ' ', state, ' ', (worker_id IS NULL)::int, ' ', (ended_at IS NOT NULL)::int) FROM forge_wf.runs ORDER BY id",
+    );
+    assert_eq!(rows.await, ["2 14 1 1", "2 15 1 1"]);
+    rt.shutdown().await;
+});
+
+on_every_backend!(a_parent_has_an_answer_of_a_child_that_was_killed_unread, |database| {
+    let rt = quick(database).park_for(Duration::ZERO).build().await.unwrap();
+    let parent = rt.start(has_pages_kept, 1).await.unwrap();
+    let list = async || rt.client().list(&Filter::new().workflow("keeps_pages")).await.unwrap().runs;
+    let child = eventually("the child waits", async || {
+        list().await.into_iter().find(|run| run.status == Status::Waiting).map(|run| run.id)
+    })
+    .await;
+    confuse(database).await;
+    rt.client().kill(child, "given up").by("ada").await.unwrap();
+    let error = parent.result().await.unwrap_err();
+    let Error::RunFailed { status: Status::Failed, failure, .. } = error else { panic!("{error}") };
+    assert!(failure.message().contains("killed by ada: given up"), "{failure}");
+    rt.shutdown().await;
+});
+
+on_every_backend!(a_kill_ends_a_run_whose_journal_the_database_cannot_read, |database| {
+    let url = Damage::prepare(database).await;
+    let worker = || quick(database).database(url.clone()).park_for(Duration::ZERO);
+    let rt = worker().build().await.unwrap();
+    let run = rt.start(keeps_pages, 3_000).await.unwrap();
+    eventually("it waits", async || (run.status().await.unwrap() == Status::Waiting).then_some(())).await;
+    others_go_on(&rt, "before").await;
+    rt.shutdown().await;
+    let _damage = Damage::of(database).await;
+    let rt = worker().build().await.unwrap();
+    let run = rt.run::<u64>(run.id()).await.unwrap();
+    // What it did is to be undone, and only its journal says what that is.
+    run.cancel("enough").await.unwrap();
+    let message = run.result().await.unwrap_err().to_string();
+    assert!(message.contains("blocked_unreadable") && message.contains("a kill ends it as it is"), "{message}");
+    assert_eq!(untaken(database).await, ["2"], "the cancel waits");
+    run.kill("given up").by("ada").await.unwrap();
+    eventually("it is killed", async || (run.status().await.unwrap() == Status::Killed).then_some(())).await;
+    assert_eq!(untaken(database).await, [""; 0]);
+    others_go_on(&rt, "beside").await;
     rt.shutdown().await;
 });
 

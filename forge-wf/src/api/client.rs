@@ -200,18 +200,21 @@ impl Client {
     /// client.cancel(run, "the customer called").by("ada").await?;
     /// # Ok(()) }
     /// ```
+    ///
+    /// The journal says what is to be undone: of a run whose journal cannot be read the cancel waits until it can. A kill does not.
     pub fn cancel(&self, run: impl Into<RunRef>, reason: impl Into<String>) -> GiveOrder {
         GiveOrder::new(self.source.clone(), run.into(), MailKind::Cancel, reason)
     }
 
     /// Ends a run as it is, undoing nothing: its steps are aborted, and it ends as `killed`. Its children are killed too, and the children
-    /// of these, but for those that were started with [`ChildCall::detach`](crate::ChildCall::detach).
+    /// of these, but for those that were started with [`ChildCall::detach`](crate::ChildCall::detach). A run whose journal cannot be read
+    /// (`blocked_unreadable`) ends too, but its children are not known then and go on: kill each by itself.
     pub fn kill(&self, run: impl Into<RunRef>, reason: impl Into<String>) -> GiveOrder {
         GiveOrder::new(self.source.clone(), run.into(), MailKind::Kill, reason)
     }
 
     /// Declares that nothing can resume a run: it ends as `retired`, undoing nothing. Its children are retired too, as with
-    /// [`Client::kill`].
+    /// [`Client::kill`], which also says what becomes of a run whose journal cannot be read.
     pub fn retire(&self, run: impl Into<RunRef>, reason: impl Into<String>) -> GiveOrder {
         GiveOrder::new(self.source.clone(), run.into(), MailKind::Retire, reason)
     }

@@ -21,7 +21,7 @@ use crate::model::RunId;
 use crate::store::{BAD_IN_A_ROW, ClaimedRun, Due, Inbox, Journal, StoreError, fault_of};
 
 /// How long this worker leaves a run to others that it could not take up.
-pub(super) const LEFT_TO_OTHERS: Duration = Duration::from_secs(60);
+const LEFT_TO_OTHERS: Duration = Duration::from_secs(60);
 /// Runs that are loaded together at the most. Of each the mail is up to two pages of some MB, whatever room there is for journals.
 const PIECE: usize = 16;
 /// Runs that are left to others, up to this number: each claim names them all.

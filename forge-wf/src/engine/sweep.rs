@@ -217,6 +217,11 @@ impl Engine {
         image: RunImage,
         marks: Vec<Mark>,
     ) -> bool {
+        self.write_row(session, run, image, Along { marks, ..Along::default() }).await
+    }
+
+    /// The same with whatever goes along.
+    pub(super) async fn write_row(&self, session: &Session, run: &ClaimedRun, image: RunImage, along: Along) -> bool {
         let (reply, answered) = tokio::sync::oneshot::channel();
         session.submit(Item {
             run: run.id,
@@ -224,7 +229,7 @@ impl Engine {
             birth: None,
             image: Some(image),
             writes: Vec::new(),
-            along: Along { marks, ..Along::default() },
+            along,
             reply: Reply::Start(reply),
             current: Arc::new(std::sync::atomic::AtomicBool::new(true)),
         });
