@@ -346,6 +346,10 @@ on_every_backend!(a_journal_the_database_cannot_read_blocks_its_run_and_no_other
     others_go_on(&rt, "before").await;
     rt.shutdown().await;
     let damage = Damage::of(database).await;
+    let client = Client::connect(&url).await.unwrap();
+    let why = client.show(run.id()).await.unwrap().why;
+    assert!(why.starts_with("is waiting; its journal cannot be read: "), "{why}");
+    client.close().await;
 
     let rt = worker().build().await.unwrap();
     let run = rt.run::<u64>(run.id()).await.unwrap();
@@ -355,6 +359,12 @@ on_every_backend!(a_journal_the_database_cannot_read_blocks_its_run_and_no_other
         .await;
     let message = run.result().await.unwrap_err().to_string();
     assert!(message.contains("cannot be read") && message.contains("retry the run"), "{message}");
+    let shown = run.show().await.unwrap();
+    assert!(shown.entries.is_empty() && shown.failure.is_some(), "{shown:?}");
+    assert!(
+        shown.why.starts_with("blocked_unreadable: ") && shown.why.contains("; its journal cannot be read: "),
+        "{shown:?}"
+    );
     // A retry tries once, and finds the same.
     rt.client().retry(&run, "is it repaired?").await.unwrap();
     eventually("the retry is used up", async || {

@@ -185,6 +185,10 @@ impl<T: DeserializeOwned> RunHandle<T> {
     fn read_view(&self, view: RunView) -> Result<T, Error> {
         let status = view.status();
         match (view.state, view.output, view.failure) {
+            (State::Completed, None, _) if view.unread.is_some() => {
+                let what = format!("the output of run {}: {}", self.id, view.unread.unwrap_or_default());
+                Err(StoreError::Corrupt { what }.into())
+            }
             (State::Completed, Some(output), _) => self.decode(&output),
             (state, _, failure) if !state.is_ended() => {
                 let message = failure.and_then(|failure| failure.decode::<Failure>().ok()).map_or_else(

@@ -7,10 +7,10 @@ use serde::Serialize;
 use super::error::Error;
 use super::handle::Source;
 use super::list::RunSummary;
-use super::why::why;
+use super::why::{why, why_unread};
 use crate::journal::{Entry, EntryKind, EntryState, UndoState};
 use crate::model::{Failure, Payload, RunId, Timestamp};
-use crate::store::RunView;
+use crate::store::{RunView, StoreError};
 
 /// A run with the journal of its present generation, as the database held both a moment ago. What stands in its row is read as
 /// if it stood here: `details.status`.
@@ -26,7 +26,7 @@ pub struct RunDetails {
     pub why: String,
     /// Events in its inbox that no wait has taken, counted up to 1,000; [`Client::untaken_events`](crate::Client::untaken_events) shows them.
     pub events: u32,
-    /// Its entries by seq; those without one last, by call.
+    /// Its entries by seq; those without one last, by call. None if the journal cannot be read, which `why` says then.
     pub entries: Vec<EntryDetails>,
 }
 
@@ -118,11 +118,16 @@ impl EntryDetails {
 }
 
 impl RunDetails {
-    fn of(view: &RunView, entries: &[Entry]) -> Self {
+    /// With these entries, or without any and with what the database says of them.
+    fn of(view: &RunView, entries: Result<&[Entry], &str>) -> Self {
+        let (entries, why) = match entries {
+            Ok(entries) => (entries, why(view, entries)),
+            Err(said) => (&[][..], why_unread(view, said)),
+        };
         Self {
             summary: RunSummary::of(view),
             failure: view.failure.as_ref().and_then(|failure| failure.decode().ok()),
-            why: why(view, entries),
+            why,
             events: view.events,
             entries: entries.iter().map(EntryDetails::of).collect(),
         }
@@ -132,8 +137,22 @@ impl RunDetails {
 impl Source {
     pub(crate) async fn show(&self, run: RunId) -> Result<RunDetails, Error> {
         let view = self.view(run).await?;
-        // Of this very generation, though another one may have begun meanwhile.
-        let journal = self.store().load_journals(&[(run, view.generation)]).await?.pop();
-        Ok(RunDetails::of(&view, &journal.map_or_else(Vec::new, |journal| journal.entries)))
+        match self.entries(&view).await {
+            Ok(entries) => Ok(RunDetails::of(&view, Ok(&entries))),
+            Err(error) => {
+                // The database may be away, or back by now; it is the journal's fault if the row can be read, and it still cannot.
+                let Ok(view) = self.view(run).await else { return Err(error.into()) };
+                match self.entries(&view).await {
+                    Ok(entries) => Ok(RunDetails::of(&view, Ok(&entries))),
+                    Err(error) => Ok(RunDetails::of(&view, Err(&error.to_string()))),
+                }
+            }
+        }
+    }
+
+    /// The journal of this very generation, though another one may have begun meanwhile.
+    async fn entries(&self, view: &RunView) -> Result<Vec<Entry>, StoreError> {
+        let journal = self.store().load_journals(&[(view.id, view.generation)]).await?.pop();
+        Ok(journal.map_or_else(Vec::new, |journal| journal.entries))
     }
 }

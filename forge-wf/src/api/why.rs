@@ -3,7 +3,7 @@
 use crate::engine::child::child_id;
 use crate::engine::unwind::{Next, Unwinding};
 use crate::journal::{Entry, EntryKind, EntryState};
-use crate::model::{Failure, Payload, Phase, Status, Timestamp};
+use crate::model::{Failure, Payload, Phase, State, Status, Timestamp};
 use crate::store::RunView;
 
 /// The sentence for this run, whose present journal has these entries.
@@ -39,6 +39,18 @@ pub(crate) fn why(view: &RunView, entries: &[Entry]) -> String {
         status if status.is_blocked() => format!("{}: {}", status.name(), words(view.failure.as_ref())),
         _ => waits(view, entries),
     }
+}
+
+/// The same of a run whose journal cannot be read, of which the database says this.
+pub(crate) fn why_unread(view: &RunView, said: &str) -> String {
+    let status = view.status();
+    // Only what does not take the journal.
+    let row = match status {
+        Status::Compensating => "undoes what it did".into(),
+        _ if status.is_ended() || view.failure.is_some() || view.state != State::Waiting => why(view, &[]),
+        _ => format!("is {status}"),
+    };
+    format!("{row}; its journal cannot be read: {said}")
 }
 
 fn words(failure: Option<&Payload>) -> String {

@@ -12,7 +12,8 @@ use crate::model::{BlockReason, Digest, Payload, Phase, RunId, Served, State, St
 /// Reads for people.
 #[async_trait]
 pub trait Inspect: Send + Sync {
-    /// The run, or `None` if there is none of this id. `grace` is how long a run may be due before it counts as unserved.
+    /// The run, or `None` if there is none of this id. `grace` is how long a run may be due before it counts as unserved. A run whose
+    /// row can be read comes back, whatever the database says of its journal and its inbox: see [`RunView::unread`].
     async fn run(&self, run: RunId, grace: Duration) -> Result<Option<RunView>, StoreError>;
 
     /// The run that holds `key` among the runs of `workflow`.
@@ -153,6 +154,9 @@ pub struct RunView {
     pub parent: Option<Parent>,
     /// Events in its inbox that no wait has taken, counted up to 1,000.
     pub events: u32,
+    /// What the database says of its journal or its inbox, if it cannot read them though it can read the row: then there is no output,
+    /// no number of events, and `due_later` and `served` are by the row alone.
+    pub unread: Option<String>,
 }
 
 impl ListRuns {
@@ -192,6 +196,7 @@ impl RunView {
             tags: None,
             parent: None,
             events: 0,
+            unread: None,
         }
     }
 }

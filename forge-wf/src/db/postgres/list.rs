@@ -7,7 +7,7 @@ use sqlx::Row;
 use super::Inner;
 use super::columns::Columns;
 use super::error::sorted;
-use super::read::{Which, views};
+use super::read::{Depth, Which, views};
 use super::rows::run_view;
 use crate::model::RunId;
 use crate::store::{ListRuns, Listed, StoreError};
@@ -49,7 +49,7 @@ pub(super) async fn list(
         return Ok(listed);
     }
     let ids = fitting.into_iter().map(|run| run.0).collect();
-    for row in views(inner, Which::Ids(ids), false, grace).await? {
+    for row in views(inner, Which::Ids(ids), Depth::Standing, grace).await? {
         let (id, workflow) = (row.try_get(0).map_err(sorted(CALL))?, row.try_get(1).map_err(sorted(CALL))?);
         listed.add(RunId(id), workflow, run_view(&row))?;
     }

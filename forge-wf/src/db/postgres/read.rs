@@ -11,6 +11,7 @@ use super::Inner;
 use super::columns::{Columns, micros};
 use super::error::sorted;
 use super::rows::{entry, known_version, run_view};
+use super::unreadable::may_be_the_row;
 use crate::model::{Digest, Payload, RunId, WorkerId};
 use crate::store::{Journal, KnownVersion, RunView, StoreError, UnknownRun, Unserved};
 
@@ -59,28 +60,51 @@ pub(super) async fn owned_runs(inner: &Inner, worker: WorkerId) -> Result<Vec<Ru
 }
 
 /// Which runs a reader asks for.
+#[derive(Clone)]
 pub(super) enum Which {
     Ids(Vec<Uuid>),
     Key(String, String),
 }
 
-/// The rows of these runs, newest first, with their failures and outputs or without; one that does not exist is left out.
+/// How much of a run a reader asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// How it stands.
+    Standing,
+    /// With its failure, its output and the number of its events.
+    Payloads,
+    /// What its row says, with its failure: nothing of its journal or its inbox is touched.
+    Row,
+}
+
+/// The rows of these runs, newest first; one that does not exist is left out.
 pub(super) async fn views(
     inner: &Inner,
     which: Which,
-    payloads: bool,
+    depth: Depth,
     grace: Duration,
 ) -> Result<Vec<PgRow>, StoreError> {
     let (ids, workflow, key) = match which {
         Which::Ids(ids) => (ids, None, None),
         Which::Key(workflow, key) => (Vec::new(), Some(workflow), Some(key)),
     };
-    let columns = Columns::new().with(ids).with(workflow).with(key).with(micros(grace)).with(payloads);
+    let columns = Columns::new().with(ids).with(workflow).with(key).with(micros(grace));
+    let columns = columns.with(depth != Depth::Standing).with(depth == Depth::Row);
     inner.fetch("run", include_str!("sql/run_view.sql"), columns).await
 }
 
+/// One run with all there is to see; what its row says, and why that is all, if the rest cannot be read.
 pub(super) async fn run(inner: &Inner, which: Which, grace: Duration) -> Result<Option<RunView>, StoreError> {
-    views(inner, which, true, grace).await?.first().map(run_view).transpose()
+    let view = async |depth| {
+        views(inner, which.clone(), depth, grace).await.and_then(|rows| rows.first().map(run_view).transpose())
+    };
+    match view(Depth::Payloads).await {
+        Err(error) if may_be_the_row(&error) => match view(Depth::Row).await {
+            Ok(found) => Ok(found.map(|found| RunView { unread: Some(error.to_string()), ..found })),
+            Err(_) => Err(error),
+        },
+        answer => answer,
+    }
 }
 
 pub(super) async fn journal(inner: &Inner, run: RunId) -> Result<Option<Journal>, StoreError> {

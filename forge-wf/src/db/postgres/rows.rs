@@ -218,6 +218,7 @@ fn run_view_of(id: RunId, mut row: Reader<'_>) -> Result<RunView, StoreError> {
         tags,
         parent,
         events: events.try_into().unwrap_or_default(),
+        unread: None,
     })
 }
 

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::error::{micros, now, sorted};
 use super::rows::{entry, known_version, run_view};
 use super::strange::{StrangeIds, lossy};
+use super::unreadable::may_be_the_row;
 use crate::model::{Digest, Payload, RunId, WorkerId};
 use crate::store::{Journal, KnownVersion, RunView, StoreError, UnknownRun, Unserved};
 
@@ -63,13 +64,25 @@ const PAYLOADS: &str = "run.failure, CASE WHEN run.state = 10 THEN (SELECT endin
                         WHERE ending.run_id = run.id AND ending.generation = run.generation AND ending.key = 'end' AND ending.n = 0) END, \
                         (SELECT count(*) FROM (SELECT 1 FROM forge_wf_inbox AS mail \
                         WHERE mail.run_id = run.id AND mail.taken_at IS NULL AND mail.kind = 0 LIMIT 1000))";
-static RUN_BY_ID: LazyLock<String> = LazyLock::new(|| run_view_sql("run.id = ?3", PAYLOADS));
-static RUN_BY_KEY: LazyLock<String> =
-    LazyLock::new(|| run_view_sql("run.workflow = ?3 AND run.key = ?4 AND run.holds_key = 1", PAYLOADS));
+/// The payloads that stand in the row.
+const ROW_PAYLOADS: &str = "run.failure, NULL, 0";
+const BY_ID: &str = "run.id = ?3";
+const BY_KEY: &str = "run.workflow = ?3 AND run.key = ?4 AND run.holds_key = 1";
+static RUN_BY_ID: LazyLock<String> = LazyLock::new(|| run_view_sql(BY_ID, PAYLOADS));
+static RUN_BY_KEY: LazyLock<String> = LazyLock::new(|| run_view_sql(BY_KEY, PAYLOADS));
+static ROW_BY_ID: LazyLock<String> = LazyLock::new(|| view_sql(BY_ID, ROW_PAYLOADS, true));
+static ROW_BY_KEY: LazyLock<String> = LazyLock::new(|| view_sql(BY_KEY, ROW_PAYLOADS, true));
 
 /// The statement for the runs that `which` says, with these payloads.
 pub(super) fn run_view_sql(which: &str, payloads: &str) -> String {
-    include_str!("sql/run_view.sql").replace("{which}", which).replace("{payloads},", &format!("{payloads},"))
+    view_sql(which, payloads, false)
+}
+
+fn view_sql(which: &str, payloads: &str, row_alone: bool) -> String {
+    include_str!("sql/run_view.sql")
+        .replace("{which}", which)
+        .replace("{payloads},", &format!("{payloads},"))
+        .replace("{row_alone}", if row_alone { "1" } else { "0" })
 }
 
 /// The moment of reading, and since when a run must have been due to count as unserved.
@@ -80,8 +93,11 @@ pub(super) fn moments(grace: Duration) -> (i64, i64) {
 
 pub(super) async fn run(pool: &SqlitePool, run: RunId, grace: Duration) -> Result<Option<RunView>, StoreError> {
     let (now, since) = moments(grace);
-    let row = query(RUN_BY_ID.as_str()).bind(now).bind(since).bind(run.0);
-    row.fetch_optional(pool).await.map_err(sorted("run"))?.as_ref().map(run_view).transpose()
+    let view = async |sql: &'static str| {
+        let row = query(sql).bind(now).bind(since).bind(run.0).fetch_optional(pool).await;
+        row.map_err(sorted("run"))?.as_ref().map(run_view).transpose()
+    };
+    or_the_row(view(RUN_BY_ID.as_str()).await, view(ROW_BY_ID.as_str())).await
 }
 
 pub(super) async fn run_by_key(
@@ -91,8 +107,25 @@ pub(super) async fn run_by_key(
     grace: Duration,
 ) -> Result<Option<RunView>, StoreError> {
     let (now, since) = moments(grace);
-    let row = query(RUN_BY_KEY.as_str()).bind(now).bind(since).bind(workflow).bind(key);
-    row.fetch_optional(pool).await.map_err(sorted("run_by_key"))?.as_ref().map(run_view).transpose()
+    let view = async |sql: &'static str| {
+        let row = query(sql).bind(now).bind(since).bind(workflow).bind(key).fetch_optional(pool).await;
+        row.map_err(sorted("run_by_key"))?.as_ref().map(run_view).transpose()
+    };
+    or_the_row(view(RUN_BY_KEY.as_str()).await, view(ROW_BY_KEY.as_str())).await
+}
+
+/// What was read of a run, or what its row says and why that is all, if the rest cannot be read.
+async fn or_the_row(
+    read: Result<Option<RunView>, StoreError>,
+    row: impl Future<Output = Result<Option<RunView>, StoreError>>,
+) -> Result<Option<RunView>, StoreError> {
+    match read {
+        Err(error) if may_be_the_row(&error) || matches!(error, StoreError::Corrupt { .. }) => match row.await {
+            Ok(found) => Ok(found.map(|found| RunView { unread: Some(error.to_string()), ..found })),
+            Err(_) => Err(error),
+        },
+        read => read,
+    }
 }
 
 pub(super) async fn journal(pool: &SqlitePool, run: RunId) -> Result<Option<Journal>, StoreError> {

@@ -335,6 +335,7 @@ fn run_view_of(id: RunId, mut row: Columns<'_>) -> Result<RunView, StoreError> {
         tags,
         parent,
         events: events.try_into().unwrap_or_default(),
+        unread: None,
     })
 }
 

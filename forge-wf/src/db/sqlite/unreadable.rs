@@ -85,6 +85,7 @@ mod tests {
     use sqlx::{Connection, query};
 
     use crate::db::sqlite::SqliteStore;
+    use crate::model::State;
     use crate::store::conformance::support::*;
     use crate::store::{Batch, Birth, Store};
 
@@ -114,7 +115,7 @@ mod tests {
         // Some runs before it and some behind it: SQLite passes long rows on its way to those that stand near.
         let mut runs: Vec<_> = (0..200).map(|_| bound()).collect();
         runs[100].input = json(&long("blotted"));
-        let (fine, id, with_mail) = (runs[0].id, runs[100].id, runs[199].id);
+        let (fine, completed, id, with_mail) = (runs[0].id, runs[50].id, runs[100].id, runs[199].id);
         let births = runs.into_iter().map(|run| Birth { run, image: executing() }).collect();
         Hand::new(&store).await.commit(Batch { births, ..Batch::default() }).await;
         for body in ["1".to_owned(), long("smudged"), "3".to_owned()] {
@@ -123,10 +124,16 @@ mod tests {
         store.close().await;
         // All of it goes from the log to its pages.
         let mut other = sqlx::SqliteConnection::connect(&path.display().to_string()).await.unwrap();
+        let end = "INSERT INTO forge_wf_journal (args_hash, at, run_id, generation, n, scope, attempts, kind, state, key, output)
+                   SELECT 0, 0, id, 0, 0, 0, 0, 9, 1, 'end', ?2 FROM forge_wf_runs WHERE id = ?1";
+        query(end).bind(completed.0).bind(long("scorched")).execute(&mut other).await.unwrap();
+        let row = "UPDATE forge_wf_runs SET state = 10, phase = 2, ended_at = 0, worker_id = NULL WHERE id = ?1";
+        query(row).bind(completed.0).execute(&mut other).await.unwrap();
         query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut other).await.unwrap();
         other.close().await.unwrap();
         break_pages(&path, "blotted");
         break_pages(&path, "smudged");
+        break_pages(&path, "scorched");
 
         let store: Arc<dyn Store> = Arc::new(open().await);
         let said = store.find_unreadable(id, 0).await.unwrap();
@@ -134,6 +141,10 @@ mod tests {
         let said = store.find_unreadable(with_mail, 0).await.unwrap();
         assert!(said.as_ref().is_some_and(|said| said.contains("malformed")), "{said:?}");
         assert_eq!(store.find_unreadable(fine, 0).await.unwrap(), None);
+        let seen = view(&store, completed).await;
+        assert_eq!((seen.state, seen.output), (State::Completed, None), "its row can be read");
+        assert!(seen.unread.as_ref().is_some_and(|said| said.contains("malformed")), "{:?}", seen.unread);
+        assert_eq!(view(&store, fine).await.unread, None);
         store.close().await;
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlx::{AssertSqlSafe, PgConnection, raw_sql};
 
 use super::support::Scratch;
-use crate::model::RunId;
+use crate::model::{RunId, State};
 use crate::store::conformance::refusing;
 use crate::store::conformance::support::*;
 use crate::store::{MailKind, NewMail, Store};
@@ -195,4 +195,33 @@ async fn a_run_whose_mail_is_refused_keeps_no_other_from_its_deadline() {
         raw_sql(AssertSqlSafe(sql)).execute(&mut rows).await.unwrap();
     };
     refusing::a_run_whose_mail_is_refused_keeps_no_other_from_its_deadline(store, refuse_mail).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
+async fn a_run_whose_journal_cannot_be_read_is_seen_as_its_row_says() {
+    let scratch = Scratch::new().await;
+    let store: Arc<dyn Store> = Arc::new(scratch.store().await);
+    let run = start(&store, bound()).await;
+    let entries = format!(
+        "INSERT INTO forge_wf.journal (args_hash, at, run_id, generation, n, scope, attempts, kind, state, key, output)
+         VALUES (0, now(), '{0}', 0, 0, 0, 0, 3, 0, 'event:approved', NULL), (0, now(), '{0}', 0, 0, 0, 0, 9, 1, 'end', '1')",
+        run.0
+    );
+    raw_sql(AssertSqlSafe(entries)).execute(&mut scratch.connection().await).await.unwrap();
+    let set = async |values: &str| {
+        let sql = format!("UPDATE forge_wf.runs SET {values} WHERE id = '{}'", run.0);
+        raw_sql(AssertSqlSafe(sql)).execute(&mut scratch.connection().await).await.unwrap();
+    };
+    damage_journal(&scratch, run).await;
+    set("state = 4, ready_at = NULL, failure = '{}'").await;
+    let blocked = view(&store, run).await;
+    assert_eq!((blocked.state, &blocked.unread), (State::Blocked, &None), "its row says all there is to say");
+    set("state = 2, ready_at = now() + interval '1 hour', failure = NULL").await;
+    let waiting = view(&store, run).await;
+    assert!(waiting.due_later && waiting.unread.is_some_and(|said| said.contains("invalid page in block 7")));
+    set("state = 10, phase = 2, ready_at = NULL, ended_at = now()").await;
+    let completed = view(&store, run).await;
+    assert_eq!((completed.state, completed.output), (State::Completed, None));
+    assert!(completed.unread.is_some_and(|said| said.contains("invalid page in block 7")));
 }
