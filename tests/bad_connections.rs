@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use forge_wf::store::StoreError;
 use forge_wf::store::conformance::support::{checkout, event, start};
 use forge_wf::testing::open_store;
 use forge_wf::{Client, Error, RuntimeBuilder};
@@ -110,6 +111,25 @@ async fn what_loses_a_conflict_is_repeated_before_its_caller_hears_of_it() {
     .await;
     store.send_mail(&event(run, "1")).await.unwrap();
     assert_eq!(number(database.url(), "SELECT last_value FROM tries").await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
+async fn parameters_that_reached_another_statement_are_not_blamed_on_the_data() {
+    let (_turn, database) = alone().await;
+    let store = open_store(database.url()).await.unwrap();
+    let run = start(&store, checkout()).await;
+    exec(
+        database.url(),
+        "CREATE FUNCTION mix() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             RAISE 'incorrect binary data format in bind parameter 3' USING ERRCODE = '22P03';
+         END $$;
+         CREATE TRIGGER mix BEFORE INSERT ON forge_wf.inbox FOR EACH ROW EXECUTE FUNCTION mix()",
+    )
+    .await;
+    let told = store.send_mail(&event(run, "1")).await.unwrap_err();
+    let StoreError::Unavailable { source, .. } = &told else { panic!("{told:?}") };
+    assert!(source.to_string().contains("a connection pooler in transaction or statement mode"), "{source}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

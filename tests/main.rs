@@ -26,6 +26,7 @@ mod numbers;
 mod operators;
 mod orders;
 mod outages;
+mod pooler;
 mod refusals;
 mod replays;
 mod results;

@@ -6,6 +6,7 @@ pub mod eventually;
 pub mod family;
 pub mod keepsake;
 pub mod log;
+pub mod pgbouncer;
 pub mod proxy;
 pub mod undoing;
 pub mod waiting;

@@ -166,7 +166,7 @@ impl RuntimeBuilder {
     ///
     /// Switch it off behind a connection pooler in transaction mode, which cannot carry LISTEN. Such a pooler must also keep
     /// prepared statements: PgBouncer does from version 1.21 on, with `max_prepared_statements` above 0. An older one only serves
-    /// in session mode.
+    /// in session mode. A pooler that does not keep them is an error of [`RuntimeBuilder::build`].
     ///
     /// Behind any pooler forge-wf sets nothing on its connections, since other programs get them next. (It sends its settings
     /// with the message that opens a connection. A pooler refuses or ignores them there, and that is how it is noticed.) Its

@@ -23,8 +23,8 @@ pub(super) enum Blame {
 
 /// States that accuse the data, and nothing else: its form, a constraint, more than the server can hold.
 const DATA: &[&str] = &[
-    "22000", "22001", "22003", "22004", "22007", "22008", "22009", "2200H", "22021", "22023", "22P02", "22P03",
-    "22P05", "23000", "23502", "23503", "23505", "23514", "23P01", "54000",
+    "22000", "22001", "22003", "22004", "22007", "22008", "22009", "2200H", "22021", "22023", "22P02", "22P05",
+    "23000", "23502", "23503", "23505", "23514", "23P01", "54000",
 ];
 /// A lock that is not to be had, a conflict between transactions, a statement that was cancelled (by the server's own limit on
 /// statements, say). Nothing was written.
@@ -32,6 +32,9 @@ const MOMENT: &[&str] = &["55P03", "40001", "40P01", "57014"];
 /// Classes of states that speak of the server or of the way to it: no data can cause them. Connections, logins, read-only
 /// transactions, prepared statements, resources, operators, files, defects.
 const SERVER: &[&str] = &["08", "25", "26", "28", "3D", "53", "57", "58", "XX"];
+/// What a pooler causes that mixes up prepared statements: the name of one is taken, or unknown, or it is a statement with other
+/// parameters than those sent. The driver encodes parameters as the statement declares them, so no data causes the last.
+const MIXED_UP: &[&str] = &["42P05", "26000", "22P03"];
 
 /// What `error` accuses.
 pub(super) fn blame(error: &sqlx::Error) -> Blame {
@@ -49,12 +52,11 @@ pub(super) fn is_conflict(error: &sqlx::Error) -> bool {
 
 /// Whether no data can have caused this error.
 pub(super) fn is_of_the_server(error: &sqlx::Error) -> bool {
-    // 42P05: a prepared statement of this name exists, behind a pooler.
-    state(error).is_none_or(|state| state == "42P05" || SERVER.iter().any(|class| state.starts_with(class)))
+    state(error).is_none_or(|state| MIXED_UP.contains(&&*state) || SERVER.iter().any(|class| state.starts_with(class)))
 }
 
 /// What to do about a pooler that mixes up the prepared statements of its clients.
-const POOLER: &str = "a connection pooler in transaction mode that does not keep prepared statements stands before PostgreSQL; use \
+pub(super) const POOLER: &str = "a connection pooler in transaction or statement mode that does not keep prepared statements stands before PostgreSQL; use \
     the pooler in session mode, or PgBouncer 1.21 or newer with max_prepared_statements above 0 and \
     RuntimeBuilder::notifications(false), or connect to PostgreSQL itself";
 
@@ -64,7 +66,9 @@ pub(super) fn sort(call: &'static str, error: sqlx::Error) -> StoreError {
         return match state.as_str() {
             "55P03" | "40001" | "40P01" => StoreError::Busy { call },
             "57014" => StoreError::Unavailable { call, source: error.into() },
-            "42P05" | "26000" => StoreError::Unavailable { call, source: format!("{error}; {POOLER}").into() },
+            mixed if MIXED_UP.contains(&mixed) => {
+                StoreError::Unavailable { call, source: format!("{error}; {POOLER}").into() }
+            }
             "42501" => StoreError::Misconfigured {
                 what: format!(
                     "{call}: {error}; grant this role the rights listed at the top of migrations/postgres/0001_runs.sql"
@@ -135,7 +139,7 @@ pub(super) fn explain(error: sqlx::Error, options: &PgConnectOptions) -> StoreEr
              program connect first and grant what the top of migrations/postgres/0001_runs.sql lists"
         ),
         (Some("25006"), _) => read_only(&place, &error),
-        (Some("42P05" | "26000"), _) => format!("{place}: {error}; {POOLER}"),
+        (Some(state), _) if MIXED_UP.contains(&state) => format!("{place}: {error}; {POOLER}"),
         (None, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) => {
             format!(
                 "PostgreSQL at {place} cannot be reached ({error}); check that it runs, and host and port in the address"

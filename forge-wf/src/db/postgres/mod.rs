@@ -26,6 +26,7 @@ mod list;
 mod mail;
 mod migrate;
 mod moves;
+mod pooler;
 mod read;
 mod rows;
 #[cfg(test)]
@@ -47,7 +48,7 @@ use self::claim::Wanted;
 use self::columns::Columns;
 use self::connect::{Link, Opener};
 use self::connections::{ANSWER_MAX, Connections, Worker};
-use self::error::{CONNECT, explain, is_a_matter_of_time, place};
+use self::error::{CONNECT, POOLER, explain, is_a_matter_of_time, place};
 use self::hints::{Ear, Voice};
 use self::read::Which;
 use super::acknowledged::Acknowledged;
@@ -171,6 +172,11 @@ async fn up_to_date(opener: &Opener, wait: Duration) -> Result<Link, StoreError>
         let options = opener.address().await?;
         let migrated = async {
             let mut link = opener.open().await?;
+            // What is not served by one process of the server stands behind a pooler.
+            if link.backend.is_none() && pooler::mixes_statements(opener, &mut link).await? {
+                let what = format!("{}: {POOLER}", place(&options));
+                return Err(migrate::Refusal::Store(StoreError::Misconfigured { what }));
+            }
             migrate::migrate(&mut link.connection).await?;
             Ok(link)
         };
