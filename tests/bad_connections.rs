@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use forge_wf::store::StoreError;
-use forge_wf::store::conformance::support::{checkout, event, start};
+use forge_wf::store::conformance::support::{checkout, event, start, worker};
 use forge_wf::testing::open_store;
 use forge_wf::{Client, Error, RuntimeBuilder};
 use forge_wf_tests::proxy::{Proxy, free_port, through};
@@ -335,4 +335,86 @@ async fn nothing_is_set_on_a_connection_that_a_pooler_shares() {
         rt.shutdown().await;
     }
     assert!(pooler.opened() > 1 && rds_proxy.opened() > 1, "connections were opened on that way");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
+async fn the_pool_takes_the_connections_that_lanes_lease_and_hints_leave() {
+    let (_turn, database) = alone().await;
+    let url = role(&database, "CONNECTION LIMIT 7").await;
+    let store = open_store(&url).await.unwrap();
+    let me = worker(Duration::from_secs(60));
+    store.register_worker(&me).await.unwrap();
+    let me = me.id;
+    // The pool, which may open eight, has all seven.
+    let mut other = PgConnection::connect(database.url()).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE forge_wf.inbox").execute(&mut other).await.unwrap();
+    let calls: Vec<_> = (0..8)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.unnoticed_mail(me, &[]).await })
+        })
+        .collect();
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let full = async || (number(database.url(), waiting).await == 7).then_some(());
+    eventually("a pool that has taken all", full).await;
+    let renewal = tokio::spawn({
+        let store = store.clone();
+        async move { store.renew_lease(me).await }
+    });
+    let hints = tokio::spawn({
+        let store = store.clone();
+        async move { store.wait_for_hint().await }
+    });
+    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    renewal.await.unwrap().expect("the lease has its connection");
+    hints.await.unwrap().expect("so has who waits for hints");
+    for call in calls {
+        call.await.unwrap().expect("and the pool goes on with those it has");
+    }
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
+async fn a_worker_whose_role_has_few_connections_serves_again_after_an_outage() {
+    let (_turn, database) = alone().await;
+    let (url, name) = (role(&database, "CONNECTION LIMIT 7").await, name(&database));
+    let rt = Arc::new(at(&url, &database).lease(Duration::from_secs(60)).build().await.unwrap());
+    let ended = Arc::new(AtomicUsize::new(0));
+    let mut load = tokio::task::JoinSet::new();
+    for client in 0..16 {
+        let (rt, ended) = (rt.clone(), ended.clone());
+        load.spawn(async move {
+            for n in 0_u64.. {
+                // What an outage makes of a start is not of interest here.
+                if let Ok(run) = rt.start(three, Job::of(n)).key(format!("{client} {n}")).await {
+                    let _ = run.result().await;
+                    ended.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        });
+    }
+    let more = async |what: &str| {
+        let before = ended.load(Ordering::SeqCst);
+        eventually(what, async || (ended.load(Ordering::SeqCst) > before + 64).then_some(())).await;
+    };
+    more("work before the outage").await;
+    for _ in 0..2 {
+        exec(database.url(), format!("ALTER ROLE {name} NOLOGIN")).await;
+        let cut = format!("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '{name}'");
+        eventually("nobody connected", async || (number(database.url(), &cut).await == 0).then_some(())).await;
+        exec(database.url(), format!("ALTER ROLE {name} LOGIN")).await;
+        let begun = Instant::now();
+        more("work after the outage").await;
+        // No key, so by a lane; and a renewal, so by the line of the lease.
+        let lane = eventually("a start by a lane", async || rt.start(three, Job::of(1)).await.ok()).await;
+        assert_eq!(lane.result().await.unwrap(), 4);
+        let renewed = "SELECT count(*) FROM forge_wf.workers WHERE lease_until > now() + interval '58 seconds'";
+        eventually("a renewal", async || (number(database.url(), renewed).await == 1).then_some(())).await;
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    }
+    load.shutdown().await;
+    Arc::into_inner(rt).expect("nobody else has it").shutdown().await;
 }

@@ -91,6 +91,9 @@ impl RuntimeBuilder {
     /// else, opened as it is needed and given back when it was idle for half a minute. While a connection gives no answer, one
     /// more is opened for a moment to ask the server about it; a server or role without room for that finds a dead connection
     /// later, after half a minute, when the server itself ends it.
+    ///
+    /// Where the server, the database or the role has room for fewer, the lanes, the lease and the hints come first: the pool of the
+    /// rest gives back what it does not use, and goes on with what it gets.
     pub fn connections(mut self, most: u32) -> Self {
         self.opening.connections = most;
         self

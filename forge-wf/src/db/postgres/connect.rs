@@ -13,7 +13,8 @@ use sqlx::{ConnectOptions, Connection, Row, raw_sql};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use super::error::state;
+use super::error::{has_no_room, state};
+use super::room::{Lacking, Room};
 use super::watch::Helper;
 use crate::store::StoreError;
 use crate::store::address::Address;
@@ -22,9 +23,9 @@ use crate::store::address::Address;
 pub(super) const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// How long to ask for a connection again that the server or the role has no room for. A server counts a connection for a
 /// moment after it was closed.
-const ROOM_MAX: Duration = Duration::from_secs(5);
+pub(super) const ROOM_MAX: Duration = Duration::from_secs(5);
 /// Pause before such a connection is asked for again.
-const ROOM_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const ROOM_PAUSE: Duration = Duration::from_millis(50);
 
 /// What every connection is told with the message that opens it, so a connection pooler sees it and can refuse it.
 ///
@@ -134,13 +135,15 @@ pub(super) struct Opener {
     silent: Mutex<Option<Instant>>,
     /// Where the server is asked about connections that give no answer.
     pub(super) helper: Helper,
+    /// Who comes first where there is too little room.
+    pub(super) room: Room,
 }
 
 impl Opener {
     pub(super) fn new(address: Address) -> Self {
         let off = || AtomicBool::new(false);
         let (silent, helper) = (Mutex::default(), Helper::default());
-        Self { address, pooled: off(), warned: off(), primary_only: off(), silent, helper }
+        Self { address, pooled: off(), warned: off(), primary_only: off(), silent, helper, room: Room::new() }
     }
 
     /// From now on no connection to a standby is used: a worker was registered, and a standby may show what was before its last
@@ -179,16 +182,18 @@ impl Opener {
         Ok(if self.pooled.load(Ordering::Relaxed) { options } else { options.options(SETTINGS.iter().copied()) })
     }
 
-    /// One new connection.
+    /// One new connection. Where there is no room the pool of this store makes some.
     ///
     /// # Errors
     /// The server refused it, or is a standby where a primary is needed, or `PoolTimedOut` if no answer came in time.
     pub(super) async fn open(&self) -> Result<Link, sqlx::Error> {
         let opening = async {
             let begun = Instant::now();
+            let mut lacking = None;
             loop {
                 match self.open_now().await {
-                    Err(error) if state(&error).as_deref() == Some("53300") && begun.elapsed() < ROOM_MAX => {
+                    Err(error) if has_no_room(&error) && begun.elapsed() < ROOM_MAX => {
+                        lacking.get_or_insert_with(|| self.room.lack());
                         sleep(ROOM_PAUSE).await;
                     }
                     answer => return answer,
@@ -196,6 +201,25 @@ impl Opener {
             }
         };
         timeout(CONNECT_MAX, opening).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    }
+
+    /// One new connection once no line waits for one, and an error at once where there is no room.
+    ///
+    /// # Errors
+    /// As [`Opener::open`].
+    pub(super) async fn open_after_lines(&self) -> Result<Link, sqlx::Error> {
+        self.room.until_enough(ROOM_MAX).await;
+        timeout(CONNECT_MAX, self.open_now()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    }
+
+    /// Asks whether there is room for one more connection. Where there is none, the pool makes some until the answer is dropped.
+    pub(super) async fn find_room(&self) -> Option<(Lacking<'_>, sqlx::Error)> {
+        match timeout(ROOM_MAX, self.open_now()).await {
+            Ok(Ok(link)) => link.close().await,
+            Ok(Err(error)) if has_no_room(&error) => return Some((self.room.lack(), error)),
+            Ok(Err(_)) | Err(_) => {}
+        }
+        None
     }
 
     async fn open_now(&self) -> Result<Link, sqlx::Error> {

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgRow;
 use sqlx::{Row, query, query_with};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::columns::Columns;
-use super::connect::{CONNECT_MAX, Link, Opener, Work};
-use super::error::{Blame, blame, is_conflict, is_of_the_server, sort, unavailable};
+use super::connect::{CONNECT_MAX, Link, Opener, ROOM_MAX, ROOM_PAUSE, Work};
+use super::error::{Blame, blame, has_no_room, is_conflict, is_of_the_server, sort, unavailable};
 use super::watch::{Answer, Heard, answer};
 use crate::db::acknowledged::{Acknowledged, check};
 use crate::model::{Lane, WorkerId};
@@ -32,6 +32,8 @@ const PING_MAX: Duration = Duration::from_secs(2);
 const IDLE_MAX: Duration = Duration::from_secs(30);
 /// Pause before a connection is opened anew: none after one that had worked; then the first, doubling up to the second.
 const OPEN_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// How long a pool does without a place for which the server had no room.
+const REST: Duration = Duration::from_secs(10);
 /// How often a statement is repeated that lost a conflict with another transaction, and the first pause before that.
 const CONFLICTS: (u32, Duration) = (5, Duration::from_millis(10));
 /// How long closing waits for work that is under way.
@@ -48,12 +50,12 @@ pub(super) struct Worker<'a> {
     pub(super) acknowledged: &'a Acknowledged,
 }
 
-struct Shared {
+pub(super) struct Shared {
     opener: Arc<Opener>,
     /// How long an answer, and a free connection, is waited for.
     patience: Duration,
     size: u32,
-    room: Semaphore,
+    room: Arc<Semaphore>,
     state: Mutex<State>,
     gives_back: bool,
     closed: AtomicBool,
@@ -68,6 +70,8 @@ struct State {
     /// No connection is opened before this.
     open_at: Option<Instant>,
     pause: Duration,
+    /// Places of a pool for which the server had no room, and until when they are not used.
+    resting: Vec<(Instant, OwnedSemaphorePermit)>,
 }
 
 impl Connections {
@@ -79,11 +83,13 @@ impl Connections {
 
     /// Up to `size` connections; those that are idle for long are given back.
     pub(super) fn pool(opener: &Arc<Opener>, size: u32) -> Self {
-        Self::new(opener, size, ANSWER_MAX, true)
+        let pool = Self::new(opener, size, ANSWER_MAX, true);
+        opener.room.is_shared_by(Arc::downgrade(&pool.0));
+        pool
     }
 
     fn new(opener: &Arc<Opener>, size: u32, patience: Duration, gives_back: bool) -> Self {
-        let room = Semaphore::new(size as usize);
+        let room = Arc::new(Semaphore::new(size as usize));
         let (opener, state, closed) = (opener.clone(), Mutex::default(), AtomicBool::new(false));
         Self(Arc::new(Shared { opener, patience, size, room, state, gives_back, closed }))
     }
@@ -144,15 +150,8 @@ impl Connections {
         work: impl Work<T>,
     ) -> Result<T, StoreError> {
         let it = &self.0;
-        let _room = match timeout(it.patience, it.room.acquire()).await {
-            Ok(Ok(room)) => room,
-            Ok(Err(_)) => return Err(sort(call, sqlx::Error::PoolClosed)),
-            Err(_) => {
-                return Err(unavailable(call, "all connections are busy; allow more (RuntimeBuilder::connections)"));
-            }
-        };
+        let (_place, mut link, mut is_new) = it.enter(call).await?;
         let (mut conflicts, mut pause) = CONFLICTS;
-        let (mut link, mut is_new) = it.take().await.map_err(|error| sort(call, error))?;
         if is_new {
             link = compared(call, worker, link).await?;
         }
@@ -212,6 +211,7 @@ impl Connections {
     /// Closes all connections, once work that is under way has ended or some seconds are over.
     pub(super) async fn close(&self) {
         self.0.closed.store(true, Ordering::Release);
+        self.0.state().resting.clear();
         let all = timeout(CLOSE_MAX, self.0.room.acquire_many(self.0.size)).await;
         self.0.room.close();
         drop(all);
@@ -240,6 +240,61 @@ async fn compared(call: &'static str, worker: Option<Worker<'_>>, mut link: Link
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All connections that nobody uses; they are not in use any more.
+    pub(super) fn take_idle(&self) -> Vec<Link> {
+        std::mem::take(&mut self.state().idle)
+    }
+
+    /// A place, a connection, and whether the connection was opened for this.
+    ///
+    /// A pool that finds no room for another connection goes on with those it has: the place rests, and the caller waits for another
+    /// place. The last place does not rest.
+    async fn enter(&self, call: &'static str) -> Result<(OwnedSemaphorePermit, Link, bool), StoreError> {
+        let begun = Instant::now();
+        loop {
+            self.wake();
+            let place = match timeout(self.patience, self.room.clone().acquire_owned()).await {
+                Ok(Ok(place)) => place,
+                Ok(Err(_)) => return Err(sort(call, sqlx::Error::PoolClosed)),
+                Err(_) => {
+                    return Err(unavailable(
+                        call,
+                        "all connections are busy; allow more (RuntimeBuilder::connections)",
+                    ));
+                }
+            };
+            match self.take().await {
+                Ok((link, is_new)) => return Ok((place, link, is_new)),
+                Err(error) if !self.gives_back || !has_no_room(&error) => return Err(sort(call, error)),
+                Err(error) => {
+                    if self.rest(place) {
+                        continue;
+                    }
+                    if begun.elapsed() >= ROOM_MAX {
+                        return Err(sort(call, error));
+                    }
+                    sleep(ROOM_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Does without this place for a while; `false` if it is the last one.
+    fn rest(&self, place: OwnedSemaphorePermit) -> bool {
+        let mut state = self.state();
+        let is_last = state.resting.len() as u32 + 1 >= self.size;
+        if !is_last && !self.closed.load(Ordering::Acquire) {
+            state.resting.push((Instant::now() + REST, place));
+        }
+        !is_last
+    }
+
+    /// Uses again the places that have rested.
+    fn wake(&self) {
+        let now = Instant::now();
+        self.state().resting.retain(|(until, _)| *until > now);
     }
 
     /// A connection that lives as far as is known, and whether it was opened for this.
@@ -282,29 +337,41 @@ impl Shared {
         if let Some(open_at) = open_at {
             sleep_until(open_at.into()).await;
         }
-        let opened = self.opener.open().await;
-        if opened.is_err() {
+        let opened = if self.gives_back { self.opener.open_after_lines().await } else { self.opener.open().await };
+        if opened.as_ref().is_err_and(|error| !self.gives_back || !has_no_room(error)) {
             self.state().open_later();
         }
         opened
     }
 
-    /// Keeps a connection for the next caller.
+    /// Keeps a connection for the next caller, or closes it where there is no use for it.
     async fn give_back(self: &Arc<Self>, mut link: Link, answered: bool) {
-        if self.closed.load(Ordering::Acquire) {
-            return link.close().await;
-        }
         if answered {
             link.heard = Instant::now();
+        }
+        if let Some(link) = self.keep(link) {
+            link.close().await;
+        }
+    }
+
+    /// Returns what is not kept.
+    fn keep(self: &Arc<Self>, link: Link) -> Option<Link> {
+        if self.closed.load(Ordering::Acquire) {
+            return Some(link);
         }
         let mut state = self.state();
         state.open_at = None;
         state.pause = Duration::ZERO;
+        // Asked while the state is locked: a line that finds no room says so first, and then takes what is idle.
+        if self.gives_back && self.opener.room.is_lacking() {
+            return Some(link);
+        }
         state.idle.push(link);
         if self.gives_back && !state.reaped {
             state.reaped = true;
             tokio::spawn(reap(Arc::downgrade(self)));
         }
+        None
     }
 }
 

@@ -60,12 +60,22 @@ pub(super) const POOLER: &str = "a connection pooler in transaction or statement
     the pooler in session mode, or PgBouncer 1.21 or newer with max_prepared_statements above 0 and \
     RuntimeBuilder::notifications(false), or connect to PostgreSQL itself";
 
+/// What to do where there is room for fewer connections than a store opens.
+pub(super) const FEW: &str = "allow the server, the database or the role more connections, or let this program hold fewer with \
+    RuntimeBuilder::connections";
+
+/// Whether the server, the database or the role has no room for one more connection.
+pub(super) fn has_no_room(error: &sqlx::Error) -> bool {
+    state(error).as_deref() == Some("53300")
+}
+
 /// Sorts an error of `call`. Whatever is not known to be otherwise leaves the outcome open: `Unavailable`.
 pub(super) fn sort(call: &'static str, error: sqlx::Error) -> StoreError {
     if let Some(state) = state(&error) {
         return match state.as_str() {
             "55P03" | "40001" | "40P01" => StoreError::Busy { call },
             "57014" => StoreError::Unavailable { call, source: error.into() },
+            "53300" => StoreError::Unavailable { call, source: format!("{error}; {FEW}").into() },
             mixed if MIXED_UP.contains(&mixed) => {
                 StoreError::Unavailable { call, source: format!("{error}; {POOLER}").into() }
             }

@@ -3,12 +3,13 @@
 //! A hint says that somebody wrote something, never what, and nothing relies on its coming: rows are the truth. Never part of
 //! a commit, since a NOTIFY in each of them would put all commits of the server one behind the other.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
 use sqlx::{Acquire, Connection};
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
@@ -29,6 +30,9 @@ const CHANNEL: &str = "forge_wf";
 const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// How long that answer may take.
 const PING_MAX: Duration = Duration::from_secs(2);
+
+/// How long opening may take before the server is asked whether it has no room.
+const ROOM_ASKED: Duration = Duration::from_secs(1);
 
 const WAIT: &str = "wait_for_hint";
 const SEND: &str = "send_hint";
@@ -78,7 +82,7 @@ impl Ear {
         }
         // In a task of its own, so that nobody can drop it half-way.
         let opener = self.opener.clone();
-        let opening = async move { Open::new(opener.listening().await.map_err(sorted(WAIT))?).await };
+        let opening = async move { Open::new(&opener).await };
         *slot = Some(detached(WAIT, opening).await?);
         // What was sent before this moment was not heard.
         Ok(())
@@ -106,22 +110,35 @@ impl Drop for Ear {
 }
 
 impl Open {
-    async fn new(options: PgConnectOptions) -> Result<Self, StoreError> {
+    async fn new(opener: &Opener) -> Result<Self, StoreError> {
+        let options = opener.listening().await.map_err(sorted(WAIT))?;
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .max_lifetime(None)
             .idle_timeout(None)
             .acquire_timeout(CONNECT_MAX)
             .connect_lazy_with(options);
+        let listener = Self::listen(opener, &pool).await.map_err(sorted(WAIT))?;
+        Ok(Self { listener, pool })
+    }
+
+    async fn listen(opener: &Opener, pool: &PgPool) -> Result<PgListener, sqlx::Error> {
         let opening = async {
-            let mut listener = PgListener::connect_with(&pool).await?;
+            let mut listener = PgListener::connect_with(pool).await?;
             // A connection that broke is reported and replaced here, where it is known that hints were lost.
             listener.eager_reconnect(false);
             listener.listen(CHANNEL).await?;
             Ok(listener)
         };
-        let listener = timeout(CONNECT_MAX, opening).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
-        Ok(Self { listener: listener.map_err(sorted(WAIT))?, pool })
+        let mut opening = pin!(timeout(CONNECT_MAX, opening));
+        if let Ok(listener) = timeout(ROOM_ASKED, &mut opening).await {
+            return listener.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        }
+        // The driver asks on and on where there is no room, and does not say so.
+        match opener.find_room().await {
+            None => opening.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)),
+            Some((_lacking, error)) => opening.await.unwrap_or(Err(error)),
+        }
     }
 
     /// Waits for somebody else's notification and takes along what has come by then; `false` if the connection broke. The

@@ -28,6 +28,7 @@ mod migrate;
 mod moves;
 mod pooler;
 mod read;
+mod room;
 mod rows;
 #[cfg(test)]
 mod tests;

@@ -140,7 +140,7 @@ impl Asking<'_> {
     async fn take_or_open(&self, opener: &Opener) -> Option<Link> {
         let here = tokio::runtime::Handle::current().id();
         let link = self.0.state().link.take().filter(|link| link.home == here);
-        if link.is_some() { link } else { opener.open().await.ok() }
+        if link.is_some() { link } else { opener.open_after_lines().await.ok() }
     }
 
     fn put(&self, link: Link) {
