@@ -418,3 +418,22 @@ async fn a_worker_whose_role_has_few_connections_serves_again_after_an_outage() 
     load.shutdown().await;
     Arc::into_inner(rt).expect("nobody else has it").shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
+async fn a_limit_below_what_a_worker_needs_is_named_by_build() {
+    let (_turn, database) = alone().await;
+    let (url, name) = (role(&database, "CONNECTION LIMIT 5").await, name(&database));
+    let told = at(&url, &database).build().await.unwrap_err();
+    let is = |told: &Error, says: &str| matches!(told, Error::Misconfigured(what) if what.contains(says));
+    assert!(is(&told, "the role may hold 5 connections, and a worker needs at least 6"), "{told}");
+    assert!(Client::connect(&url).await.unwrap().unserved().await.unwrap().is_empty(), "a client needs fewer");
+    exec(database.url(), format!("ALTER ROLE {name} CONNECTION LIMIT -1; ALTER DATABASE {name} CONNECTION LIMIT 5"))
+        .await;
+    let told = at(&url, &database).build().await.unwrap_err();
+    assert!(is(&told, "the database allows 5 connections, and a worker needs at least 6"), "{told}");
+    // No limit holds for a superuser.
+    let rt = quick(&database).build().await.unwrap();
+    assert_eq!(rt.start(three, Job::of(1)).await.unwrap().result().await.unwrap(), 4);
+    rt.shutdown().await;
+}

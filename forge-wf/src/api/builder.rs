@@ -93,7 +93,8 @@ impl RuntimeBuilder {
     /// later, after half a minute, when the server itself ends it.
     ///
     /// Where the server, the database or the role has room for fewer, the lanes, the lease and the hints come first: the pool of the
-    /// rest gives back what it does not use, and goes on with what it gets.
+    /// rest gives back what it does not use, and goes on with what it gets. A limit of the role, the database or the server below six is
+    /// an error of [`RuntimeBuilder::build`], unless a pooler stands between.
     pub fn connections(mut self, most: u32) -> Self {
         self.opening.connections = most;
         self

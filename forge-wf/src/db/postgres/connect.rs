@@ -152,6 +152,16 @@ impl Opener {
         self.primary_only.store(true, Ordering::Relaxed);
     }
 
+    /// Whether a worker was registered.
+    pub(super) fn has_workers(&self) -> bool {
+        self.primary_only.load(Ordering::Relaxed)
+    }
+
+    /// Whether a pooler stands between, as far as is known.
+    pub(super) fn is_pooled(&self) -> bool {
+        self.pooled.load(Ordering::Relaxed)
+    }
+
     /// Whether this connection may be used.
     pub(super) fn accepts(&self, link: &Link) -> bool {
         !link.standby || !self.primary_only.load(Ordering::Relaxed)

@@ -14,6 +14,7 @@ use super::time::time;
 use super::unreadable::{answer, is_too_slow, may_be_a_run, may_be_the_row};
 use crate::db::singly::{Freed, tell_of_blocked, write_in_halves};
 use crate::model::{RunId, Timestamp, WorkerId};
+use crate::store::address::Opening;
 use crate::store::{LeaseAhead, NewWorker, Renewal, StoreError, TakenOver};
 
 /// How many lanes a worker commits through: while one commit waits for the disk, the next is on its way.
@@ -21,6 +22,9 @@ pub(super) const COMMIT_LANES: i16 = 2;
 
 pub(super) async fn register(inner: &Inner, worker: &NewWorker) -> Result<Timestamp, StoreError> {
     const CALL: &str = "register_worker";
+    if !inner.opener.has_workers() {
+        find_limits(inner).await?;
+    }
     let columns = Columns::new()
         .with(worker.id.0)
         .with(worker.name.as_str())
@@ -70,6 +74,30 @@ async fn unblock(inner: &Inner, worker: &NewWorker) -> Result<(), StoreError> {
         async move { Ok(rows.await?.len() as u64) }.boxed()
     };
     tell_of_blocked(&write_in_halves(blocked, may_be_a_run, write).await?);
+    Ok(())
+}
+
+/// Refuses to serve where the server itself says that it has too few connections for a worker. A server that does not say is believed to
+/// have enough.
+async fn find_limits(inner: &Inner) -> Result<(), StoreError> {
+    // Behind a pooler other connections count than ours.
+    if inner.opener.is_pooled() {
+        return Ok(());
+    }
+    let Ok(rows) = inner.fetch("find_limits", include_str!("sql/limits.sql"), Columns::new()).await else {
+        return Ok(());
+    };
+    for (column, whose) in [(0, "the role may hold"), (1, "the database allows"), (2, "the server has")] {
+        let limit = rows.first().and_then(|row| row.try_get::<Option<i32>, _>(column).ok().flatten());
+        if let Some(limit) = limit.filter(|limit| i64::from(*limit) < i64::from(Opening::CONNECTIONS_MIN)) {
+            let (needed, place) = (Opening::CONNECTIONS_MIN, &inner.place);
+            let what = format!(
+                "PostgreSQL at {place}: {whose} {limit} connections, and a worker needs at least {needed}; raise {} to {needed} or more",
+                ["the CONNECTION LIMIT of the role", "the CONNECTION LIMIT of the database", "max_connections"][column]
+            );
+            return Err(StoreError::Misconfigured { what });
+        }
+    }
     Ok(())
 }
 
