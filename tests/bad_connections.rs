@@ -437,3 +437,30 @@ async fn a_limit_below_what_a_worker_needs_is_named_by_build() {
     assert_eq!(rt.start(three, Job::of(1)).await.unwrap().result().await.unwrap(), 4);
     rt.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
+async fn a_database_that_lets_nobody_in_is_waited_for() {
+    let (_turn, database) = alone().await;
+    let (url, name) = (database.url(), name(&database));
+    let elsewhere = url.replace(name, "postgres");
+    let allow = |yes| format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {yes}");
+    exec(&elsewhere, allow("false")).await;
+    let told = quick(&database).build().await.unwrap_err();
+    assert!(matches!(&told, Error::Misconfigured(what) if what.contains("lets nobody in")), "{told}");
+    let proxy = Proxy::to(url).await;
+    let building = tokio::spawn(at(proxy.url(), &database).wait_for_database(Duration::from_secs(600)).build());
+    eventually("a second try", async || (proxy.opened() > 1).then_some(())).await;
+    exec(&elsewhere, allow("true")).await;
+    building.await.unwrap().unwrap().shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_accepts_and_never_answers_is_named() {
+    // Its connections are accepted by the system, and nobody reads them.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgres://ada:very-secret@{}/shop", silent.local_addr().unwrap());
+    let told = Client::connect(&url).await.map(drop).unwrap_err();
+    let says = "the server accepted the connection and did not answer within 10 s";
+    assert!(matches!(&told, Error::Misconfigured(what) if what.contains(says)), "{told}");
+}

@@ -101,8 +101,8 @@ impl RuntimeBuilder {
     }
 
     /// How long [`RuntimeBuilder::build`] waits for a PostgreSQL server that is not up yet: nobody listens at the address, its name
-    /// is not known yet, or the server is starting. It says so in the log once a second. What time does not change (a wrong
-    /// password, a database that does not exist) is an error at once. Default: not at all.
+    /// is not known yet, the server is starting, or the database lets nobody in. It says so in the log once a second. What time does
+    /// not change (a wrong password, a database that does not exist) is an error at once. Default: not at all.
     pub fn wait_for_database(mut self, most: Duration) -> Self {
         self.opening.wait = most;
         self

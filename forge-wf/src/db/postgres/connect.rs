@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Row, raw_sql};
+use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use super::error::{has_no_room, state};
+use super::error::{has_no_room, state, timed_out};
 use super::room::{Lacking, Room};
 use super::watch::Helper;
 use crate::store::StoreError;
@@ -21,6 +22,8 @@ use crate::store::address::Address;
 
 /// How long connecting may take.
 pub(super) const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// How long a server that answers nothing may take to accept a connection.
+const ACCEPT_MAX: Duration = Duration::from_secs(1);
 /// How long to ask for a connection again that the server or the role has no room for. A server counts a connection for a
 /// moment after it was closed.
 pub(super) const ROOM_MAX: Duration = Duration::from_secs(5);
@@ -195,7 +198,7 @@ impl Opener {
     /// One new connection. Where there is no room the pool of this store makes some.
     ///
     /// # Errors
-    /// The server refused it, or is a standby where a primary is needed, or `PoolTimedOut` if no answer came in time.
+    /// The server refused it, or is a standby where a primary is needed, or `Io` if no answer came in time.
     pub(super) async fn open(&self) -> Result<Link, sqlx::Error> {
         let opening = async {
             let begun = Instant::now();
@@ -210,7 +213,7 @@ impl Opener {
                 }
             }
         };
-        timeout(CONNECT_MAX, opening).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        self.in_time(opening).await
     }
 
     /// One new connection once no line waits for one, and an error at once where there is no room.
@@ -219,7 +222,7 @@ impl Opener {
     /// As [`Opener::open`].
     pub(super) async fn open_after_lines(&self) -> Result<Link, sqlx::Error> {
         self.room.until_enough(ROOM_MAX).await;
-        timeout(CONNECT_MAX, self.open_now()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        self.in_time(self.open_now()).await
     }
 
     /// Asks whether there is room for one more connection. Where there is none, the pool makes some until the answer is dropped.
@@ -230,6 +233,29 @@ impl Opener {
             Ok(Err(_)) | Err(_) => {}
         }
         None
+    }
+
+    async fn in_time(&self, opening: impl Future<Output = Result<Link, sqlx::Error>>) -> Result<Link, sqlx::Error> {
+        match timeout(CONNECT_MAX, opening).await {
+            Ok(opened) => opened,
+            Err(_) => Err(self.no_answer().await),
+        }
+    }
+
+    /// Says what gave no answer: the program, the way to the server, or the server.
+    async fn no_answer(&self) -> sqlx::Error {
+        let accepts = async {
+            let options = self.address().await.ok()?;
+            let (host, port) = (options.get_host(), options.get_port());
+            let is_local = options.get_socket().is_some() || host.starts_with('/');
+            Some(is_local || matches!(timeout(ACCEPT_MAX, TcpStream::connect((host, port))).await, Ok(Ok(_))))
+        };
+        let who = match timeout(2 * ACCEPT_MAX, accepts).await {
+            Ok(Some(true)) => "the server accepted the connection and did not answer",
+            Ok(Some(false)) => "nothing accepted the connection",
+            Ok(None) | Err(_) => "the program's function that returns the address of the database did not return",
+        };
+        timed_out(who, CONNECT_MAX)
     }
 
     async fn open_now(&self) -> Result<Link, sqlx::Error> {

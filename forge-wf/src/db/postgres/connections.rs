@@ -16,7 +16,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 
 use super::columns::Columns;
 use super::connect::{CONNECT_MAX, Link, Opener, ROOM_MAX, ROOM_PAUSE, Work};
-use super::error::{Blame, blame, has_no_room, is_conflict, is_of_the_server, sort, unavailable};
+use super::error::{Blame, blame, has_no_room, is_conflict, is_of_the_server, sort, timed_out, unavailable};
 use super::watch::{Answer, Heard, answer};
 use crate::db::acknowledged::{Acknowledged, check};
 use crate::model::{Lane, WorkerId};
@@ -228,7 +228,8 @@ async fn compared(call: &'static str, worker: Option<Worker<'_>>, mut link: Link
     // Of before the question: other lanes move on meanwhile.
     let expected = acknowledged.lanes(id);
     let found = query(include_str!("sql/lanes.sql")).bind(id.0).fetch_all(&mut link.connection);
-    let found = timeout(CONNECT_MAX, found).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+    let found =
+        timeout(CONNECT_MAX, found).await.unwrap_or_else(|_| Err(timed_out("the server did not answer", CONNECT_MAX)));
     for row in found.map_err(|error| sort(call, error))? {
         let read = || Ok((Lane(row.try_get(0)?), row.try_get(1)?));
         let (lane, number) = read().map_err(|error| sort(call, error))?;

@@ -1,6 +1,8 @@
 //! What PostgreSQL says, sorted by what the caller can do next.
 
-use sqlx::postgres::PgConnectOptions;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgSeverity};
 
 use crate::model::WorkerId;
 use crate::store::StoreError;
@@ -52,7 +54,9 @@ pub(super) fn is_conflict(error: &sqlx::Error) -> bool {
 
 /// Whether no data can have caused this error.
 pub(super) fn is_of_the_server(error: &sqlx::Error) -> bool {
-    state(error).is_none_or(|state| MIXED_UP.contains(&&*state) || SERVER.iter().any(|class| state.starts_with(class)))
+    is_closed(error)
+        || state(error)
+            .is_none_or(|state| MIXED_UP.contains(&&*state) || SERVER.iter().any(|class| state.starts_with(class)))
 }
 
 /// What to do about a pooler that mixes up the prepared statements of its clients.
@@ -67,6 +71,19 @@ pub(super) const FEW: &str = "allow the server, the database or the role more co
 /// Whether the server, the database or the role has no room for one more connection.
 pub(super) fn has_no_room(error: &sqlx::Error) -> bool {
     state(error).as_deref() == Some("53300")
+}
+
+/// No answer came within the time.
+pub(super) fn timed_out(who: &str, within: Duration) -> sqlx::Error {
+    let what = format!("{who} within {} s", within.as_secs());
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, what))
+}
+
+/// Whether the database lets nobody in for now (ALTER DATABASE .. ALLOW_CONNECTIONS false). A statement may give the same state for
+/// other reasons, but only what ends the connection is fatal.
+fn is_closed(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    error.is_some_and(|error| error.code() == "55000" && matches!(error.severity(), PgSeverity::Fatal))
 }
 
 /// Sorts an error of `call`. Whatever is not known to be otherwise leaves the outcome open: `Unavailable`.
@@ -114,9 +131,10 @@ pub(super) fn sorted(call: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
 /// Whether an error of connecting may go away by itself: the server, or the way to it, is not up yet.
 pub(super) fn is_a_matter_of_time(error: &sqlx::Error) -> bool {
     match (state(error).as_deref(), error) {
+        _ if is_closed(error) => true,
         // It starts up, shuts down, or has no room.
         (Some(state), _) => state.starts_with("57P") || state.starts_with("08") || state.starts_with("53"),
-        (None, error) => matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut),
+        (None, error) => matches!(error, sqlx::Error::Io(_)),
     }
 }
 
@@ -150,7 +168,15 @@ pub(super) fn explain(error: sqlx::Error, options: &PgConnectOptions) -> StoreEr
         ),
         (Some("25006"), _) => read_only(&place, &error),
         (Some(state), _) if MIXED_UP.contains(&state) => format!("{place}: {error}; {POOLER}"),
-        (None, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) => {
+        (Some("55000"), _) if is_closed(&error) => format!(
+            "database {database} at {place} lets nobody in ({error}); open it (ALTER DATABASE \"{database}\" ALLOW_CONNECTIONS true), or \
+             have RuntimeBuilder::wait_for_database wait for that"
+        ),
+        (None, sqlx::Error::Io(source)) if source.kind() == std::io::ErrorKind::TimedOut => format!(
+            "PostgreSQL at {place}: {source}; check that the server is not frozen, that what lies between lets packets through, and \
+             host and port in the address"
+        ),
+        (None, sqlx::Error::Io(_)) => {
             format!(
                 "PostgreSQL at {place} cannot be reached ({error}); check that it runs, and host and port in the address"
             )

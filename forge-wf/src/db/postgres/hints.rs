@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::Inner;
 use super::columns::Columns;
 use super::connect::{CONNECT_MAX, Opener};
-use super::error::{sort, sorted};
+use super::error::{sort, sorted, timed_out};
 use crate::db::detached;
 use crate::store::StoreError;
 
@@ -116,7 +116,8 @@ impl Open {
             .max_connections(1)
             .max_lifetime(None)
             .idle_timeout(None)
-            .acquire_timeout(CONNECT_MAX)
+            // Longer than is waited here, where it is known why.
+            .acquire_timeout(2 * CONNECT_MAX)
             .connect_lazy_with(options);
         let listener = Self::listen(opener, &pool).await.map_err(sorted(WAIT))?;
         Ok(Self { listener, pool })
@@ -130,13 +131,14 @@ impl Open {
             listener.listen(CHANNEL).await?;
             Ok(listener)
         };
+        let silent = || timed_out("no connection for hints came about", CONNECT_MAX);
         let mut opening = pin!(timeout(CONNECT_MAX, opening));
         if let Ok(listener) = timeout(ROOM_ASKED, &mut opening).await {
-            return listener.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+            return listener.unwrap_or_else(|_| Err(silent()));
         }
         // The driver asks on and on where there is no room, and does not say so.
         match opener.find_room().await {
-            None => opening.await.unwrap_or(Err(sqlx::Error::PoolTimedOut)),
+            None => opening.await.unwrap_or_else(|_| Err(silent())),
             Some((_lacking, error)) => opening.await.unwrap_or(Err(error)),
         }
     }

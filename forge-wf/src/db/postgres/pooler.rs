@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::connect::{Link, Opener};
-use super::error::state;
+use super::error::{state, timed_out};
 
 /// How often both connections are asked for their process. A pooler that picks between two processes at random would have to pick
 /// as in session mode each time, once in 2^24.
@@ -46,10 +46,7 @@ pub(super) async fn mixes_statements(opener: &Opener, link: &mut Link) -> Result
     match timeout(ANSWERS_MAX, asking).await {
         Ok(Err(error)) if shows_mixing(&error) => Ok(true),
         Ok(answer) => answer,
-        Err(_) => {
-            let what = format!("the connection pooler gave no second connection within {} s", ANSWERS_MAX.as_secs());
-            Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, what)))
-        }
+        Err(_) => Err(timed_out("the connection pooler gave no second connection", ANSWERS_MAX)),
     }
 }
 
