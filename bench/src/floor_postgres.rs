@@ -48,7 +48,8 @@ impl Writer for PostgresWriter {
 
 fn options(url: &str) -> Result<PgConnectOptions> {
     // The table is small when the statement is planned and large soon after: no plan but one by index stays good.
-    let by_index = [("jit", "off"), ("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off")];
+    let by_index =
+        ["jit", "enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_bitmapscan"].map(|it| (it, "off"));
     Ok(url.parse::<PgConnectOptions>()?.options(by_index).disable_statement_logging())
 }
 

@@ -183,6 +183,7 @@ impl RuntimeBuilder {
     /// ALTER ROLE app SET enable_seqscan = off;
     /// ALTER ROLE app SET enable_hashjoin = off;
     /// ALTER ROLE app SET enable_mergejoin = off;
+    /// ALTER ROLE app SET enable_bitmapscan = off;
     /// ALTER ROLE app SET jit = off;
     /// ALTER ROLE app SET statement_timeout = '60s';
     /// ALTER ROLE app SET idle_in_transaction_session_timeout = '10s';

@@ -33,8 +33,9 @@ pub(super) const ROOM_PAUSE: Duration = Duration::from_millis(50);
 /// What every connection is told with the message that opens it, so a connection pooler sees it and can refuse it.
 ///
 /// - Read committed: what waits for a row goes on with the row as it is by then. Anything stricter fails instead.
-/// - Every statement is written for its index. Statistics of a young table say that a scan or a hash of it is cheaper, the
-///   plan is kept, and the table grows; so these are off, and plans are made once. With them off, plans look so expensive
+/// - Every statement is written for its index, and for the order in which that index gives its rows. Statistics of a young
+///   table say that a scan or a hash of it is cheaper, or a bitmap of all the matches of which a sort then keeps a page; the
+///   plan is kept, and the table grows. So these are off, and plans are made once. With them off, plans look so expensive
 ///   that the server would compile them to machine code each time; so that is off too.
 /// - Nothing may wait, or hold a transaction open, for ever.
 /// - The server sends a packet after ten silent seconds, so a firewall between does not forget the connection; and it ends a
@@ -46,6 +47,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
+    ("enable_bitmapscan", "off"),
     ("jit", "off"),
     ("statement_timeout", "60s"),
     ("idle_in_transaction_session_timeout", "10s"),
@@ -68,7 +70,8 @@ const FIRST_QUERY: &str = "SELECT pg_backend_pid(), coalesce((\
     ), 0), \
     coalesce(current_setting('forge_wf.connection', true) = '$MARK', false), \
     current_setting('plan_cache_mode') = 'force_generic_plan' AND current_setting('enable_seqscan') = 'off' \
-        AND current_setting('enable_hashjoin') = 'off' AND current_setting('enable_mergejoin') = 'off', \
+        AND current_setting('enable_hashjoin') = 'off' AND current_setting('enable_mergejoin') = 'off' \
+        AND current_setting('enable_bitmapscan') = 'off', \
     pg_is_in_recovery()";
 
 /// The options an address stands for. Its password is never shown.

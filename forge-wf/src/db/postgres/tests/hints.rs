@@ -121,7 +121,7 @@ async fn closing_ends_a_wait_for_a_hint() {
         async move { mine.wait_for_hint().await }
     });
     mine.close().await;
-    assert!(matches!(waiting.await.unwrap(), Err(StoreError::Unavailable { .. })));
+    assert!(matches!(waiting.await.unwrap(), Err(StoreError::Closed { .. })));
     assert!(mine.wait_for_hint().await.is_err() && mine.send_hint().await.is_err());
 }
 
