@@ -104,7 +104,7 @@ async fn closing_ends_a_wait_for_a_hint() {
         async move { store.wait_for_hint().await }
     });
     store.close().await;
-    assert!(matches!(waiting.await.unwrap(), Err(StoreError::Unavailable { .. })));
+    assert!(matches!(waiting.await.unwrap(), Err(StoreError::Closed { .. })));
 }
 
 #[tokio::test]
