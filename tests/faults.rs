@@ -1,7 +1,7 @@
 //! Lost answers and failing calls are repeated without harm; poison does not spread.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use forge_wf::prelude::*;
@@ -40,6 +40,54 @@ on_every_backend!(every_call_may_fail_or_lose_its_answer_once, |database| {
             with_fault(database, fault, n).await;
         }
     }
+});
+
+on_every_backend!(a_commit_may_lose_its_answer_and_then_meet_a_lock, |database| {
+    for (first, busy) in [(Fault::LosesAnswer, 1), (Fault::LosesAnswer, 3), (Fault::IsBusy, 2), (Fault::IsBusy, 6)] {
+        // The first commit of a run, and those behind it: the empty batches that find out what became of it.
+        for nth in 0..3 {
+            let commits = AtomicU64::new(0);
+            let plan = move |name: &'static str, _| {
+                let number = if name == "commit" { commits.fetch_add(1, Ordering::SeqCst) } else { u64::MAX };
+                match number {
+                    number if number == nth => first,
+                    number if number > nth && number <= nth + busy => Fault::IsBusy,
+                    _ => Fault::None,
+                }
+            };
+            let inner = open_store(database.url()).await.unwrap();
+            let rt = quick(database).store(Arc::new(FaultyStore::new(inner, Box::new(plan)))).build().await.unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let log = folder.path().join("effects").display().to_string();
+            let run = rt.start(three, Job { log: log.clone(), n: 1 }).await.unwrap();
+            assert_eq!(run.result().await.unwrap(), 4, "{first:?}, then {busy} busy ones, from commit {nth}");
+            rt.shutdown().await;
+            let effects = std::fs::read_to_string(log).unwrap();
+            assert_eq!(effects.lines().count(), 3, "every step ran once:\n{effects}");
+        }
+    }
+});
+
+on_every_backend!(commits_may_lose_answers_fail_and_meet_locks_in_any_order, |database| {
+    let inner = open_store(database.url()).await.unwrap();
+    // Any mixture will do, as long as none comes at regular distances.
+    let plan = |name: &'static str, number: u64| match number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61 {
+        0 => Fault::LosesAnswer,
+        1 => Fault::Fails,
+        2 | 3 if name == "commit" => Fault::IsBusy,
+        _ => Fault::None,
+    };
+    let rt = quick(database).store(Arc::new(FaultyStore::new(inner, Box::new(plan)))).build().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("effects").display().to_string();
+    let runs =
+        futures::future::join_all((0..40).map(|n| rt.start(three, Job { log: log.clone(), n }).into_future())).await;
+    for (n, run) in (0..).zip(runs) {
+        assert_eq!(run.unwrap().result().await.unwrap(), n + 3);
+    }
+    rt.shutdown().await;
+    let effects = std::fs::read_to_string(log).unwrap();
+    assert_eq!(effects.lines().count(), 120, "every step ran once:\n{effects}");
 });
 
 on_every_backend!(a_worker_of_which_a_part_panics_registers_anew_and_goes_on, |database| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use forge_wf::prelude::*;
 use forge_wf::{Error, RunHandle, Status};
-use forge_wf_tests::waiting::{Approved, parent};
+use forge_wf_tests::waiting::{Approved, approvals, parent};
 use forge_wf_tests::workflows::Job;
 use forge_wf_tests::{Database, eventually};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -278,5 +278,59 @@ async fn a_run_whose_row_is_refused_is_blocked_and_not_replayed_for_ever() {
     rt.send_event(&run, Approved { by: "the auditors".into() }).await.unwrap();
     let result = eventually("the end", async || run.result().await.ok()).await;
     assert_eq!(result, "the auditors");
+    rt.shutdown().await;
+}
+
+/// Others than these go on to their ends.
+async fn end(runs: &[RunHandle<String>], but: usize) {
+    for (n, run) in runs.iter().enumerate().filter(|(n, _)| *n != but) {
+        let result = tokio::time::timeout(Duration::from_secs(60), run.result()).await.expect("nothing keeps it");
+        assert_eq!(result.unwrap(), format!("word 1, word {n}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
+async fn a_run_whose_rows_a_stranger_holds_waits_and_its_neighbours_go_on() {
+    let database = Database::postgres().await;
+    let rt = quick(&database).build().await.unwrap();
+    let held = rt.start(approvals, 1).await.unwrap();
+    eventually("a wait", async || (held.status().await.unwrap() == Status::Waiting).then_some(())).await;
+    // Somebody looks at the run in a session of their own, and goes to lunch.
+    let mut stranger = PgConnection::connect(database.url()).await.unwrap();
+    let mut lunch = stranger.begin().await.unwrap();
+    let look = sqlx::query("SELECT FROM forge_wf.runs WHERE id = $1 FOR UPDATE").bind(held.id().0);
+    look.execute(&mut *lunch).await.unwrap();
+    rt.send_event(&held, Approved { by: "me".into() }).await.unwrap();
+    for _ in 0..3 {
+        let mut runs = Vec::new();
+        for n in 0..20 {
+            runs.push(rt.start(words, if n == 7 { 8 } else { n }).await.unwrap());
+        }
+        end(&runs, 7).await;
+    }
+    assert!(!held.status().await.unwrap().is_ended());
+    lunch.rollback().await.unwrap();
+    assert_eq!(held.result().await.unwrap(), ["me"]);
+    rt.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
+async fn a_run_whose_record_meets_a_conflict_each_time_waits_and_its_neighbours_go_on() {
+    let database = Database::postgres().await;
+    let rt = quick(&database).build().await.unwrap();
+    for state in ["40001", "40P01", "55P03", "57014"] {
+        refuse(&database, state).await;
+        let mut runs = Vec::new();
+        for n in 0..20 {
+            runs.push(rt.start(words, n).await.unwrap());
+        }
+        end(&runs, 7).await;
+        let status = runs[7].status().await.unwrap();
+        assert!(!status.is_blocked() && !status.is_ended(), "{state}: {status}");
+        exec(database.url(), "DROP TRIGGER refuse ON forge_wf.journal").await;
+        assert_eq!(runs[7].result().await.unwrap(), "word 1, poison", "{state}");
+    }
     rt.shutdown().await;
 }

@@ -8,11 +8,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::config::{DATABASE_RETRY, FOR_EVER};
+use super::lane::LaneWriter;
 use super::pauses::Pauses;
 use super::session::Session;
 use super::tick::Tick;
 use super::turn::Message;
-use super::writer::LaneWriter;
 use super::{Engine, lease};
 use crate::model::panic::panic_message;
 use crate::model::{Lane, WorkerId};

@@ -9,6 +9,7 @@
 //! [`Engine::serve`] lives one session after the other: it registers as a worker, claims runs, gives each a turn, and
 //! renews its lease from a thread of its own. All writes go through the writer's lanes.
 
+mod aside;
 pub mod calls;
 pub mod child;
 mod claim;
@@ -19,6 +20,7 @@ pub mod counters;
 pub mod definition;
 pub mod drive;
 pub mod dry;
+mod lane;
 mod lease;
 mod leaving;
 mod life;

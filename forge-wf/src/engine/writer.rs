@@ -1,30 +1,20 @@
-//! The lanes: what queued while the last commit was in flight becomes the next batch.
+//! What one run wants written, and how that becomes its part of a batch. Pure.
 //!
-//! Takes [`Item`]s of many runs, folds them to one write per row, commits them, and answers each. No timer and no
-//! added latency: load makes batches, a lone run commits at once. A batch the database refuses for its data is split
-//! between runs until the culprit is alone; a batch without an answer is sent again, under the same number. A batch that the
-//! database answers with an error nobody knows is refused for its data only if the same database accepts an empty batch.
+//! Takes [`Item`]s of many runs, folds those of each to one write per row, and answers them. The [lanes](super::lane) send the
+//! batches.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::config::DATABASE_RETRY;
-use super::pauses::Pauses;
-use super::session::Session;
 use super::turn::Message;
 use crate::journal::Entry;
-use crate::model::limits::{BATCH_BYTES_MAX, BATCH_OPERATIONS_MAX};
-use crate::model::{Lane, Payload, RunId};
+use crate::model::{Payload, RunId};
 use crate::store::{
-    Batch, Birth, Mark, Marked, NewMail, NewRun, Owned, RunImage, RunUpdate, SavedState, Sent, Store, StoreError, Write,
+    Batch, Birth, Mark, Marked, NewMail, NewRun, Owned, RunImage, RunUpdate, SavedState, Sent, StoreError, Write,
 };
-
-/// How many empty batches the database must accept, with a refusal of the full one before each, until the data of that one is
-/// at fault.
-const PROBES: u32 = 2;
 
 /// One entry of an [`Item`], with what must be written with it or not at all.
 #[derive(Clone)]
@@ -110,7 +100,7 @@ impl Handover {
     }
 
     /// It is handed to the database now; not if it was withdrawn.
-    fn hand_over(&self) -> bool {
+    pub fn hand_over(&self) -> bool {
         self.change(Self::HANDED)
     }
 
@@ -141,6 +131,14 @@ pub struct Item {
 }
 
 impl Item {
+    /// How many rows it writes, about, and how many bytes of payload.
+    pub fn size(&self) -> (usize, usize) {
+        let along = |staged: &Staged| staged.along.operations();
+        let operations = 1 + self.writes.len() + self.writes.iter().map(along).sum::<usize>() + self.along.operations();
+        let born = self.birth.as_ref().map_or(0, |start| start.run.input.as_str().len());
+        (operations, self.writes.iter().map(Staged::bytes).sum::<usize>() + self.along.bytes() + born)
+    }
+
     /// Nobody will write it any more. A start hears that from its closed channel.
     pub fn lost(self) {
         if let Reply::Turn(turn, _) = self.reply {
@@ -158,25 +156,28 @@ pub enum Reply {
 }
 
 /// Everything a batch writes of one run.
-struct Folded {
-    run: RunId,
+pub struct Folded {
+    /// The run.
+    pub run: RunId,
     claim_no: i64,
     birth: Option<Box<Starting>>,
     image: Option<RunImage>,
     writes: Vec<Staged>,
     along: Along,
     replies: Vec<Reply>,
-    current: Arc<AtomicBool>,
+    /// Of its turn.
+    pub current: Arc<AtomicBool>,
 }
 
 impl Folded {
-    fn new(item: Item) -> Self {
+    /// The first item of a run.
+    pub fn new(item: Item) -> Self {
         let Item { run, claim_no, birth, image, writes, along, reply, current } = item;
         Self { run, claim_no, birth, image, writes, along, replies: vec![reply], current }
     }
 
     /// Adds a later item of the same run: at most one write per row is left.
-    fn fold(&mut self, item: Item) {
+    pub fn fold(&mut self, item: Item) {
         self.image = item.image.or(self.image.take());
         for later in item.writes {
             let same = |earlier: &&mut Staged| {
@@ -194,7 +195,8 @@ impl Folded {
         self.replies.push(item.reply);
     }
 
-    fn write_into(&self, batch: &mut Batch) {
+    /// Adds its parts to a batch.
+    pub fn write_into(&self, batch: &mut Batch) {
         match (&self.birth, &self.image) {
             (Some(start), Some(image)) => {
                 batch.births.push(Birth { run: start.run.clone(), image: image.clone() });
@@ -233,7 +235,8 @@ impl Folded {
         batch.states.extend(states.into_iter().map(publish));
     }
 
-    fn answer(self, result: &Result<(), Arc<StoreError>>) {
+    /// Tells everybody who waits for it what the database answered.
+    pub fn answer(self, result: &Result<(), Arc<StoreError>>) {
         for reply in self.replies {
             match reply {
                 Reply::Turn(turn, ticket) => {
@@ -248,166 +251,12 @@ impl Folded {
         }
     }
 
-    fn not_yours(self) {
+    /// Tells its turns that the run is no longer this worker's.
+    pub fn not_yours(self) {
         for reply in self.replies {
             if let Reply::Turn(turn, _) = reply {
                 let _ = turn.send(Message::NotYours);
             }
         }
     }
-}
-
-/// One lane of one session.
-pub struct LaneWriter {
-    store: Arc<dyn Store>,
-    session: Arc<Session>,
-    lane: Lane,
-    batch_no: i64,
-}
-
-impl LaneWriter {
-    /// A lane whose last batch has the number 0.
-    pub fn new(store: Arc<dyn Store>, session: Arc<Session>, lane: Lane) -> Self {
-        Self { store, session, lane, batch_no: 0 }
-    }
-
-    /// Commits what comes in until the queue is closed or the lease is lost. Never to be dropped half-way.
-    pub async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Item>) {
-        let mut first = None;
-        while let Some(item) = match first.take() {
-            Some(item) => Some(item),
-            None => queue.recv().await,
-        } {
-            // The turns answered by the last commit are about to ask for more. Letting them go first gives one full batch in place
-            // of a small and a large one; with nothing else to do it takes no time.
-            tokio::task::yield_now().await;
-            let (groups, left) = collect(item, &mut queue);
-            first = left;
-            if !groups.is_empty() && self.commit(groups).await.is_err() {
-                self.session.lose();
-                return;
-            }
-        }
-    }
-
-    /// Commits these runs; on refused data, halves until the culprit is alone.
-    ///
-    /// # Errors
-    /// The lease is lost.
-    async fn commit(&mut self, groups: Vec<Folded>) -> Result<(), LeaseLost> {
-        let mut parts = vec![groups];
-        while let Some(mut groups) = parts.pop() {
-            let mut batch = Batch::default();
-            groups.iter().for_each(|group| group.write_into(&mut batch));
-            debug_assert_eq!(batch.unnamed(), None, "every part is guarded by the claim of its run");
-            #[cfg(feature = "testing")]
-            crate::store::crash::before_commit(&batch);
-            match self.send(&batch).await? {
-                Ok(not_yours) => {
-                    #[cfg(feature = "testing")]
-                    crate::store::crash::after_commit(&batch);
-                    for group in groups {
-                        if not_yours.contains(&group.run) { group.not_yours() } else { group.answer(&Ok(())) }
-                    }
-                }
-                Err(refused) if groups.len() == 1 => {
-                    let culprit = groups.remove(0);
-                    tracing::error!(run = %culprit.run, error = %refused, "the database refuses what this run writes");
-                    // What the run has queued behind this would leave a gap in its journal.
-                    culprit.current.store(false, Ordering::Release);
-                    culprit.answer(&Err(refused));
-                }
-                Err(_) => {
-                    let second = groups.split_off(groups.len() / 2);
-                    parts.push(second);
-                    parts.push(groups);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends one batch until the database accepts it, refuses its data, or the lease is lost.
-    ///
-    /// An error that may be of the data or of the whole database (rights that were taken away, say) is of the data only if the
-    /// database accepts an empty batch, then refuses this one again, and accepts another empty batch: what it refuses to
-    /// everybody is not the fault of the runs, and blames none of them.
-    async fn send(&mut self, batch: &Batch) -> Result<Result<Vec<RunId>, Arc<StoreError>>, LeaseLost> {
-        let mut accepted = 0;
-        let mut pauses = Pauses::new(DATABASE_RETRY);
-        loop {
-            let error = match self.send_once(batch).await? {
-                Ok(not_yours) => return Ok(Ok(not_yours)),
-                Err(refused @ StoreError::Refused { .. }) => return Ok(Err(Arc::new(refused))),
-                Err(error) => error,
-            };
-            if error.may_be_of_the_data() && self.send_once(&Batch::probe()).await?.is_ok() {
-                accepted += 1;
-                if accepted == PROBES {
-                    return Ok(Err(Arc::new(error)));
-                }
-                continue;
-            }
-            accepted = 0;
-            tracing::error!(worker = %self.session.worker, %error, "a commit is not possible; sending it again");
-            tokio::time::sleep(pauses.take()).await;
-        }
-    }
-
-    /// Sends one batch until there is an answer. One that is accepted uses its number up.
-    async fn send_once(&mut self, batch: &Batch) -> Result<Result<Vec<RunId>, StoreError>, LeaseLost> {
-        let (store, worker, lane, batch_no) = (&self.store, self.session.worker, self.lane, self.batch_no + 1);
-        if self.session.is_lost() {
-            return Err(LeaseLost);
-        }
-        let send = || store.commit(worker, lane, batch_no, batch);
-        match self.session.until(|error| !error.is_passing(), "a commit", send).await {
-            None | Some(Err(StoreError::LeaseLost { .. })) => Err(LeaseLost),
-            Some(Err(error @ StoreError::CommitsLost { .. })) => {
-                self.session.lose_commits(&error);
-                Err(LeaseLost)
-            }
-            Some(Ok(answer)) => {
-                self.batch_no = batch_no;
-                Ok(Ok(answer.not_yours))
-            }
-            Some(Err(error)) => Ok(Err(error)),
-        }
-    }
-}
-
-struct LeaseLost;
-
-/// Takes what is queued, up to a batch, folded by run. What belongs to a turn that is no longer current is dropped.
-fn collect(first: Item, queue: &mut mpsc::UnboundedReceiver<Item>) -> (Vec<Folded>, Option<Item>) {
-    let mut groups: Vec<Folded> = Vec::new();
-    let mut places: HashMap<RunId, usize> = HashMap::new();
-    let (mut operations, mut bytes) = (0, 0);
-    let mut next = Some(first);
-    while let Some(item) = next {
-        if item.current.load(Ordering::Acquire) {
-            let along = |staged: &Staged| staged.along.operations();
-            operations +=
-                1 + item.writes.len() + item.writes.iter().map(along).sum::<usize>() + item.along.operations();
-            bytes += item.writes.iter().map(Staged::bytes).sum::<usize>();
-            bytes += item.along.bytes();
-            bytes += item.birth.as_ref().map_or(0, |start| start.run.input.as_str().len());
-            if !groups.is_empty() && (operations > BATCH_OPERATIONS_MAX || bytes > BATCH_BYTES_MAX) {
-                return (groups, Some(item));
-            }
-            if item.birth.as_ref().is_some_and(|start| !start.handover.hand_over()) {
-                next = queue.try_recv().ok();
-                continue;
-            }
-            match places.get(&item.run) {
-                Some(&place) => groups[place].fold(item),
-                None => {
-                    places.insert(item.run, groups.len());
-                    groups.push(Folded::new(item));
-                }
-            }
-        }
-        next = queue.try_recv().ok();
-    }
-    (groups, None)
 }

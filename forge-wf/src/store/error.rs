@@ -59,11 +59,13 @@ pub enum StoreError {
         /// The store method.
         call: &'static str,
     },
-    /// Another transaction holds what this call needs; call again.
-    #[error("another transaction holds what {call} needs; try again")]
+    /// Another transaction holds what this call needs, or the server gave the call up for the sake of others; call again.
+    #[error("another transaction holds what {call} needs ({source}); try again")]
     Busy {
         /// The store method.
         call: &'static str,
+        /// What the driver said.
+        source: BoxError,
     },
     /// The database was migrated by newer code. Nothing was changed.
     #[error(

@@ -95,7 +95,7 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// Applies `batch` as number `batch_no` of this lane: all of it, or nothing.
     ///
     /// The lane's row is fence and de-duplicator: only the commit that moves it from `batch_no - 1` to `batch_no`
-    /// writes. All parts of a run are also checked against worker and claim number, and refused run by run in the answer;
+    /// writes; of a batch that stands in for the one before, from `batch_no - 2`. See [`Batch::stands_in`]. All parts of a run are also checked against worker and claim number, and refused run by run in the answer;
     /// the parts of other runs are written all the same. See [`Batch::owned`].
     ///
     /// # Errors
@@ -106,7 +106,8 @@ pub trait Store: Inspect + Send + Sync + 'static {
     /// - `Refused`: the database refuses some of the data (a birth whose id or key exists, an entry to insert that has a
     ///   row, an outcome whose entry has none). Nothing was written and the number is still free. A number the lane has passed
     ///   counts as applied.
-    /// - `Busy`: another process held the database for too long; nothing was written. Send it again.
+    /// - `Busy`: another transaction, or another process, held what the batch needs for too long, or the server cancelled it. This
+    ///   attempt wrote nothing, and one before it may have. Send it again, or a [`Batch::probe`] with the next number.
     async fn commit(
         &self,
         worker: WorkerId,

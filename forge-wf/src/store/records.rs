@@ -183,14 +183,26 @@ pub struct Batch {
     /// Whether the store touches every table that a batch can write to, though it has nothing to write there. See
     /// [`Batch::probe`].
     pub touches_all: bool,
+    /// Whether it stands in for the batch before it: it is applied if the lane stands *two* numbers before its own, and the batch
+    /// before can never be applied from then on.
+    pub stands_in: bool,
+    /// Whether rows that another transaction holds are waited for a moment only (100 ms; else a second).
+    pub hurries: bool,
 }
 
 impl Batch {
     /// A batch that writes nothing and needs every right that a full one needs: it only moves its lane. A server that
     /// accepts it refuses another batch for what that holds.
+    ///
+    /// It stands in for the batch before it, so it also settles whether that was applied, be it by an attempt that had no answer.
     #[must_use]
     pub fn probe() -> Self {
-        Self { touches_all: true, ..Self::default() }
+        Self { touches_all: true, stands_in: true, ..Self::default() }
+    }
+
+    /// How many numbers before its own the lane must stand.
+    pub fn step(&self) -> i64 {
+        if self.stands_in { 2 } else { 1 }
     }
 
     /// About how many bytes it writes: those of its payloads.
@@ -263,6 +275,8 @@ impl Batch {
 pub struct CommitAnswer {
     /// Runs of which nothing was written because this worker does not own them under that claim.
     pub not_yours: Vec<RunId>,
+    /// Of a batch that stands in for the one before: that one was applied, and the lane stands at its number.
+    pub other_applied: bool,
 }
 
 /// What became of a start.

@@ -25,6 +25,8 @@ pub enum Fault {
     LosesAnswer,
     /// The database says that this worker has no right to do it.
     Denied,
+    /// The database does not do it, since another transaction holds what it needs.
+    IsBusy,
 }
 
 /// Where a call can be held: before the database hears of it, or after it has answered.
@@ -189,6 +191,7 @@ impl FaultyStore {
         match fault {
             Fault::None => work.await,
             Fault::Denied => Err(StoreError::Misconfigured { what: format!("the test denies {call}") }),
+            Fault::IsBusy => Err(StoreError::Busy { call, source: "the test holds a row".into() }),
             Fault::Fails => Err(lost("the test cut the call off")),
             Fault::LosesAnswer => {
                 work.await?;

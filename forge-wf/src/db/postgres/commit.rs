@@ -6,17 +6,22 @@
 //! a smaller shape takes the first ones of a larger.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use sqlx::Row;
 use uuid::Uuid;
 
 use super::Inner;
 use super::columns::Columns;
-use super::error::{lost, sorted, unavailable};
+use super::error::{busy_if_cancelled, lost, sorted, unavailable};
 use crate::model::{Lane, RunId, WorkerId};
 use crate::store::{Batch, CommitAnswer, StoreError, Write};
 
 const CALL: &str = "commit";
+/// How long a row that another transaction holds is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The same for a batch that hurries.
+const HURRY: Duration = Duration::from_millis(100);
 
 macro_rules! shape {
     ($($part:literal),*) => { concat!($(include_str!(concat!("sql/commit/", $part, ".sql")), "\n"),*) };
@@ -35,6 +40,7 @@ pub(super) struct Prepared {
     worker: WorkerId,
     lane: Lane,
     batch_no: i64,
+    stands_in: bool,
     sql: &'static str,
     columns: Columns,
 }
@@ -52,6 +58,8 @@ pub(super) fn prepare(worker: WorkerId, lane: Lane, batch_no: i64, batch: &Batch
         .with(worker.0)
         .with(lane.0)
         .with(batch_no)
+        .with(batch.step())
+        .with(if batch.hurries { HURRY } else { PATIENCE }.as_millis() as i64)
         .guards(&batch.guards())
         .entries(&entries);
     let rest = batch.touches_all
@@ -70,31 +78,33 @@ pub(super) fn prepare(worker: WorkerId, lane: Lane, batch_no: i64, batch: &Batch
         columns = columns.entries(&outcomes).marks(&batch.marks).sent(&batch.sent).states(&batch.states);
         sql = ALL;
     }
-    Prepared { worker, lane, batch_no, sql, columns }
+    Prepared { worker, lane, batch_no, stands_in: batch.stands_in, sql, columns }
 }
 
 /// Sends it.
 pub(super) async fn commit(inner: &Inner, prepared: Prepared) -> Result<CommitAnswer, StoreError> {
-    let Prepared { worker, lane, batch_no, sql, columns } = prepared;
-    let rows = inner.lane(lane).fetch_for(inner.by(worker), CALL, sql, columns).await.map_err(|error| match error {
-        // A role may have a lock_timeout of its own. For a commit that is no answer: the same batch is sent again.
-        StoreError::Busy { call } => unavailable(call, "another transaction holds a row of this batch"),
-        error => error,
-    })?;
+    let Prepared { worker, lane, batch_no, stands_in, sql, columns } = prepared;
+    let rows = inner.lane(lane).fetch_for(inner.by(worker), CALL, sql, columns).await.map_err(busy_if_cancelled)?;
     let row = rows.first().ok_or_else(|| unavailable(CALL, "an answer without a row"))?;
     if !row.try_get::<bool, _>(0).map_err(sorted(CALL))? {
-        return explain(inner, worker, lane, batch_no).await;
+        return explain(inner, worker, lane, batch_no, stands_in).await;
     }
     inner.acknowledged.moved(worker, lane, batch_no);
     let not_ours: Vec<Uuid> = row.try_get(1).map_err(sorted(CALL))?;
     // A parent is named again by each child that it bears in this batch.
     let not_yours: BTreeSet<_> = not_ours.into_iter().map(RunId).collect();
-    Ok(CommitAnswer { not_yours: not_yours.into_iter().collect() })
+    Ok(CommitAnswer { not_yours: not_yours.into_iter().collect(), other_applied: false })
 }
 
 /// Why the fence stopped a batch, by a fresh look: the statement itself may have waited for the commit that moved the lane,
 /// and still sees it as it was before. A batch that is behind the lane was applied.
-async fn explain(inner: &Inner, worker: WorkerId, lane: Lane, batch_no: i64) -> Result<CommitAnswer, StoreError> {
+async fn explain(
+    inner: &Inner,
+    worker: WorkerId,
+    lane: Lane,
+    batch_no: i64,
+    stands_in: bool,
+) -> Result<CommitAnswer, StoreError> {
     const LANE: &str = "SELECT batch_no FROM forge_wf.lanes WHERE worker_id = $1 AND lane = $2";
     let rows =
         inner.lane(lane).fetch_for(inner.by(worker), CALL, LANE, Columns::new().with(worker.0).with(lane.0)).await?;
@@ -104,9 +114,13 @@ async fn explain(inner: &Inner, worker: WorkerId, lane: Lane, batch_no: i64) -> 
             inner.acknowledged.moved(worker, lane, batch_no);
             Ok(CommitAnswer::default())
         }
+        found if stands_in && found == batch_no - 1 => {
+            inner.acknowledged.moved(worker, lane, found);
+            Ok(CommitAnswer { other_applied: true, ..CommitAnswer::default() })
+        }
         // The writer sends a number only after the one before was acknowledged.
         found => {
-            inner.acknowledged.moved(worker, lane, batch_no - 1);
+            inner.acknowledged.moved(worker, lane, batch_no - if stands_in { 2 } else { 1 });
             inner.acknowledged.check_lane(worker, lane, found)?;
             Err(unavailable(CALL, "the lane was moved back meanwhile"))
         }

@@ -90,7 +90,7 @@ fn is_closed(error: &sqlx::Error) -> bool {
 pub(super) fn sort(call: &'static str, error: sqlx::Error) -> StoreError {
     if let Some(state) = state(&error) {
         return match state.as_str() {
-            "55P03" | "40001" | "40P01" => StoreError::Busy { call },
+            "55P03" | "40001" | "40P01" => StoreError::Busy { call, source: error.into() },
             "57014" => StoreError::Unavailable { call, source: error.into() },
             "53300" => StoreError::Unavailable { call, source: format!("{error}; {FEW}").into() },
             mixed if MIXED_UP.contains(&mixed) => {
@@ -199,6 +199,18 @@ pub(super) fn if_read_only(error: StoreError, place: &str) -> StoreError {
             StoreError::Misconfigured { what: read_only(place, source) }
         }
         _ => error,
+    }
+}
+
+/// The same error; `Busy` if the server cancelled the statement, for having taken too long. For what holds many runs that may be the
+/// fault of one, as a lock may be.
+pub(super) fn busy_if_cancelled(error: StoreError) -> StoreError {
+    let StoreError::Unavailable { call, source } = error else { return error };
+    let is_cancelled = |error: &sqlx::Error| state(error).as_deref() == Some("57014");
+    match source.downcast::<sqlx::Error>() {
+        Ok(source) if is_cancelled(&source) => StoreError::Busy { call, source },
+        Ok(source) => StoreError::Unavailable { call, source },
+        Err(source) => StoreError::Unavailable { call, source },
     }
 }
 

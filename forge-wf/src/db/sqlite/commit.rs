@@ -48,10 +48,15 @@ pub(super) async fn commit(
     let mut writing = writer.begin(CALL).await?;
     let answer = match apply(writing.connection(), worker, lane, batch_no, &batch).await {
         Ok(Applied::Whole) => writing.finish(Ok(CommitAnswer::default())).await?,
+        Ok(Applied::Before(found)) if batch.stands_in && found == batch_no - 1 => {
+            writing.undo().await;
+            writer.acknowledged.moved(worker, lane, found);
+            return Ok(CommitAnswer { other_applied: true, ..CommitAnswer::default() });
+        }
         Ok(Applied::Before(found)) => {
             writing.undo().await;
             // The writer sends a number only after the one before was acknowledged.
-            writer.acknowledged.moved(worker, lane, batch_no - 1);
+            writer.acknowledged.moved(worker, lane, batch_no - batch.step());
             writer.acknowledged.check_lane(worker, lane, found)?;
             CommitAnswer::default()
         }
@@ -79,7 +84,7 @@ async fn commit_ours(
         let ours = batch.without(&foreign.iter().copied().collect());
         match apply(connection, worker, lane, batch_no, &ours).await? {
             Applied::SomeAreNotOurs => unreachable!("what is not ours was left out in this transaction"),
-            Applied::Whole | Applied::Before(_) => Ok(CommitAnswer { not_yours: foreign }),
+            Applied::Whole | Applied::Before(_) => Ok(CommitAnswer { not_yours: foreign, other_applied: false }),
         }
     };
     let answer = answer(writing.connection()).await;
@@ -106,7 +111,7 @@ async fn apply(
     batch_no: i64,
     batch: &Batch,
 ) -> Result<Applied, StoreError> {
-    let fence = query(include_str!("sql/fence.sql")).bind(worker.0).bind(lane.0).bind(batch_no);
+    let fence = query(include_str!("sql/fence.sql")).bind(worker.0).bind(lane.0).bind(batch_no).bind(batch.step());
     if fence.execute(&mut *connection).await.map_err(sorted(CALL))?.rows_affected() == 0 {
         return stands_at(connection, worker, lane).await.map(Applied::Before);
     }

@@ -40,7 +40,7 @@ pub(super) fn code(error: &sqlx::Error) -> Option<i32> {
 /// Sorts an error of `call`. Whatever is not known to be otherwise leaves the outcome open: `Unavailable`.
 pub(super) fn sort(call: &'static str, error: sqlx::Error) -> StoreError {
     match code(&error) {
-        Some(BUSY | LOCKED) => StoreError::Busy { call },
+        Some(BUSY | LOCKED) => StoreError::Busy { call, source: error.into() },
         Some(TOOBIG | CONSTRAINT | MISMATCH) => StoreError::Refused { call, source: error.into() },
         Some(_) => StoreError::Unavailable { call, source: error.into() },
         None => match error {

@@ -397,3 +397,33 @@ pub async fn an_empty_batch_that_touches_all_tables_only_moves_its_lane(store: A
     worker.append(id, vec![completed("step:charge", 0, 1, "1")]).await;
     assert_eq!(calls(&store, id).await, ["start#0", "step:charge#0"]);
 }
+
+/// So that a writer can give up a batch whose fate it does not know, and send the parts of it again.
+pub async fn an_empty_batch_in_the_place_of_another_settles_whether_that_was_applied(store: Arc<dyn Store>) {
+    let worker = Hand::new(&store).await;
+    let (late, early) = (bound(), bound());
+    let (late_id, early_id) = (late.id, early.id);
+    let batch = |run| Batch { births: vec![Birth { run, image: executing() }], ..Batch::default() };
+    let (late, early) = (batch(late), batch(early));
+    let commit = async |number, batch: &Batch| store.commit(worker.id, Lane(1), number, batch).await;
+    let nothing_else = CommitAnswer::default();
+
+    // Number 1 never arrived, and now never will, however often either is sent.
+    for _ in 0..2 {
+        assert_eq!(commit(2, &Batch::probe()).await.unwrap(), nothing_else);
+        assert_eq!(commit(1, &late).await.unwrap(), nothing_else);
+    }
+    assert!(store.run(late_id, LONG).await.unwrap().is_none());
+    // Number 3 was applied. The lane stands there, and number 4 is free.
+    commit(3, &early).await.unwrap();
+    for _ in 0..2 {
+        let answer = commit(4, &Batch::probe()).await.unwrap();
+        assert_eq!(answer, CommitAnswer { other_applied: true, ..CommitAnswer::default() });
+    }
+    commit(4, &late).await.unwrap();
+    for id in [early_id, late_id] {
+        assert!(store.run(id, LONG).await.unwrap().is_some());
+    }
+    // The lane stands at 4, so whoever sends 7 in the place of 6 was told of 5.
+    assert!(has_lost_commits(&commit(7, &Batch::probe()).await));
+}

@@ -42,6 +42,7 @@ macro_rules! conformance_suite {
             commits: [
                 a_batch_sent_twice_is_applied_once,
                 an_empty_batch_that_touches_all_tables_only_moves_its_lane,
+                an_empty_batch_in_the_place_of_another_settles_whether_that_was_applied,
                 a_lane_behind_the_number_before_has_lost_commits,
                 an_older_batch_counts_as_applied,
                 a_refused_batch_writes_nothing_and_leaves_the_number_free,

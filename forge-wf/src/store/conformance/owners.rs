@@ -106,6 +106,8 @@ async fn try_to_write_for_a_lost_run(store: Arc<dyn Store>, updates: bool) {
         sent: [lost_id, mine_id].map(sent).into(),
         states: [lost_id, mine_id].map(state).into(),
         touches_all: false,
+        stands_in: false,
+        hurries: false,
     };
     assert_eq!(first.try_commit(batch).await.unwrap().not_yours, [lost_id]);
     assert_eq!(view(&store, lost_id).await.worker, Some(second.id));

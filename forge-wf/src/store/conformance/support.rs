@@ -60,8 +60,9 @@ impl Hand {
     /// Sends the next batch; its number is used up only if it was applied.
     pub async fn try_commit(&mut self, batch: Batch) -> Result<CommitAnswer, StoreError> {
         let batch = self.with_claims(batch);
-        let answer = self.store.commit(self.id, Lane(1), self.batch_no + 1, &batch).await?;
-        self.batch_no += 1;
+        let batch_no = self.batch_no + batch.step();
+        let answer = self.store.commit(self.id, Lane(1), batch_no, &batch).await?;
+        self.batch_no = batch_no;
         self.claims.extend(batch.births.iter().map(|birth| (birth.run.id, 0)));
         Ok(answer)
     }

@@ -148,7 +148,7 @@ async fn a_start_does_not_wait_for_ever_for_a_key_that_another_transaction_takes
          VALUES (gen_random_uuid(), 1, 'checkout', gen_random_uuid(), 'order-17', true, 0, 0, 'default', 0, now())"
     );
     let answer = store.start_run(&keyed("order-17")).await;
-    assert!(matches!(answer, Err(StoreError::Busy { call: "start_run" })), "{answer:?}");
+    assert!(matches!(answer, Err(StoreError::Busy { call: "start_run", .. })), "{answer:?}");
     start(&store, keyed("order-18")).await;
     held.rollback().await.unwrap();
     assert!(store.start_run(&keyed("order-17")).await.unwrap().created);

@@ -5,6 +5,6 @@ SELECT EXISTS (SELECT FROM fence), ARRAY(SELECT not_ours.by FROM not_ours),
         THEN CAST(expected.count || ' entries have an outcome, ' || (SELECT count(*) FROM outcomes) || ' of them have a row' AS int)
     END
 FROM (
-    SELECT count(*) FROM fence, unnest($67::uuid[]) AS asked (run_id)
+    SELECT count(*) FROM fence, unnest($69::uuid[]) AS asked (run_id)
     WHERE asked.run_id <> ALL (ARRAY(SELECT not_ours.id FROM not_ours))
 ) AS expected

@@ -16,16 +16,16 @@
         now(), CASE WHEN birth.phase = 2 THEN now() END
     FROM fence, (
         SELECT
-            unnest($40::uuid[]) AS id, unnest($41::int[]) AS generation, unnest($42::bigint[]) AS seed,
-            unnest($43::text[]) AS workflow, unnest($44::text[]) AS version, unnest($45::text[]) AS asked_version,
-            unnest($46::uuid[]) AS definition, unnest($47::uuid[]) AS start_needs, unnest($48::text[]) AS key,
-            unnest($49::smallint[]) AS phase, unnest($50::smallint[]) AS state, unnest($51::uuid[]) AS needs,
-            unnest($52::text[]) AS queue, unnest($53::smallint[]) AS priority, unnest($54::bigint[]) AS delay_us,
-            unnest($55::timestamptz[]) AS due_at, unnest($56::bool[]) AS keep, unnest($57::uuid[]) AS parent_id,
-            unnest($58::text[]) AS parent_call, unnest($59::text[]) AS owner, unnest($60::text[]) AS trace_parent,
-            unnest($61::text[]) AS tags, unnest($62::timestamptz[]) AS deadline_at,
-            unnest($63::text[]) AS block_reason, unnest($64::text[]) AS blocked_build, unnest($65::text[]) AS failure,
-            unnest($66::bigint[]) AS timeout_us
+            unnest($42::uuid[]) AS id, unnest($43::int[]) AS generation, unnest($44::bigint[]) AS seed,
+            unnest($45::text[]) AS workflow, unnest($46::text[]) AS version, unnest($47::text[]) AS asked_version,
+            unnest($48::uuid[]) AS definition, unnest($49::uuid[]) AS start_needs, unnest($50::text[]) AS key,
+            unnest($51::smallint[]) AS phase, unnest($52::smallint[]) AS state, unnest($53::uuid[]) AS needs,
+            unnest($54::text[]) AS queue, unnest($55::smallint[]) AS priority, unnest($56::bigint[]) AS delay_us,
+            unnest($57::timestamptz[]) AS due_at, unnest($58::bool[]) AS keep, unnest($59::uuid[]) AS parent_id,
+            unnest($60::text[]) AS parent_call, unnest($61::text[]) AS owner, unnest($62::text[]) AS trace_parent,
+            unnest($63::text[]) AS tags, unnest($64::timestamptz[]) AS deadline_at,
+            unnest($65::text[]) AS block_reason, unnest($66::text[]) AS blocked_build, unnest($67::text[]) AS failure,
+            unnest($68::bigint[]) AS timeout_us
     ) AS birth
     WHERE birth.id <> ALL (ARRAY(SELECT not_ours.id FROM not_ours))
 )

@@ -7,13 +7,13 @@
     )
     SELECT entry.* FROM fence, (
         SELECT
-            unnest($7::uuid[]) AS run_id, unnest($8::int[]) AS generation, unnest($9::text[]) AS key,
-            unnest($10::int[]) AS n, unnest($11::int[]) AS seq, unnest($12::int[]) AS scope,
-            unnest($13::smallint[]) AS kind, unnest($14::smallint[]) AS state, unnest($15::bigint[]) AS args_hash,
-            unnest($16::text[]) AS args, unnest($17::text[]) AS output, unnest($18::text[]) AS failure,
-            unnest($19::int[]) AS attempts, unnest($20::timestamptz[]) AS due_at, unnest($21::text[]) AS undo_step,
-            unnest($22::uuid[]) AS undo_digest, unnest($23::text[]) AS undo_args,
-            unnest($24::smallint[]) AS undo_state, unnest($25::timestamptz[]) AS at
+            unnest($9::uuid[]) AS run_id, unnest($10::int[]) AS generation, unnest($11::text[]) AS key,
+            unnest($12::int[]) AS n, unnest($13::int[]) AS seq, unnest($14::int[]) AS scope,
+            unnest($15::smallint[]) AS kind, unnest($16::smallint[]) AS state, unnest($17::bigint[]) AS args_hash,
+            unnest($18::text[]) AS args, unnest($19::text[]) AS output, unnest($20::text[]) AS failure,
+            unnest($21::int[]) AS attempts, unnest($22::timestamptz[]) AS due_at, unnest($23::text[]) AS undo_step,
+            unnest($24::uuid[]) AS undo_digest, unnest($25::text[]) AS undo_args,
+            unnest($26::smallint[]) AS undo_state, unnest($27::timestamptz[]) AS at
     ) AS entry
     WHERE entry.run_id <> ALL (ARRAY(SELECT not_ours.id FROM not_ours))
 )

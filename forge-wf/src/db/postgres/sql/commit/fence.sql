@@ -1,6 +1,9 @@
--- commit: applies batch $3 of lane $2 of worker $1, all of it or nothing. Every part below joins `fence`: no row there (the
--- lease is lost, the batch was applied before, or there is a gap) means that no part writes. Parts are added as a batch
+-- commit: applies batch $3 of lane $2 of worker $1, all of it or nothing, if the lane stands $4 before it. Every part below joins
+-- `fence`: no row there (the lease is lost, the batch was applied before, or there is a gap) means that no part writes. Parts are added as a batch
 -- needs them, always in the order of the files: fence, not_ours or updates, entries, births, rest, and one answer.
+--
+-- A row that another transaction holds is waited for $5 milliseconds; the lane's own, which only a former attempt of this worker
+-- can hold, for as long as the session allows. The setting ends with the statement.
 --
 -- What belongs to a run in `not_ours` is not written. It knows the runs that the batch names: in `owned`, or by an update. It is nearly
 -- always empty, so parts ask for what is not in it, which costs nothing for each row. The owner of a run can only change while the
@@ -11,13 +14,13 @@
 -- each would be filled into a store of its own first, which was a third of all that a commit cost the server.
 WITH fence AS (
     UPDATE forge_wf.lanes SET batch_no = $3
-    WHERE worker_id = $1 AND lane = $2 AND batch_no = $3 - 1
-    RETURNING batch_no
+    WHERE worker_id = $1 AND lane = $2 AND batch_no = $3 - $4
+    RETURNING batch_no, set_config('lock_timeout', $5::text, true)
 ), refused (id, by) AS (
-    -- Parts of run $4 are refused unless run $5 is owned under claim $6. The row is read and not locked. A subquery that returns a
+    -- Parts of run $6 are refused unless run $7 is owned under claim $8. The row is read and not locked. A subquery that returns a
     -- value is asked for each row; EXISTS might become a join, and that a walk over all runs.
     SELECT asked.id, asked.by
-    FROM fence, (SELECT unnest($4::uuid[]) AS id, unnest($5::uuid[]) AS by, unnest($6::bigint[]) AS claim_no) AS asked
+    FROM fence, (SELECT unnest($6::uuid[]) AS id, unnest($7::uuid[]) AS by, unnest($8::bigint[]) AS claim_no) AS asked
     WHERE (
         SELECT run.worker_id FROM forge_wf.runs AS run WHERE run.id = asked.by AND run.claim_no = asked.claim_no
     ) IS DISTINCT FROM $1

@@ -20,13 +20,13 @@
         undo_state = new.undo_state
     FROM fence, (
         SELECT
-            unnest($67::uuid[]) AS run_id, unnest($68::int[]) AS generation, unnest($69::text[]) AS key,
-            unnest($70::int[]) AS n, unnest($71::int[]) AS seq, unnest($72::int[]) AS scope,
-            unnest($73::smallint[]) AS kind, unnest($74::smallint[]) AS state, unnest($75::bigint[]) AS args_hash,
-            unnest($76::text[]) AS args, unnest($77::text[]) AS output, unnest($78::text[]) AS failure,
-            unnest($79::int[]) AS attempts, unnest($80::timestamptz[]) AS due_at, unnest($81::text[]) AS undo_step,
-            unnest($82::uuid[]) AS undo_digest, unnest($83::text[]) AS undo_args,
-            unnest($84::smallint[]) AS undo_state, unnest($85::timestamptz[]) AS at
+            unnest($69::uuid[]) AS run_id, unnest($70::int[]) AS generation, unnest($71::text[]) AS key,
+            unnest($72::int[]) AS n, unnest($73::int[]) AS seq, unnest($74::int[]) AS scope,
+            unnest($75::smallint[]) AS kind, unnest($76::smallint[]) AS state, unnest($77::bigint[]) AS args_hash,
+            unnest($78::text[]) AS args, unnest($79::text[]) AS output, unnest($80::text[]) AS failure,
+            unnest($81::int[]) AS attempts, unnest($82::timestamptz[]) AS due_at, unnest($83::text[]) AS undo_step,
+            unnest($84::uuid[]) AS undo_digest, unnest($85::text[]) AS undo_args,
+            unnest($86::smallint[]) AS undo_state, unnest($87::timestamptz[]) AS at
     ) AS new
     WHERE old.run_id = ANY (ARRAY[new.run_id]) AND old.generation = new.generation AND old.key = new.key COLLATE "C" AND old.n = new.n
       AND new.run_id <> ALL (ARRAY(SELECT not_ours.id FROM not_ours))
@@ -35,13 +35,13 @@
     UPDATE forge_wf.inbox AS mail SET
         noticed_at = coalesce(mail.noticed_at, now()),
         taken_at = CASE WHEN mark.taken THEN coalesce(mail.taken_at, now()) ELSE mail.taken_at END
-    FROM fence, (SELECT unnest($86::uuid[]) AS id, unnest($87::bool[]) AS taken) AS mark
+    FROM fence, (SELECT unnest($88::uuid[]) AS id, unnest($89::bool[]) AS taken) AS mark
     WHERE mail.id = ANY (ARRAY[mark.id]) AND mail.run_id <> ALL (ARRAY(SELECT not_ours.id FROM not_ours))
       AND (mail.noticed_at IS NULL OR (mark.taken AND mail.taken_at IS NULL))
 ), sent AS (
     INSERT INTO forge_wf.inbox (id, run_id, kind, name, body, sent_at, retries)
     SELECT mail.id, mail.run_id, mail.kind, mail.name, mail.body, now(), CASE WHEN mail.kind NOT IN (0, 1, 7, 8) THEN 0 END
-    FROM fence, unnest($88::uuid[], $89::uuid[], $90::smallint[], $91::text[], $92::text[], $93::uuid[])
+    FROM fence, unnest($90::uuid[], $91::uuid[], $92::smallint[], $93::text[], $94::text[], $95::uuid[])
         WITH ORDINALITY AS mail (id, run_id, kind, name, body, by, place)
     WHERE mail.by <> ALL (ARRAY(SELECT not_ours.id FROM not_ours))
     ORDER BY mail.place
@@ -49,7 +49,7 @@
 ), states AS (
     INSERT INTO forge_wf.run_state (run_id, key, value, updated_at)
     SELECT saved.run_id, saved.key, saved.value, now()
-    FROM fence, unnest($94::uuid[], $95::text[], $96::text[]) AS saved (run_id, key, value)
+    FROM fence, unnest($96::uuid[], $97::text[], $98::text[]) AS saved (run_id, key, value)
     WHERE saved.run_id <> ALL (ARRAY(SELECT not_ours.id FROM not_ours))
     ON CONFLICT (run_id, key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
 )

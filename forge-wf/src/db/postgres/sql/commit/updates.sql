@@ -18,11 +18,11 @@
         ended_at = CASE WHEN image.phase = 2 THEN now() END
     FROM fence, (
         SELECT
-            unnest($26::uuid[]) AS id, unnest($27::bigint[]) AS claim_no, unnest($28::smallint[]) AS phase,
-            unnest($29::smallint[]) AS state, unnest($30::bool[]) AS keep, unnest($31::bool[]) AS due_now,
-            unnest($32::timestamptz[]) AS due_at, unnest($33::int[]) AS generation, unnest($34::uuid[]) AS needs,
-            unnest($35::bool[]) AS unbind, unnest($36::text[]) AS block_reason, unnest($37::text[]) AS blocked_build,
-            unnest($38::text[]) AS failure, unnest($39::bigint[]) AS seed
+            unnest($28::uuid[]) AS id, unnest($29::bigint[]) AS claim_no, unnest($30::smallint[]) AS phase,
+            unnest($31::smallint[]) AS state, unnest($32::bool[]) AS keep, unnest($33::bool[]) AS due_now,
+            unnest($34::timestamptz[]) AS due_at, unnest($35::int[]) AS generation, unnest($36::uuid[]) AS needs,
+            unnest($37::bool[]) AS unbind, unnest($38::text[]) AS block_reason, unnest($39::text[]) AS blocked_build,
+            unnest($40::text[]) AS failure, unnest($41::bigint[]) AS seed
     ) AS image
     WHERE run.id = ANY (ARRAY[image.id]) AND run.claim_no = image.claim_no AND run.worker_id IS NOT DISTINCT FROM $1
     RETURNING run.id
@@ -31,10 +31,10 @@
     UNION ALL
     -- With its children: their look above does not wait for a lock on the row, and the update does.
     SELECT asked.id, asked.by FROM fence, (
-        SELECT unnest($26::uuid[]) AS id, unnest($26::uuid[]) AS by
+        SELECT unnest($28::uuid[]) AS id, unnest($28::uuid[]) AS by
         UNION ALL
-        SELECT unnest($4::uuid[]) AS id, unnest($5::uuid[]) AS by
+        SELECT unnest($6::uuid[]) AS id, unnest($7::uuid[]) AS by
     ) AS asked
-    WHERE (SELECT count(*) FROM updated) <> cardinality($26)
-      AND asked.by = ANY ($26) AND asked.by <> ALL (ARRAY(SELECT updated.id FROM updated))
+    WHERE (SELECT count(*) FROM updated) <> cardinality($28)
+      AND asked.by = ANY ($28) AND asked.by <> ALL (ARRAY(SELECT updated.id FROM updated))
 )
