@@ -4,17 +4,19 @@
 //! in statements over many rows ([`shapes`](super::shapes)).
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::sync::LazyLock;
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{query, query_scalar};
+use uuid::Uuid;
 
 use super::error::{lost, now, refused, sorted};
 use super::rows::{
     ENTRY_COLUMNS, MAIL_COLUMNS, MARK_COLUMNS, RUN_COLUMNS, UPDATE_COLUMNS, bind_entry, bind_mail, bind_mark, bind_run,
     bind_update,
 };
-use super::shapes::Shapes;
+use super::shapes::{LARGEST, Shapes};
 use super::writer::Writer;
 use crate::model::{Lane, RunId, WorkerId};
 use crate::store::{Batch, Birth, CommitAnswer, Marked, Owned, RunUpdate, SavedState, Sent, StoreError, Write};
@@ -29,6 +31,7 @@ macro_rules! shapes {
 shapes! {
     INSERT_RUNS = "sql/insert_runs.sql", RUN_COLUMNS;
     UPDATE_RUNS = "sql/update_runs.sql", UPDATE_COLUMNS;
+    FENCE_OWNED = "sql/fence_owned.sql", 2;
     COUNT_OWNED = "sql/count_owned.sql", 2;
     INSERT_ENTRIES = "sql/insert_entries.sql", ENTRY_COLUMNS;
     UPDATE_ENTRIES = "sql/update_entries.sql", ENTRY_COLUMNS;
@@ -111,12 +114,14 @@ async fn apply(
     batch_no: i64,
     batch: &Batch,
 ) -> Result<Applied, StoreError> {
-    let fence = query(include_str!("sql/fence.sql")).bind(worker.0).bind(lane.0).bind(batch_no).bind(batch.step());
-    if fence.execute(&mut *connection).await.map_err(sorted(CALL))?.rows_affected() == 0 {
-        return stands_at(connection, worker, lane).await.map(Applied::Before);
+    // As many of the runs as one statement holds are checked by the fence itself.
+    let (first, others) = batch.owned.split_at(batch.owned.len().min(LARGEST));
+    if !move_lane(connection, worker, lane, batch_no, batch.step(), first).await? {
+        let found = stands_at(connection, worker, lane).await?;
+        return Ok(if found == batch_no - batch.step() { Applied::SomeAreNotOurs } else { Applied::Before(found) });
     }
     let now = now();
-    if !owns_all(connection, &batch.owned, worker).await? {
+    if !owns_all(connection, others, worker).await? {
         return Ok(Applied::SomeAreNotOurs);
     }
     // Before anything is inserted: a child of a run that is not ours may be there, of its new owner.
@@ -142,14 +147,43 @@ async fn stands_at(connection: &mut SqliteConnection, worker: WorkerId, lane: La
     found.fetch_optional(connection).await.map_err(sorted(CALL))?.ok_or_else(|| lost(worker))
 }
 
+/// Moves the lane on to `batch_no` if it stands `step` before that and the worker owns all of these runs; whether it did.
+async fn move_lane(
+    connection: &mut SqliteConnection,
+    worker: WorkerId,
+    lane: Lane,
+    batch_no: i64,
+    step: i64,
+    owned: &[Owned],
+) -> Result<bool, StoreError> {
+    let fence = match FENCE_OWNED.cut_filled(owned).next() {
+        None => query(include_str!("sql/fence.sql")).bind(worker.0).bind(lane.0).bind(batch_no).bind(step),
+        Some((sql, runs, rows)) => filled(runs, rows)
+            .fold(query(sql), |query, (run, claim_no)| query.bind(run).bind(claim_no))
+            .bind(batch_no)
+            .bind(worker.0)
+            .bind(lane.0)
+            .bind(batch_no - step)
+            .bind(runs.len() as i64)
+            .bind(worker.0),
+    };
+    Ok(fence.execute(connection).await.map_err(sorted(CALL))?.rows_affected() > 0)
+}
+
 /// Whether the worker owns all of these under their claims.
 async fn owns_all(connection: &mut SqliteConnection, owned: &[Owned], worker: WorkerId) -> Result<bool, StoreError> {
     let mut count = 0;
-    for (sql, piece) in COUNT_OWNED.cut(owned) {
-        let bound = piece.iter().fold(query_scalar::<_, i64>(sql), |query, it| query.bind(it.run.0).bind(it.claim_no));
+    for (sql, runs, rows) in COUNT_OWNED.cut_filled(owned) {
+        let bound = filled(runs, rows)
+            .fold(query_scalar::<_, i64>(sql), |query, (run, claim_no)| query.bind(run).bind(claim_no));
         count += bound.bind(worker.0).fetch_one(&mut *connection).await.map_err(sorted(CALL))?;
     }
     Ok(count == owned.len() as i64)
+}
+
+/// As many rows as a statement has, the last ones of NULL.
+fn filled(runs: &[Owned], rows: usize) -> impl Iterator<Item = (Option<Uuid>, Option<i64>)> {
+    runs.iter().map(|it| (Some(it.run.0), Some(it.claim_no))).chain(iter::repeat((None, None))).take(rows)
 }
 
 /// The runs of this batch that the worker does not own under their claims.

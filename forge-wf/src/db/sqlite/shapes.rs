@@ -6,6 +6,8 @@
 
 /// Rows per statement, largest first.
 const SIZES: [usize; 4] = [64, 16, 4, 1];
+/// Rows of the largest statement.
+pub(super) const LARGEST: usize = SIZES[0];
 
 /// One statement in all its shapes.
 pub(super) struct Shapes([String; SIZES.len()]);
@@ -29,6 +31,18 @@ impl Shapes {
             Some((self.0[shape].as_str(), piece))
         })
     }
+
+    /// The same in as few pieces as can be, each with how many rows its statement has in all. The caller fills those that are missing with
+    /// rows of NULL, so this is for statements that pass over them.
+    pub(super) fn cut_filled<'r, T>(
+        &'static self,
+        rows: &'r [T],
+    ) -> impl Iterator<Item = (&'static str, &'r [T], usize)> {
+        rows.chunks(LARGEST).map(|piece| {
+            let shape = SIZES.iter().rposition(|size| *size >= piece.len()).unwrap_or_default();
+            (self.0[shape].as_str(), piece, SIZES[shape])
+        })
+    }
 }
 
 #[cfg(test)]
@@ -47,6 +61,14 @@ mod tests {
                 found.extend_from_slice(piece);
             }
             assert_eq!(found, rows);
+            let mut filled = Vec::new();
+            for (statement, piece, all) in SHAPES.cut_filled(&rows) {
+                assert_eq!(statement.matches('?').count(), 2 * all);
+                assert!(piece.len() <= all && all < 4 * piece.len().max(2));
+                filled.extend_from_slice(piece);
+            }
+            assert_eq!(filled, rows);
+            assert_eq!(SHAPES.cut_filled(&rows).count(), rows.len().div_ceil(LARGEST));
         }
     }
 }
