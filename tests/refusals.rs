@@ -9,7 +9,7 @@ use forge_wf::{Error, RunHandle, Status};
 use forge_wf_tests::waiting::{Approved, approvals, parent};
 use forge_wf_tests::workflows::Job;
 use forge_wf_tests::{Database, eventually};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Transaction};
 
 use crate::quick;
 
@@ -289,19 +289,24 @@ async fn end(runs: &[RunHandle<String>], but: usize) {
     }
 }
 
+/// A run that has its event and could end, but for somebody who looks at it in a session of their own and goes to lunch.
+async fn hold<'s>(rt: &Runtime, stranger: &'s mut PgConnection) -> (RunHandle<Vec<String>>, Transaction<'s, Postgres>) {
+    let held = rt.start(approvals, 1).await.unwrap();
+    eventually("a wait", async || (held.status().await.unwrap() == Status::Waiting).then_some(())).await;
+    let mut lunch = stranger.begin().await.unwrap();
+    let look = sqlx::query("SELECT FROM forge_wf.runs WHERE id = $1 FOR UPDATE").bind(held.id().0);
+    look.execute(&mut *lunch).await.unwrap();
+    rt.send_event(&held, Approved { by: "me".into() }).await.unwrap();
+    (held, lunch)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
 async fn a_run_whose_rows_a_stranger_holds_waits_and_its_neighbours_go_on() {
     let database = Database::postgres().await;
     let rt = quick(&database).build().await.unwrap();
-    let held = rt.start(approvals, 1).await.unwrap();
-    eventually("a wait", async || (held.status().await.unwrap() == Status::Waiting).then_some(())).await;
-    // Somebody looks at the run in a session of their own, and goes to lunch.
     let mut stranger = PgConnection::connect(database.url()).await.unwrap();
-    let mut lunch = stranger.begin().await.unwrap();
-    let look = sqlx::query("SELECT FROM forge_wf.runs WHERE id = $1 FOR UPDATE").bind(held.id().0);
-    look.execute(&mut *lunch).await.unwrap();
-    rt.send_event(&held, Approved { by: "me".into() }).await.unwrap();
+    let (held, lunch) = hold(&rt, &mut stranger).await;
     for _ in 0..3 {
         let mut runs = Vec::new();
         for n in 0..20 {
@@ -333,4 +338,20 @@ async fn a_run_whose_record_meets_a_conflict_each_time_waits_and_its_neighbours_
         assert_eq!(runs[7].result().await.unwrap(), "word 1, poison", "{state}");
     }
     rt.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg_attr(skip_postgres, ignore = "FORGE_WF_SKIP_POSTGRES is set")]
+async fn a_shutdown_beside_a_row_that_a_stranger_holds_ends_in_time_and_the_run_is_finished_by_the_next_worker() {
+    let database = Database::postgres().await;
+    let rt = quick(&database).build().await.unwrap();
+    let mut stranger = PgConnection::connect(database.url()).await.unwrap();
+    let (held, lunch) = hold(&rt, &mut stranger).await;
+    let other = rt.start(words, 1).await.unwrap();
+    assert_eq!(other.result().await.unwrap(), "word 1, word 1");
+    tokio::time::timeout(Duration::from_secs(30), rt.shutdown()).await.expect("grace time and five seconds are over");
+    lunch.rollback().await.unwrap();
+    let next = quick(&database).build().await.unwrap();
+    assert_eq!(next.run::<Vec<String>>(held.id()).await.unwrap().result().await.unwrap(), ["me"]);
+    next.shutdown().await;
 }
