@@ -69,7 +69,6 @@ on_every_backend!(a_commit_may_lose_its_answer_and_then_meet_a_lock, |database| 
 });
 
 on_every_backend!(commits_may_lose_answers_fail_and_meet_locks_in_any_order, |database| {
-    let inner = open_store(database.url()).await.unwrap();
     // Any mixture will do, as long as none comes at regular distances.
     let plan = |name: &'static str, number: u64| match number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61 {
         0 => Fault::LosesAnswer,
@@ -77,17 +76,7 @@ on_every_backend!(commits_may_lose_answers_fail_and_meet_locks_in_any_order, |da
         2 | 3 if name == "commit" => Fault::IsBusy,
         _ => Fault::None,
     };
-    let rt = quick(database).store(Arc::new(FaultyStore::new(inner, Box::new(plan)))).build().await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let log = folder.path().join("effects").display().to_string();
-    let runs =
-        futures::future::join_all((0..40).map(|n| rt.start(three, Job { log: log.clone(), n }).into_future())).await;
-    for (n, run) in (0..).zip(runs) {
-        assert_eq!(run.unwrap().result().await.unwrap(), n + 3);
-    }
-    rt.shutdown().await;
-    let effects = std::fs::read_to_string(log).unwrap();
-    assert_eq!(effects.lines().count(), 120, "every step ran once:\n{effects}");
+    forty_runs(database, plan).await;
 });
 
 on_every_backend!(a_worker_of_which_a_part_panics_registers_anew_and_goes_on, |database| {
@@ -242,16 +231,28 @@ on_every_backend!(a_look_for_mail_that_fails_is_soon_repeated, |database| {
     rt.shutdown().await;
 });
 
-on_every_backend!(every_third_call_may_lose_its_answer, |database| {
+/// Forty runs of `three` at once, beside faults by this plan: each returns its result, and every step runs once.
+async fn forty_runs(
+    database: &forge_wf_tests::Database,
+    plan: impl Fn(&'static str, u64) -> Fault + Send + Sync + 'static,
+) {
     let inner = open_store(database.url()).await.unwrap();
-    let plan = |_: &'static str, number: u64| if number.is_multiple_of(3) { Fault::LosesAnswer } else { Fault::None };
-    let store = Arc::new(FaultyStore::new(inner, Box::new(plan)));
-    let rt = quick(database).store(store).build().await.unwrap();
-    let runs = futures::future::join_all((0..40).map(|n| rt.start(three, Job::of(n)).into_future())).await;
+    let rt = quick(database).store(Arc::new(FaultyStore::new(inner, Box::new(plan)))).build().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("effects").display().to_string();
+    let runs =
+        futures::future::join_all((0..40).map(|n| rt.start(three, Job { log: log.clone(), n }).into_future())).await;
     for (n, run) in (0..).zip(runs) {
         assert_eq!(run.unwrap().result().await.unwrap(), n + 3);
     }
     rt.shutdown().await;
+    let effects = std::fs::read_to_string(log).unwrap();
+    assert_eq!(effects.lines().count(), 120, "every step ran once:\n{effects}");
+}
+
+on_every_backend!(every_third_call_may_lose_its_answer, |database| {
+    let plan = |_: &'static str, number: u64| if number.is_multiple_of(3) { Fault::LosesAnswer } else { Fault::None };
+    forty_runs(database, plan).await;
 });
 
 on_every_backend!(a_poisonous_entry_fails_its_own_step_and_nobody_else, |database| {

@@ -95,6 +95,23 @@ async fn refuse(database: &Database, state: &str) {
     .await;
 }
 
+/// Starts a run for each number below 20, of which the seventh writes the word.
+async fn start_twenty(rt: &Runtime) -> Vec<RunHandle<String>> {
+    let mut runs = Vec::new();
+    for n in 0..20 {
+        runs.push(rt.start(words, n).await.unwrap());
+    }
+    runs
+}
+
+/// All but the seventh go on to their ends.
+async fn neighbours_end(runs: &[RunHandle<String>], what: &str) {
+    for (n, run) in runs.iter().enumerate().filter(|(n, _)| *n != 7) {
+        let result = tokio::time::timeout(Duration::from_secs(60), run.result()).await.expect("nothing keeps it");
+        assert_eq!(result.unwrap(), format!("word 1, word {n}"), "{what}");
+    }
+}
+
 async fn blocked(run: &RunHandle<String>) -> String {
     match run.result().await {
         Err(Error::RunBlocked { status: Status::BlockedRefused, message, .. }) => message,
@@ -110,13 +127,8 @@ async fn a_run_that_a_trigger_refuses_is_blocked_and_its_neighbours_go_on() {
     // A state of plpgsql, one of no class anybody knows, and one that a policy on rows gives.
     for state in ["P0001", "ZZ001", "42501"] {
         refuse(&database, state).await;
-        let mut runs = Vec::new();
-        for n in 0..20 {
-            runs.push(rt.start(words, n).await.unwrap());
-        }
-        for (n, run) in runs.iter().enumerate().filter(|(n, _)| *n != 7) {
-            assert_eq!(run.result().await.unwrap(), format!("word 1, word {n}"), "{state}");
-        }
+        let runs = start_twenty(&rt).await;
+        neighbours_end(&runs, state).await;
         let message = blocked(&runs[7]).await;
         assert!(message.contains("the auditors forbid this"), "{message}");
         let steps = rt.client().show(runs[7].id()).await.unwrap().entries;
@@ -281,23 +293,15 @@ async fn a_run_whose_row_is_refused_is_blocked_and_not_replayed_for_ever() {
     rt.shutdown().await;
 }
 
-/// Others than these go on to their ends.
-async fn end(runs: &[RunHandle<String>], but: usize) {
-    for (n, run) in runs.iter().enumerate().filter(|(n, _)| *n != but) {
-        let result = tokio::time::timeout(Duration::from_secs(60), run.result()).await.expect("nothing keeps it");
-        assert_eq!(result.unwrap(), format!("word 1, word {n}"));
-    }
-}
-
-/// A run that has its event and could end, but for somebody who looks at it in a session of their own and goes to lunch.
+/// Starts a run and sends it the event it waits for. Returns the run, and a transaction of another session that has locked its row.
 async fn hold<'s>(rt: &Runtime, stranger: &'s mut PgConnection) -> (RunHandle<Vec<String>>, Transaction<'s, Postgres>) {
     let held = rt.start(approvals, 1).await.unwrap();
     eventually("a wait", async || (held.status().await.unwrap() == Status::Waiting).then_some(())).await;
-    let mut lunch = stranger.begin().await.unwrap();
+    let mut lock = stranger.begin().await.unwrap();
     let look = sqlx::query("SELECT FROM forge_wf.runs WHERE id = $1 FOR UPDATE").bind(held.id().0);
-    look.execute(&mut *lunch).await.unwrap();
+    look.execute(&mut *lock).await.unwrap();
     rt.send_event(&held, Approved { by: "me".into() }).await.unwrap();
-    (held, lunch)
+    (held, lock)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -306,16 +310,12 @@ async fn a_run_whose_rows_a_stranger_holds_waits_and_its_neighbours_go_on() {
     let database = Database::postgres().await;
     let rt = quick(&database).build().await.unwrap();
     let mut stranger = PgConnection::connect(database.url()).await.unwrap();
-    let (held, lunch) = hold(&rt, &mut stranger).await;
+    let (held, lock) = hold(&rt, &mut stranger).await;
     for _ in 0..3 {
-        let mut runs = Vec::new();
-        for n in 0..20 {
-            runs.push(rt.start(words, if n == 7 { 8 } else { n }).await.unwrap());
-        }
-        end(&runs, 7).await;
+        neighbours_end(&start_twenty(&rt).await, "beside a lock").await;
     }
     assert!(!held.status().await.unwrap().is_ended());
-    lunch.rollback().await.unwrap();
+    lock.rollback().await.unwrap();
     assert_eq!(held.result().await.unwrap(), ["me"]);
     rt.shutdown().await;
 }
@@ -327,11 +327,8 @@ async fn a_run_whose_record_meets_a_conflict_each_time_waits_and_its_neighbours_
     let rt = quick(&database).build().await.unwrap();
     for state in ["40001", "40P01", "55P03", "57014"] {
         refuse(&database, state).await;
-        let mut runs = Vec::new();
-        for n in 0..20 {
-            runs.push(rt.start(words, n).await.unwrap());
-        }
-        end(&runs, 7).await;
+        let runs = start_twenty(&rt).await;
+        neighbours_end(&runs, state).await;
         let status = runs[7].status().await.unwrap();
         assert!(!status.is_blocked() && !status.is_ended(), "{state}: {status}");
         exec(database.url(), "DROP TRIGGER refuse ON forge_wf.journal").await;
@@ -346,11 +343,11 @@ async fn a_shutdown_beside_a_row_that_a_stranger_holds_ends_in_time_and_the_run_
     let database = Database::postgres().await;
     let rt = quick(&database).build().await.unwrap();
     let mut stranger = PgConnection::connect(database.url()).await.unwrap();
-    let (held, lunch) = hold(&rt, &mut stranger).await;
+    let (held, lock) = hold(&rt, &mut stranger).await;
     let other = rt.start(words, 1).await.unwrap();
     assert_eq!(other.result().await.unwrap(), "word 1, word 1");
     tokio::time::timeout(Duration::from_secs(30), rt.shutdown()).await.expect("grace time and five seconds are over");
-    lunch.rollback().await.unwrap();
+    lock.rollback().await.unwrap();
     let next = quick(&database).build().await.unwrap();
     assert_eq!(next.run::<Vec<String>>(held.id()).await.unwrap().result().await.unwrap(), ["me"]);
     next.shutdown().await;
