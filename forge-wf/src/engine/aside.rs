@@ -1,7 +1,7 @@
 //! Runs whose rows cannot be written for now, and what they want written.
 //!
-//! Another transaction holds a row of theirs (of a person who has not committed yet, say), or a trigger says to try again. What such a run
-//! wants written waits here, in order, and is sent again after a pause that grows; the other runs of the lane go on. Pure: takes what
+//! Another transaction has locked a row of theirs (that of a person who has not committed yet, say), or a trigger raises a conflict. What
+//! such a run wants written waits here, in order, and is sent again after a pause that grows; the other runs of the lane go on. Pure: takes what
 //! the database did not accept and the time, and says what to send next.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -129,7 +129,7 @@ mod tests {
     }
 
     fn busy() -> StoreError {
-        StoreError::Busy { call: "commit", source: "a lunch".into() }
+        StoreError::Busy { call: "commit", source: "a lock".into() }
     }
 
     #[test]

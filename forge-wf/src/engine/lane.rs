@@ -62,31 +62,34 @@ impl LaneWriter {
 
     async fn serve(&mut self, queue: &mut mpsc::UnboundedReceiver<Item>) -> Result<(), LeaseLost> {
         loop {
-            // One before each batch: neither holds up the other for long.
+            // At most one attempt for a run that was set aside before each batch, so that the queue goes on.
             if let Some(again) = self.aside.take_due(Instant::now()) {
                 self.try_again(again).await?;
             }
             let item = match self.aside.take_ready().or_else(|| queue.try_recv().ok()) {
                 Some(item) => item,
-                None => match (self.aside.next_due(), queue.is_closed()) {
-                    (None, _) => match queue.recv().await {
+                None => match self.aside.next_due() {
+                    None => match queue.recv().await {
                         Some(item) => item,
                         None => return Ok(()),
                     },
-                    (Some(due), false) => match timeout_at(due, queue.recv()).await {
-                        Ok(Some(item)) => item,
-                        Ok(None) | Err(_) => continue,
-                    },
-                    (Some(due), true) => {
+                    Some(due) if queue.is_closed() => {
                         sleep_until(due).await;
                         continue;
                     }
+                    Some(due) => match timeout_at(due, queue.recv()).await {
+                        Ok(Some(item)) => item,
+                        Ok(None) | Err(_) => continue,
+                    },
                 },
             };
             // The turns answered by the last commit are about to ask for more. Letting them go first gives one full batch in place
             // of a small and a large one; with nothing else to do it takes no time.
             tokio::task::yield_now().await;
             let groups = self.collect(item, queue);
+            if groups.is_empty() {
+                continue;
+            }
             for (group, error) in self.commit(Part { groups, is_suspect: false }).await? {
                 self.aside.set(group, &error, Instant::now());
             }
@@ -95,8 +98,11 @@ impl LaneWriter {
 
     /// Sends once more what was set aside, if its turn is still current.
     async fn try_again(&mut self, SetAside { group, behind }: SetAside) -> Result<(), LeaseLost> {
-        let groups = if group.current.load(Ordering::Acquire) { vec![group] } else { Vec::new() };
-        match self.commit(Part { groups, is_suspect: true }).await?.pop() {
+        if !group.current.load(Ordering::Acquire) {
+            self.aside.is_over(behind);
+            return Ok(());
+        }
+        match self.commit(Part { groups: vec![group], is_suspect: true }).await?.pop() {
             Some((group, error)) => self.aside.put_back(group, behind, &error, Instant::now()),
             None => self.aside.is_over(behind),
         }
@@ -108,9 +114,7 @@ impl LaneWriter {
     /// # Errors
     /// The lease is lost.
     async fn commit(&mut self, all: Part) -> Result<Held, LeaseLost> {
-        let mut held = Held::new();
-        let mut parts = vec![all];
-        parts.retain(|part| !part.groups.is_empty());
+        let (mut parts, mut held) = (vec![all], Held::new());
         while let Some(Part { mut groups, is_suspect }) = parts.pop() {
             let mut batch = Batch { hurries: is_suspect, ..Batch::default() };
             groups.iter().for_each(|group| group.write_into(&mut batch));

@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use super::Inner;
 use super::columns::Columns;
-use super::error::{busy_if_cancelled, lost, sorted, unavailable};
+use super::error::{lost, sorted, unavailable};
+use super::unreadable::is_too_slow;
 use crate::model::{Lane, RunId, WorkerId};
 use crate::store::{Batch, CommitAnswer, StoreError, Write};
 
@@ -40,7 +41,7 @@ pub(super) struct Prepared {
     worker: WorkerId,
     lane: Lane,
     batch_no: i64,
-    stands_in: bool,
+    step: i64,
     sql: &'static str,
     columns: Columns,
 }
@@ -78,22 +79,32 @@ pub(super) fn prepare(worker: WorkerId, lane: Lane, batch_no: i64, batch: &Batch
         columns = columns.entries(&outcomes).marks(&batch.marks).sent(&batch.sent).states(&batch.states);
         sql = ALL;
     }
-    Prepared { worker, lane, batch_no, stands_in: batch.stands_in, sql, columns }
+    Prepared { worker, lane, batch_no, step: batch.step(), sql, columns }
 }
 
 /// Sends it.
 pub(super) async fn commit(inner: &Inner, prepared: Prepared) -> Result<CommitAnswer, StoreError> {
-    let Prepared { worker, lane, batch_no, stands_in, sql, columns } = prepared;
-    let rows = inner.lane(lane).fetch_for(inner.by(worker), CALL, sql, columns).await.map_err(busy_if_cancelled)?;
+    let Prepared { worker, lane, batch_no, step, sql, columns } = prepared;
+    let rows = inner.lane(lane).fetch_for(inner.by(worker), CALL, sql, columns).await.map_err(busy_if_too_slow)?;
     let row = rows.first().ok_or_else(|| unavailable(CALL, "an answer without a row"))?;
     if !row.try_get::<bool, _>(0).map_err(sorted(CALL))? {
-        return explain(inner, worker, lane, batch_no, stands_in).await;
+        return explain(inner, worker, lane, batch_no, step).await;
     }
     inner.acknowledged.moved(worker, lane, batch_no);
     let not_ours: Vec<Uuid> = row.try_get(1).map_err(sorted(CALL))?;
     // A parent is named again by each child that it bears in this batch.
     let not_yours: BTreeSet<_> = not_ours.into_iter().map(RunId).collect();
     Ok(CommitAnswer { not_yours: not_yours.into_iter().collect(), other_applied: false })
+}
+
+/// The same error; `Busy` if the server cancelled the statement for having taken too long: that may be the fault of one run among many,
+/// as a lock may be.
+fn busy_if_too_slow(error: StoreError) -> StoreError {
+    let is_too_slow = is_too_slow(&error);
+    match error {
+        StoreError::Unavailable { call, source } if is_too_slow => StoreError::Busy { call, source },
+        error => error,
+    }
 }
 
 /// Why the fence stopped a batch, by a fresh look: the statement itself may have waited for the commit that moved the lane,
@@ -103,7 +114,7 @@ async fn explain(
     worker: WorkerId,
     lane: Lane,
     batch_no: i64,
-    stands_in: bool,
+    step: i64,
 ) -> Result<CommitAnswer, StoreError> {
     const LANE: &str = "SELECT batch_no FROM forge_wf.lanes WHERE worker_id = $1 AND lane = $2";
     let rows =
@@ -114,13 +125,14 @@ async fn explain(
             inner.acknowledged.moved(worker, lane, batch_no);
             Ok(CommitAnswer::default())
         }
-        found if stands_in && found == batch_no - 1 => {
+        // Between the two numbers: the batch that this one stands in for.
+        found if found > batch_no - step => {
             inner.acknowledged.moved(worker, lane, found);
             Ok(CommitAnswer { other_applied: true, ..CommitAnswer::default() })
         }
         // The writer sends a number only after the one before was acknowledged.
         found => {
-            inner.acknowledged.moved(worker, lane, batch_no - if stands_in { 2 } else { 1 });
+            inner.acknowledged.moved(worker, lane, batch_no - step);
             inner.acknowledged.check_lane(worker, lane, found)?;
             Err(unavailable(CALL, "the lane was moved back meanwhile"))
         }

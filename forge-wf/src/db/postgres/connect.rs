@@ -34,8 +34,8 @@ pub(super) const ROOM_PAUSE: Duration = Duration::from_millis(50);
 ///
 /// - Read committed: what waits for a row goes on with the row as it is by then. Anything stricter fails instead.
 /// - Every statement is written for its index, and for the order in which that index gives its rows. Statistics of a young
-///   table say that a scan or a hash of it is cheaper, or a bitmap of all the matches of which a sort then keeps a page; the
-///   plan is kept, and the table grows. So these are off, and plans are made once. With them off, plans look so expensive
+///   table say that it is cheaper to scan or to hash the table, or to collect all matches in a bitmap and sort them for one page.
+///   The plan is kept, and the table grows. So these are off, and plans are made once. With them off, plans look so expensive
 ///   that the server would compile them to machine code each time; so that is off too.
 /// - Nothing may wait, or hold a transaction open, for ever.
 /// - The server sends a packet after ten silent seconds, so a firewall between does not forget the connection; and it ends a

@@ -202,18 +202,6 @@ pub(super) fn if_read_only(error: StoreError, place: &str) -> StoreError {
     }
 }
 
-/// The same error; `Busy` if the server cancelled the statement, for having taken too long. For what holds many runs that may be the
-/// fault of one, as a lock may be.
-pub(super) fn busy_if_cancelled(error: StoreError) -> StoreError {
-    let StoreError::Unavailable { call, source } = error else { return error };
-    let is_cancelled = |error: &sqlx::Error| state(error).as_deref() == Some("57014");
-    match source.downcast::<sqlx::Error>() {
-        Ok(source) if is_cancelled(&source) => StoreError::Busy { call, source },
-        Ok(source) => StoreError::Unavailable { call, source },
-        Err(source) => StoreError::Unavailable { call, source },
-    }
-}
-
 fn read_only(place: &str, error: &sqlx::Error) -> String {
     format!(
         "PostgreSQL at {place} is read-only ({error}): it is a standby, or it was made read-only; name the primary server in the \

@@ -51,7 +51,8 @@ pub(super) async fn commit(
     let mut writing = writer.begin(CALL).await?;
     let answer = match apply(writing.connection(), worker, lane, batch_no, &batch).await {
         Ok(Applied::Whole) => writing.finish(Ok(CommitAnswer::default())).await?,
-        Ok(Applied::Before(found)) if batch.stands_in && found == batch_no - 1 => {
+        // Between the two numbers: the batch that this one stands in for.
+        Ok(Applied::Before(found)) if batch_no - batch.step() < found && found < batch_no => {
             writing.undo().await;
             writer.acknowledged.moved(worker, lane, found);
             return Ok(CommitAnswer { other_applied: true, ..CommitAnswer::default() });

@@ -424,6 +424,6 @@ pub async fn an_empty_batch_in_the_place_of_another_settles_whether_that_was_app
     for id in [early_id, late_id] {
         assert!(store.run(id, LONG).await.unwrap().is_some());
     }
-    // The lane stands at 4, so whoever sends 7 in the place of 6 was told of 5.
+    // Batch 7 in the place of 6 needs the lane at 5. It stands at 4, so the database has lost batch 5.
     assert!(has_lost_commits(&commit(7, &Batch::probe()).await));
 }

@@ -1,9 +1,9 @@
 -- commit: applies batch $3 of lane $2 of worker $1, all of it or nothing, if the lane stands $4 before it. Every part below joins
--- `fence`: no row there (the lease is lost, the batch was applied before, or there is a gap) means that no part writes. Parts are added as a batch
--- needs them, always in the order of the files: fence, not_ours or updates, entries, births, rest, and one answer.
+-- `fence`: no row there (the lease is lost, the batch was applied before, or there is a gap) means that no part writes. Parts are
+-- added as a batch needs them, always in the order of the files: fence, not_ours or updates, entries, births, rest, and one answer.
 --
--- A row that another transaction holds is waited for $5 milliseconds; the lane's own, which only a former attempt of this worker
--- can hold, for as long as the session allows. The setting ends with the statement.
+-- The statement waits up to $5 milliseconds for a row that another transaction has locked. For the row of the lane it waits as long as
+-- the session allows: only an earlier attempt of this worker locks that. The setting ends with the statement.
 --
 -- What belongs to a run in `not_ours` is not written. It knows the runs that the batch names: in `owned`, or by an update. It is nearly
 -- always empty, so parts ask for what is not in it, which costs nothing for each row. The owner of a run can only change while the
