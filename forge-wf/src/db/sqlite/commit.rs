@@ -283,3 +283,36 @@ async fn save_states(connection: &mut SqliteConnection, states: &[SavedState], n
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Row, query};
+
+    use super::*;
+    use crate::db::sqlite::open;
+
+    /// How many tables SQLite makes for itself each time it executes this.
+    async fn own_tables(connection: &mut SqliteConnection, shapes: &'static Shapes) -> usize {
+        let (statement, _) = shapes.cut(&[()]).next().unwrap();
+        let steps = query(AssertSqlSafe(format!("EXPLAIN {statement}"))).fetch_all(connection).await.unwrap();
+        assert!(!steps.is_empty());
+        steps.iter().filter(|step| step.get::<&str, _>("opcode") == "OpenEphemeral").count()
+    }
+
+    /// The condition of an index that holds a list is such a table too, and is filled anew for each row that is written.
+    #[tokio::test]
+    async fn a_commit_makes_no_tables_but_those_of_its_joins() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = open::open(&folder.path().join("runs.db").display().to_string()).await.unwrap();
+        let mut writing = writer.begin("test").await.unwrap();
+        for shapes in [&FENCE_OWNED, &COUNT_OWNED, &INSERT_RUNS, &INSERT_ENTRIES, &INSERT_MAIL, &SAVE_STATES] {
+            assert_eq!(own_tables(writing.connection(), shapes).await, 0, "{shapes:?}");
+        }
+        // An update from a list gathers the new rows first, and remembers which old ones it has met.
+        for shapes in [&UPDATE_RUNS, &UPDATE_ENTRIES, &MARK_MAIL] {
+            assert_eq!(own_tables(writing.connection(), shapes).await, 2, "{shapes:?}");
+        }
+        writing.undo().await;
+        writer.close().await;
+    }
+}

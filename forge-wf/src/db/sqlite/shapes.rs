@@ -10,6 +10,7 @@ const SIZES: [usize; 4] = [64, 16, 4, 1];
 pub(super) const LARGEST: usize = SIZES[0];
 
 /// One statement in all its shapes.
+#[derive(Debug)]
 pub(super) struct Shapes([String; SIZES.len()]);
 
 impl Shapes {

@@ -2,5 +2,5 @@
 -- parent, and are for its child as it was begun: with 0 retries.
 WITH mail (id, run_id, kind, name, body, sent_at) AS (VALUES {rows})
 INSERT INTO forge_wf_inbox (id, run_id, kind, name, body, sent_at, retries)
-SELECT id, run_id, kind, name, body, sent_at, iif(kind IN (0, 1, 7, 8), NULL, 0) FROM mail WHERE true
+SELECT id, run_id, kind, name, body, sent_at, iif(kind BETWEEN 0 AND 1 OR kind BETWEEN 7 AND 8, NULL, 0) FROM mail WHERE true
 ON CONFLICT (id) DO NOTHING

@@ -31,12 +31,12 @@ FROM (
         UNION ALL
         SELECT no, NULL, 1, 0 FROM (
             SELECT no FROM forge_wf_inbox INDEXED BY forge_wf_inbox_unanswered
-            WHERE run_id = ?1 AND taken_at IS NULL AND kind NOT IN (0, 7, 8) AND kind <> 1 AND kind BETWEEN 0 AND ?4
+            WHERE run_id = ?1 AND taken_at IS NULL AND kind <> 0 AND kind NOT BETWEEN 7 AND 8 AND kind <> 1 AND kind BETWEEN 0 AND ?4
             ORDER BY kind NOT IN (2, 5, 10, 11), no LIMIT ?2
         )
         UNION ALL
         SELECT no, NULL, 1, 0 FROM forge_wf_inbox INDEXED BY forge_wf_inbox_unanswered
-        WHERE run_id = ?1 AND taken_at IS NULL AND kind NOT IN (0, 7, 8) AND kind = 1
+        WHERE run_id = ?1 AND taken_at IS NULL AND kind <> 0 AND kind NOT BETWEEN 7 AND 8 AND kind = 1
     )
     WHERE place <= ?2 AND bytes_before < ?3
     GROUP BY no

@@ -18,7 +18,8 @@ WHERE late.worker_id IS NULL
   ))
   AND NOT EXISTS (
       SELECT 1 FROM forge_wf_inbox AS mail INDEXED BY forge_wf_inbox_orders
-      WHERE mail.run_id = late.id AND mail.noticed_at IS NULL AND mail.kind NOT IN (0, 1, 7, 8) AND mail.kind = ?2
+      WHERE mail.run_id = late.id AND mail.noticed_at IS NULL AND mail.kind NOT BETWEEN 0 AND 1 AND mail.kind NOT BETWEEN 7 AND 8
+        AND mail.kind = ?2
         AND (mail.retries IS NULL OR mail.retries = late.retries)
   )
 LIMIT 1000

@@ -3,5 +3,5 @@
 -- The condition is that of the index word for word, or all runs would be walked over.
 SELECT id, workflow, phase, state
 FROM forge_wf_runs
-WHERE phase NOT IN (0, 1, 2) OR state NOT IN (0, 1, 2, 3, 4, 10, 11, 12, 13, 14, 15)
+WHERE phase NOT BETWEEN 0 AND 2 OR state NOT BETWEEN 0 AND 15 OR state BETWEEN 5 AND 9
 ORDER BY id LIMIT ?1

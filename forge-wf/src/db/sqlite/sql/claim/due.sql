@@ -59,7 +59,7 @@ due (id, priority, since) AS (
     UNION ALL
     SELECT run.id, run.priority, mail.sent_at
     FROM forge_wf_inbox AS mail INDEXED BY forge_wf_inbox_orders CROSS JOIN forge_wf_runs AS run
-    WHERE mail.noticed_at IS NULL AND mail.kind NOT IN (0, 1, 7, 8) AND mail.kind <= ?4
+    WHERE mail.noticed_at IS NULL AND mail.kind NOT BETWEEN 0 AND 1 AND mail.kind NOT BETWEEN 7 AND 8 AND mail.kind <= ?4
       AND run.id = mail.run_id AND run.worker_id IS NULL AND run.state IN (0, 2, 3, 4)
       AND (mail.retries IS NULL OR mail.retries = coalesce(run.retries, 0))
       AND (mail.kind IN (2, 5, 10, 11)
