@@ -19,3 +19,18 @@ pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Optio
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+/// Tries what must be done before a deadline with more and more time, until that was enough.
+///
+/// `attempt` is told how much time to give: 1, then 2, 4 and so on. It returns whether that was enough.
+///
+/// # Panics
+/// If ten times are not enough.
+pub async fn in_time(mut attempt: impl AsyncFnMut(u32) -> bool) {
+    for time in (0..10).map(|n| 1 << n) {
+        if attempt(time).await {
+            return;
+        }
+    }
+    panic!("nothing came about in time, however long it was");
+}

@@ -13,5 +13,5 @@ pub mod waiting;
 pub mod workflows;
 
 pub use backend::Database;
-pub use eventually::eventually;
+pub use eventually::{eventually, in_time};
 pub use log::Log;

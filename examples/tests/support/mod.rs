@@ -178,7 +178,19 @@ pub fn texts(url: &str, sql: &str) -> Vec<String> {
             query_scalar(sql).fetch_all(&mut PgConnection::connect(url).await?).await
         }
     });
-    rows.unwrap_or_default()
+    rows.unwrap_or_else(|error| if is_missing(&error) { Vec::new() } else { panic!("{error}") })
+}
+
+/// Whether there is no database yet, or none of its tables.
+fn is_missing(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    match code.as_deref() {
+        // PostgreSQL: there is no such table, or no such schema. SQLite: there is no such file.
+        Some("42P01" | "3F000" | "14") => true,
+        // SQLite, of any fault in a statement.
+        Some("1") => error.to_string().contains("no such table"),
+        _ => false,
+    }
 }
 
 /// How many rows there are, as in `FROM RUNS`.
