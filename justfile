@@ -19,3 +19,7 @@ soak *arguments:
 # everything CI runs
 ci:
     .ci/run
+
+# Licenses, sources and known advisories of the dependencies.
+deny *checks:
+    scripts/deny {{checks}}
