@@ -20,6 +20,6 @@ soak *arguments:
 ci:
     .ci/run
 
-# Licenses, sources and known advisories of the dependencies.
+# licenses, sources and known advisories of the dependencies
 deny *checks:
     scripts/deny {{checks}}
