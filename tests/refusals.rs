@@ -95,7 +95,7 @@ async fn refuse(database: &Database, state: &str) {
     .await;
 }
 
-/// Starts a run for each number below 20, of which the seventh writes the word.
+/// Starts 20 runs, numbered from 0. Run 7 writes the word that the trigger of `refuse` looks for.
 async fn start_twenty(rt: &Runtime) -> Vec<RunHandle<String>> {
     let mut runs = Vec::new();
     for n in 0..20 {
@@ -104,7 +104,7 @@ async fn start_twenty(rt: &Runtime) -> Vec<RunHandle<String>> {
     runs
 }
 
-/// All but the seventh go on to their ends.
+/// Waits for the results of all runs but run 7.
 async fn neighbours_end(runs: &[RunHandle<String>], what: &str) {
     for (n, run) in runs.iter().enumerate().filter(|(n, _)| *n != 7) {
         let result = tokio::time::timeout(Duration::from_secs(60), run.result()).await.expect("nothing keeps it");

@@ -22,7 +22,8 @@ pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Optio
 
 /// Tries what must be done before a deadline with more and more time, until that was enough.
 ///
-/// `attempt` is told how much time to give: 1, then 2, 4 and so on. It returns whether that was enough.
+/// `attempt` is told how much time to give: 1, then 2, 4 and so on. It returns whether that was enough. Where the time is fixed, it is
+/// only repeated.
 ///
 /// # Panics
 /// If ten times are not enough.

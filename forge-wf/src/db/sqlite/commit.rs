@@ -299,7 +299,8 @@ mod tests {
         steps.iter().filter(|step| step.get::<&str, _>("opcode") == "OpenEphemeral").count()
     }
 
-    /// The condition of an index that holds a list is such a table too, and is filled anew for each row that is written.
+    /// SQLite makes such a table also for an index whose condition holds a list of three or more values, and fills it for each row
+    /// that is written.
     #[tokio::test]
     async fn a_commit_makes_no_tables_but_those_of_its_joins() {
         let folder = tempfile::tempdir().unwrap();
